@@ -1,0 +1,1 @@
+//! Seeded workloads, load generators and scenarios.

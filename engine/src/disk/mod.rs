@@ -1,0 +1,1 @@
+//! The seam: the few operations on files that durability needs. Implemented elsewhere.

@@ -1,0 +1,1 @@
+//! Series columns, newest samples, open and sealed chunks.

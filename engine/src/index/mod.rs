@@ -1,0 +1,1 @@
+//! Symbols, postings, matchers.

@@ -1,0 +1,1 @@
+//! SIMD and other unsafe code; each with its scalar twin.

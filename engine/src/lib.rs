@@ -1,0 +1,26 @@
+//! The data and its language. No thread, socket, file, clock or lock.
+//!
+//! The rooms in reading order; a room may use rooms on earlier lines only (a test holds this):
+//!
+//! ```text
+//! limits mem kernels regex model disk
+//! encode index promql
+//! wal head plan
+//! store
+//! exec
+//! ```
+
+pub mod disk;
+pub mod encode;
+pub mod exec;
+pub mod head;
+pub mod index;
+pub mod kernels;
+pub mod limits;
+pub mod mem;
+pub mod model;
+pub mod plan;
+pub mod promql;
+pub mod regex;
+pub mod store;
+pub mod wal;

@@ -1,0 +1,1 @@
+//! Arenas, typed-id columns, bitset, sorted-run merge, varint.

@@ -1,0 +1,164 @@
+//! What ingest hands on: many series with their samples as columns, labels in one arena.
+//!
+//! ```text
+//! label_bytes   [ canonical set of series 0 | canonical set of series 1 | … ]
+//! series        one column each: label_ends, hashes
+//! samples       one column each: sample_series (index into series), timestamps_ms, values
+//! ```
+//!
+//! Invariants between calls: `label_ends` ascends and its last element is `label_bytes.len()`;
+//! the series columns are of equal length, and so are the sample columns; `sample_series` names
+//! existing series and ascends (the samples of a series stand together, in the order received).
+//! A batch is reused: `clear` keeps the room.
+
+use super::labels::{LabelsRef, push_string};
+
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    label_bytes: Vec<u8>,
+    /// End of each series' canonical label set in `label_bytes`.
+    label_ends: Vec<u32>,
+    /// Stable hash of each series' label set.
+    hashes: Vec<u64>,
+    /// Series (index into the series columns) of each sample.
+    sample_series: Vec<u32>,
+    timestamps_ms: Vec<i64>,
+    values: Vec<f64>,
+}
+
+impl Batch {
+    pub fn clear(&mut self) {
+        self.label_bytes.clear();
+        self.label_ends.clear();
+        self.hashes.clear();
+        self.sample_series.clear();
+        self.timestamps_ms.clear();
+        self.values.clear();
+    }
+
+    pub fn series_count(&self) -> usize {
+        self.hashes.len()
+    }
+
+    pub fn sample_count(&self) -> usize {
+        self.values.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Adds a series whose label set is canonical already; returns its index in this batch.
+    #[inline]
+    pub fn push_series(&mut self, labels: LabelsRef<'_>) -> u32 {
+        self.push_series_hashed(labels, labels.stable_hash())
+    }
+
+    /// As [`Batch::push_series`] with the stable hash at hand.
+    #[inline]
+    pub fn push_series_hashed(&mut self, labels: LabelsRef<'_>, hash: u64) -> u32 {
+        debug_assert!(hash == labels.stable_hash());
+        let series = self.hashes.len() as u32;
+        self.label_bytes.extend_from_slice(labels.as_bytes());
+        self.label_ends.push(self.label_bytes.len() as u32);
+        self.hashes.push(hash);
+        series
+    }
+
+    /// Adds a series from pairs that ascend strictly by name and have no empty value: the form in
+    /// which well-behaved senders write them. The caller has checked the order.
+    #[inline]
+    pub fn push_series_sorted<'a>(
+        &mut self,
+        pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> u32 {
+        let start = self.label_bytes.len();
+        for (name, value) in pairs {
+            push_string(&mut self.label_bytes, name);
+            push_string(&mut self.label_bytes, value);
+        }
+        let labels = LabelsRef::from_canonical(&self.label_bytes[start..]);
+        let hash = labels.stable_hash();
+        let series = self.hashes.len() as u32;
+        self.label_ends.push(self.label_bytes.len() as u32);
+        self.hashes.push(hash);
+        series
+    }
+
+    /// Adds a sample to the series pushed last (or to any later than the previous sample's).
+    #[inline]
+    pub fn push_sample(&mut self, series: u32, timestamp_ms: i64, value: f64) {
+        debug_assert!((series as usize) < self.hashes.len());
+        debug_assert!(self.sample_series.last().is_none_or(|&last| last <= series));
+        self.sample_series.push(series);
+        self.timestamps_ms.push(timestamp_ms);
+        self.values.push(value);
+    }
+
+    #[inline]
+    pub fn labels(&self, series: u32) -> LabelsRef<'_> {
+        let index = series as usize;
+        let start = if index == 0 { 0 } else { self.label_ends[index - 1] as usize };
+        LabelsRef::from_canonical(&self.label_bytes[start..self.label_ends[index] as usize])
+    }
+
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    pub fn label_bytes(&self) -> &[u8] {
+        &self.label_bytes
+    }
+
+    pub fn label_ends(&self) -> &[u32] {
+        &self.label_ends
+    }
+
+    pub fn sample_series(&self) -> &[u32] {
+        &self.sample_series
+    }
+
+    pub fn timestamps_ms(&self) -> &[i64] {
+        &self.timestamps_ms
+    }
+
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// Every column agrees with its neighbours: asserted at the borders between rooms.
+    pub fn assert_columns(&self) {
+        assert!(self.label_ends.len() == self.hashes.len());
+        assert!(self.label_ends.last().map_or(0, |&end| end as usize) == self.label_bytes.len());
+        assert!(self.sample_series.len() == self.values.len());
+        assert!(self.timestamps_ms.len() == self.values.len());
+        assert!(self.sample_series.last().is_none_or(|&last| (last as usize) < self.hashes.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Batch;
+    use crate::model::Labels;
+
+    #[test]
+    fn a_batch_gives_back_what_was_pushed() {
+        let mut batch = Batch::default();
+        for round in 0..2 {
+            let up = Labels::from_pairs([("__name__", "up")]);
+            let first = batch.push_series(up.as_ref());
+            batch.push_sample(first, 10, 1.0);
+            batch.push_sample(first, 20, 2.0);
+            let second = batch.push_series_sorted([(&b"a"[..], &b"1"[..]), (b"b", b"2")]);
+            batch.push_sample(second, 10, f64::NAN);
+            batch.assert_columns();
+            assert_eq!(batch.labels(first), up.as_ref(), "round {round}");
+            assert_eq!(batch.labels(second).to_string(), r#"{a="1", b="2"}"#);
+            assert_eq!(batch.hashes()[1], batch.labels(second).stable_hash());
+            assert_eq!(batch.sample_series(), [0, 0, 1]);
+            assert_eq!((batch.series_count(), batch.sample_count()), (2, 3));
+            batch.clear();
+            assert!(batch.is_empty());
+        }
+    }
+}

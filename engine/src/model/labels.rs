@@ -1,0 +1,349 @@
+//! Label sets in canonical form: one byte string per set.
+//!
+//! ```text
+//! ( name_bytes: varint | name | value_bytes: varint | value )*     sorted by name, names unique
+//! ```
+//!
+//! The canonical bytes are the identity of a series everywhere: its hash is taken over them, the
+//! WAL and the head's arena store them, two sets are equal exactly if their bytes are. A label
+//! with an empty value does not exist, so it is never written. Order of names is by bytes.
+//!
+//! Not here: validation of names (`net`), dictionaries of names and values (`index`).
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Name of the label that holds the metric's name.
+pub const METRIC_NAME: &[u8] = b"__name__";
+
+/// A borrowed label set in canonical form.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LabelsRef<'a>(&'a [u8]);
+
+/// An owned label set in canonical form.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Labels(Box<[u8]>);
+
+/// Length that does not fit one byte starts with this bit; seven bits a byte, low first.
+const MORE: u8 = 0x80;
+
+/// Appends `bytes` with its length before it.
+///
+/// Cost: O(bytes), amortised allocation of `out` only.
+#[inline]
+pub fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    let mut length = bytes.len();
+    while length >= usize::from(MORE) {
+        out.push(length as u8 | MORE);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(bytes);
+}
+
+/// Splits the first string off `bytes`; `None` if `bytes` is cut short or the length is absurd.
+#[inline]
+fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let first = *bytes.first()?;
+    if first < MORE {
+        return bytes[1..].split_at_checked(usize::from(first));
+    }
+    let mut length = 0usize;
+    for (index, &byte) in bytes.iter().take(5).enumerate() {
+        length |= usize::from(byte & !MORE) << (7 * index);
+        if byte < MORE {
+            return bytes[index + 1..].split_at_checked(length);
+        }
+    }
+    None
+}
+
+impl<'a> LabelsRef<'a> {
+    /// The empty set.
+    pub const EMPTY: LabelsRef<'static> = LabelsRef(&[]);
+
+    /// Takes bytes that are known to be canonical (an arena, a parser that sorted).
+    ///
+    /// Bytes from a file or the wire go through [`LabelsRef::from_untrusted`].
+    #[inline]
+    pub fn from_canonical(bytes: &'a [u8]) -> Self {
+        debug_assert!(Self::from_untrusted(bytes).is_some(), "label bytes must be canonical");
+        LabelsRef(bytes)
+    }
+
+    /// Checks the form: lengths add up, names ascend strictly, no value is empty.
+    pub fn from_untrusted(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let mut previous: Option<&[u8]> = None;
+        while !rest.is_empty() {
+            let (name, after_name) = split_string(rest)?;
+            let (value, after_value) = split_string(after_name)?;
+            if value.is_empty() || previous.is_some_and(|previous| previous >= name) {
+                return None;
+            }
+            previous = Some(name);
+            rest = after_value;
+        }
+        Some(LabelsRef(bytes))
+    }
+
+    /// The canonical bytes.
+    #[inline]
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The stable 64-bit hash of the set (XXH3, seed zero): routes a series to its shard and finds
+    /// it in tables. Recorded data depends on it; it never changes.
+    #[inline]
+    pub fn stable_hash(self) -> u64 {
+        xxh3_64(self.0)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The labels as `(name, value)`, ascending by name.
+    #[inline]
+    pub fn iter(self) -> LabelsIter<'a> {
+        LabelsIter { rest: self.0 }
+    }
+
+    /// The value of `name`, or the empty string when the label does not exist. O(labels).
+    pub fn get(self, name: &[u8]) -> &'a [u8] {
+        for (candidate, value) in self.iter() {
+            match candidate.cmp(name) {
+                Ordering::Less => {}
+                Ordering::Equal => return value,
+                Ordering::Greater => break,
+            }
+        }
+        b""
+    }
+
+    pub fn metric_name(self) -> &'a [u8] {
+        self.get(METRIC_NAME)
+    }
+
+    pub fn to_owned(self) -> Labels {
+        Labels(self.0.into())
+    }
+
+    /// Order of Prometheus's `labels.Compare`: label by label, name before value, the shorter
+    /// set first when one is a prefix of the other.
+    pub fn compare(self, other: LabelsRef<'_>) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+/// See [`LabelsRef::iter`].
+#[derive(Clone)]
+pub struct LabelsIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for LabelsIter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (name, rest) = split_string(self.rest).expect("label bytes are canonical");
+        let (value, rest) = split_string(rest).expect("label bytes are canonical");
+        self.rest = rest;
+        Some((name, value))
+    }
+}
+
+impl Labels {
+    /// A set from pairs in any order; a later pair of the same name wins, empty values vanish.
+    pub fn from_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Labels {
+        let mut builder = LabelsBuilder::default();
+        for (name, value) in pairs {
+            builder.set(name.as_ref(), value.as_ref());
+        }
+        builder.finish()
+    }
+
+    /// Takes bytes that are known to be canonical.
+    pub fn from_canonical(bytes: impl Into<Box<[u8]>>) -> Labels {
+        let bytes = bytes.into();
+        debug_assert!(LabelsRef::from_untrusted(&bytes).is_some(), "label bytes must be canonical");
+        Labels(bytes)
+    }
+
+    #[inline]
+    pub fn as_ref(&self) -> LabelsRef<'_> {
+        LabelsRef(&self.0)
+    }
+
+    pub fn iter(&self) -> LabelsIter<'_> {
+        self.as_ref().iter()
+    }
+
+    pub fn get(&self, name: &[u8]) -> &[u8] {
+        self.as_ref().get(name)
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_ref().compare(other.as_ref())
+    }
+}
+
+/// `{__name__="up", job="a"}` with Go-quoted values: for messages, not for the wire.
+impl fmt::Display for LabelsRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (index, (name, value)) in self.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+            write!(f, "{name}={value:?}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
+impl fmt::Debug for LabelsRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Builds a label set from edits in any order. For configuration, relabelling and query results;
+/// the wire's parsers write canonical bytes straight into a [`super::Batch`].
+#[derive(Clone, Default, Debug)]
+pub struct LabelsBuilder {
+    /// Sorted by name, names unique; an empty value means absent.
+    pairs: Vec<(Box<[u8]>, Box<[u8]>)>,
+}
+
+impl LabelsBuilder {
+    pub fn from_labels(labels: LabelsRef<'_>) -> Self {
+        LabelsBuilder { pairs: labels.iter().map(|(n, v)| (n.into(), v.into())).collect() }
+    }
+
+    /// Sets `name` to `value`; the empty value removes the label. O(labels).
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        match self.pairs.binary_search_by(|(candidate, _)| (**candidate).cmp(name)) {
+            Ok(index) if value.is_empty() => drop(self.pairs.remove(index)),
+            Ok(index) => self.pairs[index].1 = value.into(),
+            Err(_) if value.is_empty() => {}
+            Err(index) => self.pairs.insert(index, (name.into(), value.into())),
+        }
+    }
+
+    pub fn remove(&mut self, name: &[u8]) {
+        self.set(name, b"");
+    }
+
+    pub fn get(&self, name: &[u8]) -> &[u8] {
+        match self.pairs.binary_search_by(|(candidate, _)| (**candidate).cmp(name)) {
+            Ok(index) => &self.pairs[index].1,
+            Err(_) => b"",
+        }
+    }
+
+    /// Keeps the labels for which `keep(name, value)` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        self.pairs.retain(|(name, value)| keep(name, value));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.pairs.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    pub fn finish(&self) -> Labels {
+        let mut bytes = Vec::new();
+        for (name, value) in &self.pairs {
+            push_string(&mut bytes, name);
+            push_string(&mut bytes, value);
+        }
+        Labels::from_canonical(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Labels, LabelsBuilder, LabelsRef};
+
+    #[track_caller]
+    fn check(pairs: &[(&str, &str)], expected: &str) {
+        let labels = Labels::from_pairs(pairs.iter().copied());
+        assert_eq!(labels.to_string(), expected);
+        assert_eq!(LabelsRef::from_untrusted(labels.as_ref().as_bytes()), Some(labels.as_ref()));
+        assert_eq!(LabelsBuilder::from_labels(labels.as_ref()).finish(), labels);
+    }
+
+    #[test]
+    fn canonical_form_is_sorted_unique_and_without_empty_values() {
+        check(&[], "{}");
+        check(&[("b", "2"), ("a", "1")], r#"{a="1", b="2"}"#);
+        check(&[("a", "1"), ("a", "2")], r#"{a="2"}"#);
+        check(&[("a", "1"), ("b", "")], r#"{a="1"}"#);
+        check(&[("a", "1"), ("a", "")], "{}");
+        let long = "x".repeat(20_000);
+        check(&[("a", &long)], &format!("{{a={long:?}}}"));
+    }
+
+    #[test]
+    fn broken_bytes_are_refused() {
+        for bytes in [
+            &b"\x01"[..],
+            b"\x01a",
+            b"\x01a\x00",
+            b"\x01a\x02b",
+            b"\x01b\x01x\x01a\x01x",
+            b"\x01a\x01x\x01a\x01x",
+            b"\xff\xff\xff\xff\xff\xff",
+        ] {
+            assert_eq!(LabelsRef::from_untrusted(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_stable_hash_never_changes() {
+        let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")]);
+        assert_eq!(
+            labels.as_ref().stable_hash(),
+            xxhash_rust::xxh3::xxh3_64(b"\x08__name__\x02up\x03job\x04node")
+        );
+        assert_eq!(LabelsRef::EMPTY.stable_hash(), 0x2d06_8005_38d3_94c2);
+    }
+
+    #[test]
+    fn order_is_by_label_not_by_bytes() {
+        let short = Labels::from_pairs([("a", "b")]);
+        let longer = Labels::from_pairs([("a", "aaaa")]);
+        assert!(longer < short);
+        assert!(Labels::default() < short);
+    }
+}

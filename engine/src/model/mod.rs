@@ -1,0 +1,11 @@
+//! The nouns of the field: label sets and their hash, matchers, samples, batches.
+
+pub mod batch;
+pub mod labels;
+pub mod matcher;
+pub mod sample;
+
+pub use batch::Batch;
+pub use labels::{Labels, LabelsBuilder, LabelsRef};
+pub use matcher::{MatchOp, Matcher};
+pub use sample::{STALE_NAN_BITS, is_stale_nan};

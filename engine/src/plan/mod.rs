@@ -1,0 +1,1 @@
+//! Logical plan: rewrites, split into shard part and gather part.

@@ -1,0 +1,1 @@
+//! Regular expressions in Go's syntax: own front end, regex-automata behind it.

@@ -1,0 +1,1 @@
+//! One shard's data as one thing: append, select, recover.

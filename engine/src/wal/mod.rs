@@ -1,0 +1,1 @@
+//! The write-ahead log as bytes: frame, segment, replay. Writing them is the shard's.

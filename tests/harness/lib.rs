@@ -1,0 +1,1 @@
+//! The black-box harness: starts the real binary and speaks HTTP.
