@@ -1,3 +1,3 @@
 //! Operators over step batches: the evaluation of PromQL.
 
-pub mod source;
+pub use crate::model::source;

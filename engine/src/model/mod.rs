@@ -4,8 +4,12 @@ pub mod batch;
 pub mod labels;
 pub mod matcher;
 pub mod sample;
+pub mod series;
+pub mod source;
 
 pub use batch::Batch;
 pub use labels::{Labels, LabelsBuilder, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use sample::{STALE_NAN_BITS, is_stale_nan};
+pub use series::SeriesId;
+pub use source::{Samples, Source, SourceError, TimeRange};

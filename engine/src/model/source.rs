@@ -4,12 +4,10 @@
 //! between two batches of them the executor asks its [`Turns`] whether to pause, so that a query
 //! never holds a shard. Nothing borrowed from a source lives across a pause: series are named by
 //! id, and an id stays valid as long as the query runs.
+//!
+//! It stands here and not in `exec`, because `store` implements it and comes before `exec`.
 
-use crate::model::{Labels, LabelsRef, Matcher};
-
-/// A series of one source: dense and 32 bits, without meaning elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeriesId(pub u32);
+use super::{Labels, LabelsRef, Matcher, SeriesId};
 
 /// Timestamps `min_ms..=max_ms`, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,13 @@
+//! The name of a series inside one shard.
+
+/// Position of a series in the columns of one shard or of another source: dense, from zero, and
+/// without meaning anywhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesId(pub u32);
+
+impl SeriesId {
+    #[inline]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
