@@ -1,0 +1,175 @@
+//! `cargo run --release -p bench -- <scenario> [--option=value …]`: hearth and its peers side by
+//! side in one run. See README.md.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bench::body::Protocol;
+use bench::report;
+use bench::scenarios::{Common, remote_write, scrape};
+use bench::server::Kind;
+use serde_json::json;
+
+const USAGE: &str = "usage: bench <remote-write|scrape> [--option=value ...]
+
+options of all scenarios
+  --servers=LIST      hearth,prometheus,victoria-metrics (all that are installed)
+  --programs=DIRS     folders to look for programs in before PATH, separated by ':'
+  --work-dir=DIR      where servers keep their data (a folder of the system's temporary folder)
+  --hearth-args=LIST  further arguments for hearth, separated by ','
+  --seconds=N         measured time for each server (20)
+  --save=FILE         where the raw numbers go (not kept)
+
+remote-write
+  --protocol=1|2      remote_write version (1)
+  --series=N          active series (100000)
+  --request=N         series in a request (2000)
+  --connections=N     connections, each a closed loop (4)
+  --interval-ms=N     distance of two samples of a series (15000)
+  --seed=N            seed of the values (1)
+
+scrape
+  --targets=N         targets (200)
+  --series=N          series a target (1000)
+  --interval-ms=N     scrape interval (1000)
+";
+
+struct Options(Vec<(String, String)>);
+
+impl Options {
+    fn parse(args: impl Iterator<Item = String>) -> Result<Options, String> {
+        args.map(|arg| {
+            let pair = arg.strip_prefix("--").and_then(|arg| arg.split_once('='));
+            let (name, value) = pair.ok_or(format!("{arg}: options are --name=value"))?;
+            Ok((name.to_owned(), value.to_owned()))
+        })
+        .collect::<Result<_, String>>()
+        .map(Options)
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(own, _)| own == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn number(&mut self, name: &str, default: u64) -> Result<u64, String> {
+        match self.take(name) {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|_| format!("--{name}={text}: not a number")),
+        }
+    }
+
+    fn done(self) -> Result<(), String> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(format!("--{name}: no such option")),
+        }
+    }
+}
+
+fn common(options: &mut Options) -> Result<Common, String> {
+    let servers = match options.take("servers") {
+        None => vec![Kind::Hearth, Kind::Prometheus, Kind::VictoriaMetrics],
+        Some(list) => list
+            .split(',')
+            .map(|name| match name {
+                "hearth" => Ok(Kind::Hearth),
+                "prometheus" => Ok(Kind::Prometheus),
+                "victoria-metrics" => Ok(Kind::VictoriaMetrics),
+                _ => Err(format!("--servers: {name} is not known")),
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    // hearth is built into the same folder as this program.
+    let own = std::env::current_exe().ok().and_then(|path| path.parent().map(PathBuf::from));
+    let mut program_directories: Vec<PathBuf> = own.into_iter().collect();
+    if let Some(list) = options.take("programs") {
+        program_directories.extend(list.split(':').map(PathBuf::from));
+    }
+    Ok(Common {
+        program_directories,
+        work_directory: match options.take("work-dir") {
+            Some(path) => PathBuf::from(path),
+            None => std::env::temp_dir().join(format!("hearth-bench-{}", std::process::id())),
+        },
+        servers,
+        hearth_args: options
+            .take("hearth-args")
+            .map(|list| list.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
+    })
+}
+
+fn run() -> Result<(), String> {
+    let mut args = std::env::args().skip(1);
+    let scenario = args.next().ok_or(USAGE)?;
+    let mut options = Options::parse(args)?;
+    let common = common(&mut options)?;
+    let save = options.take("save");
+    let duration = Duration::from_secs(options.number("seconds", 20)?);
+    let (parameters, outcomes) = match scenario.as_str() {
+        "remote-write" => {
+            let parameters = remote_write::Parameters {
+                protocol: match options.number("protocol", 1)? {
+                    1 => Protocol::V1,
+                    2 => Protocol::V2,
+                    other => return Err(format!("--protocol={other}: 1 or 2")),
+                },
+                series_count: options.number("series", 100_000)? as usize,
+                series_per_instance: 1000,
+                series_per_request: options.number("request", 2000)? as usize,
+                connection_count: options.number("connections", 4)? as usize,
+                interval_ms: options.number("interval-ms", 15_000)? as i64,
+                duration,
+                seed: options.number("seed", 1)?,
+            };
+            options.done()?;
+            let shown = json!({
+                "protocol": format!("{:?}", parameters.protocol),
+                "series": parameters.series_count,
+                "series_per_request": parameters.series_per_request,
+                "connections": parameters.connection_count,
+                "interval_ms": parameters.interval_ms,
+                "seconds": duration.as_secs(),
+                "seed": parameters.seed,
+            });
+            (shown, remote_write::run(&common, &parameters))
+        }
+        "scrape" => {
+            let parameters = scrape::Parameters {
+                target_count: options.number("targets", 200)? as usize,
+                series_per_target: options.number("series", 1000)? as usize,
+                interval: Duration::from_millis(options.number("interval-ms", 1000)?),
+                duration,
+            };
+            options.done()?;
+            let shown = json!({
+                "targets": parameters.target_count,
+                "series_per_target": parameters.series_per_target,
+                "interval_ms": parameters.interval.as_millis() as u64,
+                "seconds": duration.as_secs(),
+            });
+            (shown, scrape::run(&common, &parameters))
+        }
+        _ => return Err(USAGE.to_owned()),
+    };
+    let _ = std::fs::remove_dir_all(&common.work_directory);
+    let outcomes = outcomes.map_err(|error| error.to_string())?;
+    println!("{scenario} {parameters}\n\n{}", report::table(&outcomes));
+    if let Some(path) = save {
+        report::save(path.as_ref(), &scenario, parameters, &outcomes)
+            .map_err(|error| format!("{path}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Results as a table with ratios, and as raw numbers in a file.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::server::Kind;
+
+/// One server's result: figures by name, in the order they are shown.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub kind: Kind,
+    pub version: String,
+    pub figures: Vec<(&'static str, f64)>,
+}
+
+impl Outcome {
+    fn figure(&self, name: &str) -> Option<f64> {
+        self.figures.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
+    }
+}
+
+/// A Markdown table: a row a figure, a column a server, and hearth's ratio to each peer.
+pub fn table(outcomes: &[Outcome]) -> String {
+    let mut out = String::from("| figure |");
+    let peers: Vec<&Outcome> =
+        outcomes.iter().filter(|outcome| outcome.kind != Kind::Hearth).collect();
+    let hearth = outcomes.iter().find(|outcome| outcome.kind == Kind::Hearth);
+    for outcome in outcomes {
+        out += &format!(" {} {} |", outcome.kind.name(), outcome.version);
+    }
+    for peer in peers.iter().filter(|_| hearth.is_some()) {
+        out += &format!(" hearth / {} |", peer.kind.name());
+    }
+    let columns = out.matches('|').count() - 1;
+    out += "\n|";
+    out += &"---|".repeat(columns);
+    out.push('\n');
+    out += "| a success answer means |";
+    for outcome in outcomes {
+        out += &format!(" {} |", outcome.kind.ack_durability());
+    }
+    out += &" |".repeat(columns - 1 - outcomes.len());
+    out.push('\n');
+    let names = outcomes.iter().max_by_key(|outcome| outcome.figures.len());
+    for (name, _) in names.map(|outcome| outcome.figures.as_slice()).unwrap_or_default() {
+        out += &format!("| {name} |");
+        for outcome in outcomes {
+            match outcome.figure(name) {
+                Some(value) => out += &format!(" {} |", number(value)),
+                None => out += " - |",
+            }
+        }
+        for peer in &peers {
+            if let Some(hearth) = hearth {
+                match (hearth.figure(name), peer.figure(name)) {
+                    (Some(own), Some(other)) if other != 0.0 => {
+                        out += &format!(" {:.2} |", own / other);
+                    }
+                    _ => out += " - |",
+                }
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// A number with thousands separators, and decimals only where they say something.
+fn number(value: f64) -> String {
+    if value.abs() < 100.0 {
+        return format!("{value:.2}");
+    }
+    let digits = format!("{value:.0}");
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && !out.ends_with('-') {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Writes the raw numbers with what they depend on.
+pub fn save(
+    path: &Path,
+    scenario: &str,
+    parameters: Value,
+    outcomes: &[Outcome],
+) -> std::io::Result<()> {
+    let results: Vec<Value> = outcomes
+        .iter()
+        .map(|outcome| {
+            let figures: Map<String, Value> = outcome
+                .figures
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .collect();
+            json!({
+                "server": outcome.kind.name(),
+                "version": outcome.version,
+                "ack": outcome.kind.ack_durability(),
+                "figures": figures,
+            })
+        })
+        .collect();
+    let machine = json!({
+        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "cpu": first_value("/proc/cpuinfo", "model name"),
+        "kernel": std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
+    });
+    let document = json!({
+        "scenario": scenario, "parameters": parameters, "machine": machine, "results": results,
+    });
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(path, format!("{document:#}\n"))
+}
+
+fn first_value(path: &str, key: &str) -> String {
+    std::fs::read_to_string(path)
+        .unwrap_or_default()
+        .lines()
+        .find(|line| line.starts_with(key))
+        .and_then(|line| line.split_once(':'))
+        .map(|(_, value)| value.trim().to_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, number, table};
+    use crate::server::Kind;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(number(1234567.8), "1,234,568");
+        assert_eq!(number(0.123), "0.12");
+        assert_eq!(number(999.0), "999");
+    }
+
+    #[test]
+    fn a_table_has_a_ratio_for_each_peer() {
+        let outcome =
+            |kind, value| Outcome { kind, version: "1".into(), figures: vec![("x", value)] };
+        let text = table(&[outcome(Kind::Hearth, 6.0), outcome(Kind::Prometheus, 2.0)]);
+        assert!(text.contains("| x | 6.00 | 2.00 | 3.00 |"), "{text}");
+        let widths: Vec<usize> = text.lines().map(|line| line.matches('|').count()).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
+    }
+}
