@@ -1,0 +1,43 @@
+//! What a shard tells the outside as it happens. Words and levels are `net`'s; here are facts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Something that an operator may want to read. Counted things are counters, not events.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A task ended by a panic, which was caught at its edge. The shard lives.
+    TaskPanicked { class: &'static str, message: String },
+    /// A shard has not turned for at least `stalled`; told once per stall.
+    ShardStalled { shard: usize, stalled: Duration },
+    /// The file system refuses direct writes; the log goes through the page cache.
+    DirectWritesRefused { path: PathBuf },
+    /// A write or sync of the log failed. Unsynced frames move to another segment.
+    LogWriteFailed { path: PathBuf, message: String },
+    /// The log takes frames again after [`Event::LogWriteFailed`].
+    LogWriteHealed { path: PathBuf },
+    /// Replay found damage; `path` holds it, everything else was read.
+    LogDamaged { path: PathBuf, message: String },
+    /// Recorded data was written by another number of shards and was routed anew.
+    ShardCountChanged { recorded: usize, now: usize },
+    /// All logs were read back.
+    ReplayFinished { frames: u64, samples: u64, bytes: u64, elapsed: Duration },
+}
+
+/// Receives [`Event`]s from any thread. Must not block: it is called on a shard.
+pub trait Reporter: Send + Sync {
+    fn report(&self, event: Event);
+}
+
+/// Drops every event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn report(&self, _event: Event) {}
+}
+
+/// The reporter as it is handed through the rooms.
+pub type SharedReporter = Arc<dyn Reporter>;

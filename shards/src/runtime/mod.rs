@@ -1,0 +1,33 @@
+//! Executor, tasks, timers, sockets and blocking work of a shard: the one room that knows glommio.
+//!
+//! ```text
+//! probe      can this machine run shards? one sentence when not
+//! executor   a thread with its executor, pinned or not
+//! task       spawn: every task's panic ends at its edge
+//! time       clocks, sleep, timeout, the park between two turns
+//! net        TCP: listeners that share a port, streams that read into uninitialised buffers
+//! blocking   files and other slow calls on threads of their own
+//! ```
+//!
+//! Rules that this room keeps, so that the rest never meets what they prevent (figures in the
+//! README): the preempt timer is an hour and no queue is latency-sensitive, because the stock
+//! executor can sleep beside runnable tasks when it is preempted; so CPU-heavy work parks by
+//! itself, by [`park`]. Every task is caught. Registered memory is small, because each shard pins
+//! three times as much.
+//!
+//! Everything here but [`probe`] and [`run`] is called on a shard's thread.
+
+mod blocking;
+mod executor;
+mod net;
+pub mod probe;
+mod task;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use blocking::{blocking, read_file};
+pub use executor::{ExecutorError, ExecutorThread, Placement, run, start};
+pub use net::{TcpListener, TcpStream, check_address_free};
+pub use task::{Class, Task, panic_count, set_reporter, spawn};
+pub use time::{Elapsed, now, park, sleep, timeout, unix_ms};
