@@ -1,1 +1,7 @@
-//! SIMD and other unsafe code; each with its scalar twin.
+//! SIMD and other unsafe code; each kernel with its scalar twin.
+
+#![allow(unsafe_code)]
+
+mod prefetch;
+
+pub use prefetch::prefetch;

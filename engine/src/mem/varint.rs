@@ -1,0 +1,123 @@
+//! Unsigned integers of variable length: seven bits a byte, low first, the top bit says "more".
+//! Signed ones are folded first (zigzag), so that small magnitudes are short.
+
+/// Longest encoding of 64 bits.
+pub const VARINT_BYTES_MAX: usize = 10;
+
+/// Appends `value`. At most [`VARINT_BYTES_MAX`] bytes.
+#[inline]
+pub fn push_u64(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends `value`, folded.
+#[inline]
+pub fn push_i64(out: &mut Vec<u8>, value: i64) {
+    push_u64(out, zigzag(value));
+}
+
+/// Bytes that [`push_u64`] writes for `value`.
+#[inline]
+pub fn bytes_of_u64(value: u64) -> usize {
+    ((70 - (value | 1).leading_zeros()) / 7) as usize
+}
+
+/// Splits a value off the front of `bytes`; `None` when cut short or longer than 64 bits, and
+/// `bytes` is then left anywhere.
+#[inline]
+pub fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    let (&first, mut rest) = bytes.split_first()?;
+    if first < 0x80 {
+        *bytes = rest;
+        return Some(u64::from(first));
+    }
+    let mut value = u64::from(first & 0x7f);
+    let mut shift = 7;
+    loop {
+        let (&byte, after) = rest.split_first()?;
+        rest = after;
+        if shift == 63 && byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            *bytes = rest;
+            return Some(value);
+        }
+        shift += 7;
+        if shift > 63 {
+            return None;
+        }
+    }
+}
+
+/// Splits a folded value off the front of `bytes`.
+#[inline]
+pub fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
+    take_u64(bytes).map(unzigzag)
+}
+
+/// Splits `count` bytes off the front of `bytes`.
+#[inline]
+pub fn take_bytes<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(count)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+#[inline]
+pub fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+#[inline]
+pub fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: u64, bytes: usize) {
+        let mut out = vec![];
+        push_u64(&mut out, value);
+        assert_eq!(out.len(), bytes);
+        assert_eq!(bytes_of_u64(value), bytes);
+        let mut rest = &out[..];
+        assert_eq!(take_u64(&mut rest), Some(value));
+        assert!(rest.is_empty());
+        for end in 0..out.len() {
+            assert_eq!(take_u64(&mut &out[..end]), None);
+        }
+    }
+
+    #[test]
+    fn values_come_back_and_cut_ones_do_not() {
+        for (value, bytes) in [(0, 1), (127, 1), (128, 2), (16383, 2), (16384, 3)] {
+            check(value, bytes);
+        }
+        check(u64::MAX, VARINT_BYTES_MAX);
+        check(1 << 63, VARINT_BYTES_MAX);
+        check((1 << 63) - 1, 9);
+    }
+
+    #[test]
+    fn more_than_64_bits_is_refused() {
+        assert_eq!(take_u64(&mut &[0xff; 11][..]), None);
+        assert_eq!(take_u64(&mut &b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"[..]), None);
+    }
+
+    #[test]
+    fn folding_is_its_own_way_back() {
+        for value in [0, 1, -1, 63, -64, i64::MAX, i64::MIN] {
+            assert_eq!(unzigzag(zigzag(value)), value);
+        }
+        assert_eq!(zigzag(-1), 1);
+    }
+}
