@@ -22,7 +22,13 @@ pub const PROMQL_DEPTH_MAX: usize = 2_000;
 /// Longest PromQL expression in bytes. Positions in an expression are 32 bits.
 pub const PROMQL_BYTES_MAX: usize = 1 << 24;
 
+/// Most bytes of records in one frame of the write-ahead log: one request's part for one shard.
+/// Protects the reader from a length that is not one.
+pub const WAL_FRAME_BYTES_MAX: usize = 1 << 28;
+
 const _: () = {
+    assert!(LABEL_SET_BYTES_MAX < WAL_FRAME_BYTES_MAX);
+    assert!(WAL_FRAME_BYTES_MAX <= u32::MAX as usize);
     assert!(SERIES_COUNT_MAX <= u32::MAX as usize);
     assert!(SHARD_COUNT_MAX <= u16::MAX as usize);
     assert!(LABEL_SET_BYTES_MAX <= u32::MAX as usize);

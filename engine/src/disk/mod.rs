@@ -1,1 +1,94 @@
-//! The seam: the few operations on files that durability needs. Implemented elsewhere.
+//! The seam: the few operations on files that durability needs.
+//!
+//! What hearth must find again after a power cut goes through a [`Disk`] and through nothing else,
+//! so that a simulated disk can lose, tear and refuse whatever a real one may. `shards` implements
+//! it on io_uring; [`mem::MemDisk`] is the one that knows what was synced.
+//!
+//! What the trait promises, and what it does not:
+//!
+//! - A completed [`Disk::write_at`] is visible to reads. It survives a power cut only after a
+//!   [`Disk::sync`] of the same file that *started after the write completed* has succeeded. Until
+//!   then any part of it may survive, in units of sectors, in any order.
+//! - Names (create, rename, remove) survive a power cut only after [`Disk::sync_dir`].
+//! - A failed `sync` is final for its file: what was not synced before is unknown and stays so.
+//!   The caller writes the same bytes to a new file and never syncs the old one again.
+//! - Files have their full size from the start. No operation here makes a file grow, because a size
+//!   change beside a data sync is what real file systems lose.
+
+pub mod mem;
+
+use std::fmt;
+use std::future::Future;
+
+/// What a write must be a multiple of, in offset, length and address, to pass by the page cache.
+pub const DISK_ALIGN: usize = 4096;
+
+/// An operation that failed: which, on what, why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskError {
+    /// `write`, `sync`, …
+    pub operation: &'static str,
+    pub path: String,
+    pub kind: DiskErrorKind,
+    /// The system's own words.
+    pub cause: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskErrorKind {
+    NotFound,
+    /// Space or quota exhausted: goes away when someone makes room.
+    NoSpace,
+    /// Anything else: the device or the file system does not do what it should.
+    Io,
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.operation, self.path, self.cause)
+    }
+}
+
+impl std::error::Error for DiskError {}
+
+/// One directory of one shard. Names are plain file names in it.
+///
+/// Futures are not `Send`: a disk belongs to its shard. Buffers of writes are owned by the
+/// operation until it completes, because the kernel reads them after the call returned.
+pub trait Disk {
+    /// An open file; closed when dropped.
+    type File;
+
+    /// Creates `name` with `bytes` zeros written out, so that later writes change no size and
+    /// allocate nothing. Fails if `name` exists. Durable after `sync` of the file and `sync_dir`.
+    fn create(&self, name: &str, bytes: u64)
+    -> impl Future<Output = Result<Self::File, DiskError>>;
+
+    /// Opens an existing file for writing.
+    fn open(&self, name: &str) -> impl Future<Output = Result<Self::File, DiskError>>;
+
+    /// Writes all of `buffer` at `offset` and gives the buffer back. The range lies in the file.
+    fn write_at<B: AsRef<[u8]> + 'static>(
+        &self,
+        file: &Self::File,
+        offset: u64,
+        buffer: B,
+    ) -> impl Future<Output = (Result<(), DiskError>, B)>;
+
+    /// Makes all completed writes of `file` durable.
+    fn sync(&self, file: &Self::File) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Makes all completed creations, renames and removals durable.
+    fn sync_dir(&self) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// The whole content of `name`.
+    fn read(&self, name: &str) -> impl Future<Output = Result<Vec<u8>, DiskError>>;
+
+    /// All names, sorted.
+    fn list(&self) -> impl Future<Output = Result<Vec<String>, DiskError>>;
+
+    /// Gives `from` the name `to`, replacing what had it.
+    fn rename(&self, from: &str, to: &str) -> impl Future<Output = Result<(), DiskError>>;
+
+    fn remove(&self, name: &str) -> impl Future<Output = Result<(), DiskError>>;
+}

@@ -1,1 +1,24 @@
-//! The write-ahead log as bytes: frame, segment, replay. Writing them is the shard's.
+//! The write-ahead log as bytes: segments, frames, records, replay. Writing them is the shard's.
+//!
+//! `FORMAT.md` beside this file draws every byte. The path of one request:
+//!
+//! ```text
+//! FrameWriter::begin(out) → series, samples, metadata records → finish(&mut chain)
+//! ```
+//!
+//! and back: [`Replay`] walks the bytes of a segment, hands out the frames that are whole and
+//! reports those that are not. A damaged frame loses itself only.
+//!
+//! Not here: files, offsets, syncing (`shards`); what the records mean (`store`).
+
+mod frame;
+mod record;
+mod replay;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+pub use frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameWriter};
+pub use record::{MetadataRecord, Record, Records, SamplesRecord, SeriesRecord};
+pub use replay::{Damage, DamageKind, Event, Replay};
+pub use segment::{SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader};

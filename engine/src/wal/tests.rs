@@ -1,0 +1,254 @@
+//! The log against its own damage.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::Labels;
+
+/// What a replay found: LSNs of the frames applied, what they held, and the damage.
+#[derive(Debug, Default, PartialEq, Clone)]
+struct Found {
+    lsns: Vec<u64>,
+    series: Vec<(u32, String)>,
+    samples: Vec<(u32, i64, u64)>,
+    metadata: Vec<[String; 4]>,
+    damage: Vec<Damage>,
+    malformed_count: usize,
+}
+
+fn read(bytes: &[u8], previous: Option<Chain>) -> Result<(Found, Chain), SegmentError> {
+    let mut found = Found::default();
+    let mut replay = Replay::new(bytes, previous)?;
+    let (mut ids, mut timestamps_ms, mut values) = (vec![], vec![], vec![]);
+    for event in &mut replay {
+        let frame = match event {
+            Event::Frame(frame) => frame,
+            Event::Damage(damage) => {
+                found.damage.push(damage);
+                continue;
+            }
+        };
+        found.lsns.push(frame.lsn);
+        for record in Records::new(frame.payload) {
+            match record {
+                Record::Series(series) => {
+                    found.series.extend(series.flatten().map(|(id, l)| (id, l.to_string())));
+                }
+                Record::Samples(samples) => {
+                    samples.decode(&mut ids, &mut timestamps_ms, &mut values).unwrap();
+                    let columns = ids.iter().zip(&timestamps_ms).zip(&values);
+                    found.samples.extend(columns.map(|((&i, &t), v)| (i, t, v.to_bits())));
+                }
+                Record::Metadata(m) => {
+                    found.metadata.push([m.family, m.kind, m.help, m.unit].map(str::to_owned));
+                }
+                Record::Unknown { .. } | Record::Malformed => found.malformed_count += 1,
+            }
+        }
+    }
+    Ok((found, replay.end_chain()))
+}
+
+fn header(segment: u64, chain: Chain) -> SegmentHeader {
+    SegmentHeader {
+        shard: 3,
+        shard_count: 8,
+        epoch: 2,
+        segment,
+        first_lsn: chain.next_lsn,
+        previous_crc: chain.last_crc,
+    }
+}
+
+/// Appends frame number `n`: one series, three samples, now and then metadata.
+fn push_frame(out: &mut Vec<u8>, chain: &mut Chain, n: u32) {
+    let labels = Labels::from_pairs([("__name__", "up"), ("n", &n.to_string())]);
+    let mut frame = FrameWriter::begin(out);
+    frame.series([(n, labels.as_ref())]);
+    let t = i64::from(n) * 1000;
+    let timestamps_ms = if n.is_multiple_of(2) { [t; 3] } else { [t, t + 1, t - 5] };
+    frame.samples(&[n, n + 300, 0], &timestamps_ms, &[1.5, f64::NAN, -0.0]);
+    if n.is_multiple_of(3) {
+        frame.metadata(MetadataRecord { family: "up", kind: "gauge", help: "is up", unit: "" });
+    }
+    frame.finish(chain).unwrap();
+}
+
+/// A segment of `frame_count` frames with a zero-filled tail, and where each frame starts.
+fn segment(number: u64, chain: &mut Chain, frame_count: u32) -> (Vec<u8>, Vec<usize>) {
+    let (mut bytes, mut starts) = (vec![], vec![]);
+    header(number, *chain).encode(&mut bytes);
+    for n in 0..frame_count {
+        starts.push(bytes.len());
+        push_frame(&mut bytes, chain, n);
+    }
+    starts.push(bytes.len());
+    bytes.resize(bytes.len() + 512, 0);
+    (bytes, starts)
+}
+
+#[test]
+fn a_segment_comes_back_whole() {
+    let mut chain = Chain::default();
+    let (bytes, _) = segment(0, &mut chain, 7);
+    let (found, end) = read(&bytes, Some(Chain::default())).unwrap();
+    assert_eq!(found.lsns, (1..8).collect::<Vec<_>>());
+    assert_eq!((found.series.len(), found.samples.len(), found.metadata.len()), (7, 21, 3));
+    assert_eq!(found.samples[4], (301, 1001, f64::NAN.to_bits()));
+    assert_eq!((found.damage, found.malformed_count), (vec![], 0));
+    assert_eq!(end, chain);
+    assert_eq!(SegmentHeader::decode(&bytes), Ok(header(0, Chain::default())));
+}
+
+#[test]
+fn a_frame_without_records_is_no_frame() {
+    let (mut out, mut chain) = (vec![], Chain::default());
+    let mut frame = FrameWriter::begin(&mut out);
+    frame.samples(&[], &[], &[]);
+    frame.series([]);
+    assert_eq!(frame.finish(&mut chain), None);
+    assert_eq!((out.len(), chain), (0, Chain::default()));
+}
+
+#[test]
+fn every_flipped_bit_is_detected_or_harmless_and_loses_one_frame_at_most() {
+    let mut chain = Chain::default();
+    let (bytes, starts) = segment(5, &mut chain, 6);
+    let (whole, _) = read(&bytes, Some(Chain::default())).unwrap();
+    let (mut detected_count, mut harmless_count) = (0, 0);
+    for bit in 0..bytes.len() * 8 {
+        let mut broken = bytes.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        let (found, _) = read(&broken, Some(Chain::default())).unwrap();
+        assert_eq!(found.malformed_count, 0, "bit {bit}");
+        if found.damage.is_empty() {
+            assert_eq!(found, whole, "bit {bit}");
+            harmless_count += 1;
+            continue;
+        }
+        detected_count += 1;
+        let hit = starts.iter().rposition(|&start| start <= bit / 8);
+        let lost: Vec<u64> =
+            whole.lsns.iter().copied().filter(|lsn| !found.lsns.contains(lsn)).collect();
+        match hit {
+            Some(frame) if frame < 6 => assert_eq!(lost, [frame as u64 + 1], "bit {bit}"),
+            _ => assert_eq!(lost, [0u64; 0], "bit {bit}"),
+        }
+    }
+    assert!(detected_count > 7 * harmless_count, "{detected_count} {harmless_count}");
+}
+
+#[test]
+fn every_truncation_keeps_the_whole_frames_before_it() {
+    let mut chain = Chain::default();
+    let (bytes, starts) = segment(0, &mut chain, 5);
+    for end in 0..bytes.len() {
+        match read(&bytes[..end], None) {
+            Ok((found, _)) => {
+                let ends: Vec<usize> = starts[1..].iter().copied().filter(|&s| s <= end).collect();
+                // Padding behind a frame is not needed to read it.
+                assert!(found.lsns.len() >= ends.len(), "cut at {end}");
+                assert!(found.lsns.len() <= ends.len() + 1, "cut at {end}");
+                assert!(found.damage.iter().all(|damage| damage.kind == DamageKind::TornTail));
+            }
+            Err(error) => assert!(end < SEGMENT_HEADER_BYTES, "cut at {end}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_zeroed_or_foreign_place_loses_only_itself() {
+    let mut chain = Chain::default();
+    let (bytes, starts) = segment(0, &mut chain, 6);
+    for frame in 0..5usize {
+        let (start, end) = (starts[frame], starts[frame + 1]);
+        let mut zeroed = bytes.clone();
+        zeroed[start..end].fill(0);
+        let (found, _) = read(&zeroed, None).unwrap();
+        assert_eq!(found.lsns.len(), 5);
+        let lsn = frame as u64 + 1;
+        let expected = Damage {
+            kind: DamageKind::Frames,
+            segment: Some(0),
+            lsns: lsn..lsn + 1,
+            bytes: start..end,
+        };
+        assert_eq!(found.damage, [expected]);
+    }
+    // A whole frame of another log in the place of the third one.
+    let mut other = Chain { next_lsn: 3, last_crc: 77 };
+    let mut foreign = vec![];
+    push_frame(&mut foreign, &mut other, 2);
+    let mut misplaced = bytes.clone();
+    misplaced[starts[2]..starts[2] + foreign.len()].copy_from_slice(&foreign);
+    let (found, _) = read(&misplaced, None).unwrap();
+    assert_eq!(found.lsns, [1, 2, 4, 5, 6]);
+    assert_eq!(found.damage.len(), 1);
+}
+
+#[test]
+fn segments_that_do_not_follow_each_other_are_noticed() {
+    let mut chain = Chain::default();
+    let (first, starts) = segment(0, &mut chain, 4);
+    let middle = chain;
+    let (second, _) = segment(1, &mut chain, 4);
+    let (found, end) = read(&first, None).unwrap();
+    assert_eq!((found.damage, end), (vec![], middle));
+    assert_eq!(read(&second, Some(end)).unwrap().0.damage, []);
+    // The first segment cut at a frame's border looks whole; the second one knows better.
+    let (found, end) = read(&first[..starts[3]], None).unwrap();
+    assert_eq!((found.lsns.len(), &found.damage[..]), (3, &[][..]));
+    let (found, _) = read(&second, Some(end)).unwrap();
+    assert_eq!((found.damage[0].kind, found.damage[0].lsns.clone()), (DamageKind::Gap, 4..5));
+    assert_eq!(found.lsns.len(), 4);
+}
+
+#[test]
+fn leftovers_of_a_recycled_file_are_not_a_loss() {
+    let mut chain = Chain::default();
+    let (old, _) = segment(0, &mut chain, 6);
+    let mut bytes = vec![];
+    header(9, chain).encode(&mut bytes);
+    push_frame(&mut bytes, &mut chain, 0);
+    let end = bytes.len();
+    bytes.extend_from_slice(&old[end..]);
+    let (found, _) = read(&bytes, None).unwrap();
+    assert_eq!(found.lsns, [7]);
+    assert_eq!(found.damage, []);
+}
+
+proptest! {
+    #[test]
+    fn random_samples_come_back(
+        samples in prop::collection::vec(any::<(u32, i64, u64)>(), 1..200),
+        same in any::<bool>(),
+    ) {
+        let series: Vec<u32> = samples.iter().map(|s| s.0).collect();
+        let timestamps_ms: Vec<i64> =
+            samples.iter().map(|s| if same { samples[0].1 } else { s.1 }).collect();
+        let values: Vec<f64> = samples.iter().map(|s| f64::from_bits(s.2)).collect();
+        let (mut bytes, mut chain) = (vec![], Chain::default());
+        header(0, chain).encode(&mut bytes);
+        let mut frame = FrameWriter::begin(&mut bytes);
+        frame.samples(&series, &timestamps_ms, &values);
+        frame.finish(&mut chain);
+        let (found, _) = read(&bytes, None).unwrap();
+        let columns = series.iter().zip(&timestamps_ms).zip(&values);
+        let expected: Vec<_> = columns.map(|((&s, &t), v)| (s, t, v.to_bits())).collect();
+        prop_assert_eq!(found.samples, expected);
+    }
+
+    #[test]
+    fn random_bytes_never_panic(payload in prop::collection::vec(any::<u8>(), 0..300)) {
+        for record in Records::new(&payload) {
+            match record {
+                Record::Series(series) => drop(series.count()),
+                Record::Samples(samples) => {
+                    let _ = samples.decode(&mut vec![], &mut vec![], &mut vec![]);
+                }
+                _ => {}
+            }
+        }
+        let _ = read(&payload, None);
+    }
+}
