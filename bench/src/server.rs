@@ -106,17 +106,19 @@ impl Server {
                 if setup.kind == Kind::Hearth {
                     command.args(&setup.hearth_args);
                 } else {
-                    command.arg(
-                        "--web.remote-write-receiver.accepted-protobuf-messages=\
-                         prometheus.WriteRequest,io.prometheus.write.v2.Request",
-                    );
+                    for message in ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"] {
+                        command.arg(format!(
+                            "--web.remote-write-receiver.accepted-protobuf-messages={message}"
+                        ));
+                    }
                 }
             }
             Kind::VictoriaMetrics => {
                 command
                     .arg(format!("-storageDataPath={data}"))
                     .arg(format!("-httpListenAddr={}", setup.address))
-                    .arg("-retentionPeriod=100y");
+                    .arg("-retentionPeriod=100y")
+                    .arg("-search.latencyOffset=1s"); // The check asks for the newest samples.
                 if setup.config.is_some() {
                     command.arg(format!("-promscrape.config={config}"));
                 }
@@ -142,7 +144,9 @@ impl Server {
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
                 let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
-                return Err(Error::other(format!("{} ended: {status}\n{log}", self.kind.name())));
+                let first: Vec<&str> = log.lines().take(5).collect();
+                let text = format!("{} ended: {status}\n{}", self.kind.name(), first.join("\n"));
+                return Err(Error::other(text));
             }
             let answer =
                 Connection::open(self.address).and_then(|mut connection| connection.get(path));

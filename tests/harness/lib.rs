@@ -1,1 +1,17 @@
 //! The black-box harness: starts the real binary and speaks HTTP.
+//!
+//! ```text
+//! process       hearth as a child process: start, stop, kill, wait until ready
+//! http          one request, one answer
+//! remote_write  requests built by hand, so that no decoder tests its own encoder
+//! ledger        what a client was promised, and whether the server kept it
+//! workspace     where the repository, the binary and the shared test data are
+//! ```
+
+pub mod http;
+pub mod ledger;
+pub mod process;
+pub mod remote_write;
+pub mod workspace;
+
+pub use process::{Hearth, Options};

@@ -146,12 +146,12 @@ fn measure(server: &Server, parameters: &Parameters) -> Result<Vec<(&'static str
         let (samples_after, bytes_after) = load.totals();
         load.stop.store(true, Ordering::Relaxed);
         let mut latency = Histogram::<u64>::new(3).map_err(Error::other)?;
-        let mut rounds = 0;
+        let mut rounds = i64::MAX; // Of the slowest lane: what every instance has.
         for lane in lanes {
             let (lane_latency, lane_rounds) =
                 lane.join().map_err(|_| Error::other("a lane panicked"))??;
             latency.add(lane_latency).map_err(Error::other)?;
-            rounds = rounds.max(lane_rounds);
+            rounds = rounds.min(lane_rounds);
         }
         let samples = (samples_after - samples_before) as f64;
         let cpu = after.cpu_seconds - before.cpu_seconds;
@@ -249,12 +249,11 @@ fn drive(
     }
 }
 
-/// The server must have every series, and every whole round of the first instance's samples.
+/// The server must have every series, and the first instance's samples of all `rounds`.
 fn check(server: &Server, parameters: &Parameters, start_ms: i64, rounds: i64) -> Result<()> {
-    let complete = (rounds - 1).max(1);
-    let last_ms = start_ms + (complete - 1) * parameters.interval_ms;
+    let last_ms = start_ms + (rounds - 1) * parameters.interval_ms;
     let at = last_ms as f64 / 1e3;
-    let window_ms = (complete * parameters.interval_ms).min(30 * 60 * 1000);
+    let window_ms = (rounds * parameters.interval_ms).min(30 * 60 * 1000);
     let wanted = window_ms / parameters.interval_ms;
     let samples_query =
         format!("max(count_over_time(node_load1{{instance=~\"host-00000.*\"}}[{}ms]))", window_ms);

@@ -66,7 +66,8 @@ fn measure(
     exporter: &Exporter,
     parameters: &Parameters,
 ) -> Result<Vec<(&'static str, f64)>> {
-    // Two intervals create the series and fill caches.
+    // Discovery takes its time, and the first scrapes create the series.
+    check(server, parameters)?;
     std::thread::sleep(parameters.interval * 2);
     let before = server.usage()?;
     let samples_before = exporter.samples_served.load(Ordering::Relaxed);

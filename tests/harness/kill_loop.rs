@@ -1,0 +1,27 @@
+//! `cargo run --release -p tests --bin kill-loop -- [kills] [seed]`: kills hearth under load and
+//! checks that every acknowledged sample survived. Budget: about a second a kill.
+
+use std::process::ExitCode;
+
+use tests::ledger::{KillLoop, kill_loop};
+
+fn main() -> ExitCode {
+    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<u32>());
+    let (Ok(kills), Ok(seed)) =
+        (numbers.next().unwrap_or(Ok(200)), numbers.next().unwrap_or(Ok(1)))
+    else {
+        eprintln!("usage: kill-loop [kills] [seed]");
+        return ExitCode::FAILURE;
+    };
+    let parameters = KillLoop { kills, writers: 4, shard_count: 2, seed: u64::from(seed) };
+    let report = kill_loop(parameters, |kill, findings| {
+        if kill.is_multiple_of(20) {
+            println!(
+                "kill {kill}: {} acknowledged samples since the last kill",
+                findings.acknowledged
+            );
+        }
+    });
+    println!("{} kills, seed {seed}: {:?}", report.kills, report.findings);
+    if report.findings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,15 @@
+//! SIGKILL at any moment loses nothing that was acknowledged.
+//!
+//! The long form is a command: `cargo run --release -p tests --bin kill-loop -- 200`.
+
+use tests::ledger::{KillLoop, kill_loop};
+
+#[test]
+fn acknowledged_samples_survive_kill_9() {
+    for shard_count in [1, 2] {
+        let parameters = KillLoop { kills: 4, writers: 2, shard_count, seed: 7 };
+        let report = kill_loop(parameters, |_, _| {});
+        assert!(report.findings.is_clean(), "{report:?}");
+        assert!(report.findings.acknowledged > 1_000, "the load must be real: {report:?}");
+    }
+}
