@@ -6,6 +6,7 @@
 //! task       spawn: every task's panic ends at its edge
 //! time       clocks, sleep, timeout, the park between two turns
 //! net        TCP: listeners that share a port, streams that read into uninitialised buffers
+//! hyper_io   those streams as hyper's transport
 //! blocking   files and other slow calls on threads of their own
 //! ```
 //!
@@ -19,6 +20,7 @@
 
 mod blocking;
 mod executor;
+mod hyper_io;
 mod net;
 pub mod probe;
 mod task;
