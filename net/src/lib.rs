@@ -1,3 +1,5 @@
 //! Everything that speaks to the outside world.
 
 pub mod http;
+pub mod relabel;
+pub mod wire;
