@@ -1,5 +1,7 @@
 //! Everything that speaks to the outside world.
 
+pub mod api;
 pub mod http;
 pub mod relabel;
+pub mod scrape;
 pub mod wire;

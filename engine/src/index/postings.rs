@@ -95,7 +95,7 @@ impl PostingsStore {
             postings.words[TAIL_COUNT] = 0;
         } else if count > LIST_COUNT_MAX && in_block == LIST_COUNT_MAX {
             self.flush_tail(postings);
-        } else if (BLOCK_WORDS_MIN..LIST_COUNT_MAX).contains(&count) && count.is_power_of_two() {
+        } else if count < LIST_COUNT_MAX && count >= BLOCK_WORDS_MIN && count.is_power_of_two() {
             let larger = self.take_block(2 * count);
             let start = postings.words[BLOCK] as usize;
             self.words.copy_within(start..start + count as usize, larger as usize);
@@ -131,15 +131,13 @@ impl PostingsStore {
 
     pub fn view<'a>(&'a self, postings: &'a Postings) -> View<'a> {
         let Postings { count, words } = postings;
-        if *count <= INLINE_COUNT_MAX {
-            return View { bitmap: None, list: &words[..*count as usize] };
-        }
-        if *count <= LIST_COUNT_MAX {
-            return View { bitmap: None, list: self.block(words[BLOCK], *count) };
-        }
-        View {
-            bitmap: Some(&self.bitmaps[words[BITMAP] as usize]),
-            list: self.block(words[BLOCK], words[TAIL_COUNT]),
+        match *count {
+            0..=INLINE_COUNT_MAX => View { bitmap: None, list: &words[..*count as usize] },
+            0..=LIST_COUNT_MAX => View { bitmap: None, list: self.block(words[BLOCK], *count) },
+            _ => View {
+                bitmap: Some(&self.bitmaps[words[BITMAP] as usize]),
+                list: self.block(words[BLOCK], words[TAIL_COUNT]),
+            },
         }
     }
 
@@ -260,9 +258,8 @@ impl View<'_> {
 
     /// Whether any of `selection` is in the set.
     pub fn intersects(&self, selection: &RoaringBitmap) -> bool {
-        let mut common = vec![];
-        common_with_list(selection, self.list, &mut common);
-        !common.is_empty() || self.bitmap.is_some_and(|bitmap| !bitmap.is_disjoint(selection))
+        self.list.iter().any(|series| selection.contains(*series))
+            || self.bitmap.is_some_and(|bitmap| !bitmap.is_disjoint(selection))
     }
 
     /// The set by itself.
@@ -279,22 +276,14 @@ impl View<'_> {
 
     /// Keeps of `selection` what is in the set.
     pub fn intersect(&self, selection: &mut RoaringBitmap) {
-        let mut kept = vec![];
-        common_with_list(selection, self.list, &mut kept);
+        let in_list = self.list.iter().copied().filter(|series| selection.contains(*series));
+        let kept = in_list.collect::<Vec<u32>>();
         match self.bitmap {
             Some(bitmap) => {
                 *selection &= bitmap;
                 selection.extend(kept);
             }
             None => *selection = sorted_bitmap(&kept),
-        }
-    }
-
-    /// Appends to `out` what is both in `selection` and in the set; in no order.
-    pub fn common(&self, selection: &RoaringBitmap, out: &mut Vec<u32>) {
-        common_with_list(selection, self.list, out);
-        if let Some(bitmap) = self.bitmap {
-            out.extend(bitmap & selection);
         }
     }
 
@@ -306,21 +295,6 @@ impl View<'_> {
         for series in self.list {
             selection.remove(*series);
         }
-    }
-}
-
-/// Appends to `out` what is both in `selection` and in `list`, ascending. Series of one value often
-/// lie close together, so that little of a selection lies between the first and the last of them.
-fn common_with_list(selection: &RoaringBitmap, list: &[u32], out: &mut Vec<u32>) {
-    let [first, .., last] = *list else {
-        out.extend(list.iter().copied().filter(|series| selection.contains(*series)));
-        return;
-    };
-    if selection.range_cardinality(first..=last) < list.len() as u64 {
-        let between = selection.range(first..=last);
-        out.extend(between.filter(|series| list.binary_search(series).is_ok()));
-    } else {
-        out.extend(list.iter().copied().filter(|series| selection.contains(*series)));
     }
 }
 

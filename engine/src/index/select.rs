@@ -74,10 +74,8 @@ impl Index {
         let dictionary = &self.dictionary;
         let values = match matcher.listed() {
             Some(values) => {
-                let pairs = values
-                    .iter()
-                    .filter_map(|value| dictionary.find_pair(name_id, value))
-                    .collect();
+                let pair = |value: &Box<[u8]>| dictionary.find_pair(name_id, value);
+                let pairs = values.iter().filter_map(pair).collect();
                 if matcher.is_negated() { Values::Refused(pairs) } else { Values::Matching(pairs) }
             }
             None if matcher.accepts_all_set() && matcher.is_negated() => Values::Matching(vec![]),
@@ -121,7 +119,10 @@ impl Index {
                     self.pair_view(pair).intersect(&mut candidates);
                     candidates
                 }
-                (_, Some(candidates)) => self.intersect_union(candidates, &pairs),
+                (_, Some(mut candidates)) => {
+                    candidates &= self.union(&pairs);
+                    candidates
+                }
                 (_, None) => self.union(&pairs),
             },
             (false, Values::Refused(pairs)) => {
@@ -168,20 +169,6 @@ impl Index {
         } else {
             Values::Refused(refused.1)
         }
-    }
-
-    /// The candidates that any of `pairs` holds.
-    fn intersect_union(&self, candidates: RoaringBitmap, pairs: &[u32]) -> RoaringBitmap {
-        let count: u64 = pairs.iter().map(|&pair| u64::from(self.pair_series_count(pair))).sum();
-        if count <= candidates.len() {
-            return candidates & self.union(pairs);
-        }
-        let mut common = vec![];
-        for &pair in pairs {
-            self.pair_view(pair).common(&candidates, &mut common);
-        }
-        common.sort_unstable();
-        sorted_bitmap(&common)
     }
 
     fn union(&self, pairs: &[u32]) -> RoaringBitmap {

@@ -3,7 +3,6 @@
 pub mod batch;
 pub mod labels;
 pub mod matcher;
-pub mod metadata;
 pub mod sample;
 pub mod series;
 pub mod source;
@@ -11,7 +10,6 @@ pub mod source;
 pub use batch::Batch;
 pub use labels::{Labels, LabelsBuilder, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
-pub use metadata::MetricType;
 pub use sample::{STALE_NAN_BITS, is_stale_nan};
 pub use series::SeriesId;
 pub use source::{Samples, Source, SourceError, TimeRange};

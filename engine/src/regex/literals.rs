@@ -207,25 +207,6 @@ fn comparable(literal: &[u8]) -> Option<&[u8]> {
     (!found).then_some(literal)
 }
 
-/// What is found in a value anywhere exactly if all of the value matches `hir`: `.*` at an end
-/// goes, so that the engine may look for what remains and stop there; other ends are anchored.
-pub(super) fn searchable(hir: &Hir) -> Hir {
-    let mut parts = joined(hir);
-    let is_any = |part: &Hir| matches!(part_of_glob(part), Some(Part::Gap(Gap::Any)));
-    let (mut start, mut end) = (Hir::look(Look::Start), Hir::look(Look::End));
-    if let [first, rest @ ..] = parts
-        && is_any(first)
-    {
-        (start, parts) = (Hir::empty(), rest);
-    }
-    if let [rest @ .., last] = parts
-        && is_any(last)
-    {
-        (end, parts) = (Hir::empty(), rest);
-    }
-    Hir::concat([&[start], parts, &[end]].concat())
-}
-
 /// A literal that every match begins with, and one that every match ends with; perhaps empty.
 pub(super) fn ends(hir: &Hir) -> (&[u8], &[u8]) {
     let parts = joined(hir);

@@ -32,7 +32,7 @@ use std::fmt;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
-use regex_syntax::hir::Hir;
+use regex_syntax::hir::{Hir, Look};
 
 use engine::Engine;
 use literals::Glob;
@@ -140,8 +140,9 @@ impl Strategy {
         }
         let (prefix, suffix) = literals::ends(&hir);
         let (prefix, suffix) = (prefix.into(), suffix.into());
-        let engine = Engine::new(&literals::searchable(&hir), false)
-            .ok_or_else(|| Error::new(ErrorKind::Large, pattern))?;
+        let whole = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
+        let engine =
+            Engine::new(&whole, false).ok_or_else(|| Error::new(ErrorKind::Large, pattern))?;
         Ok(Strategy::Engine { prefix, suffix, engine })
     }
 

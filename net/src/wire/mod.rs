@@ -5,8 +5,6 @@
 //!
 //! Not here: reading and decompressing bodies (`http`), caches of known series (`scrape`).
 
-pub mod float;
 pub mod names;
 pub mod negotiation;
 pub mod quote;
-pub mod text;
