@@ -45,29 +45,25 @@ pub(super) fn plan(column: &[i64]) -> FramePlan {
     if column.is_empty() {
         lowest = 0;
     }
-    let plain = plan_from(column, lowest, highest);
+    let plain = plan_from(column, lowest, highest, 0);
     // One value far below the others (a counter's reset among its deltas) is an exception too.
     let gap = second.wrapping_sub(lowest) as u64;
     let rest = highest.wrapping_sub(second) as u64;
     if column.len() < 4 || second == i64::MAX || gap <= rest.saturating_mul(4) {
         return plain;
     }
-    let above = plan_from(column, second, highest);
+    let above = plan_from(column, second, highest, 1);
     if above.bytes < plain.bytes { above } else { plain }
 }
 
-fn plan_from(column: &[i64], base: i64, highest: i64) -> FramePlan {
+/// The cheapest frame on `base`, below which `below_count` values lie.
+fn plan_from(column: &[i64], base: i64, highest: i64, below_count: usize) -> FramePlan {
     let range = highest.wrapping_sub(base) as u64;
     let widest = 64 - range.leading_zeros();
     let mut needing = [0u16; 65];
     let mut exponent_bits = [0u64; 65];
-    let mut below_count = 0usize;
     if widest > 0 {
-        for &value in column {
-            if value < base {
-                below_count += 1;
-                continue;
-            }
+        for &value in column.iter().filter(|&&value| base <= value) {
             let offset = value.wrapping_sub(base) as u64;
             let bits = (64 - offset.leading_zeros()) as usize;
             needing[bits] += 1;
@@ -232,5 +228,8 @@ mod tests {
         let mut reset = (0..64).map(|n| 100 + n % 4).collect::<Vec<_>>();
         reset[40] = -1_000_000_000;
         check(&reset, 32);
+        let mut step = vec![3; 64];
+        step[7] = -1_000_000;
+        check(&step, 16);
     }
 }

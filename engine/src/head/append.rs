@@ -208,6 +208,10 @@ impl Head {
         }
         let id = SeriesId(self.open.len() as u32);
         let label_handle = self.labels.push(id, labels)?;
+        if self.index.insert(id.0, labels).is_err() {
+            self.labels.release(label_handle);
+            return None;
+        }
         self.table.insert(hash, label_handle);
         self.open.push(Open::EMPTY);
         self.cold.push(Cold { label_handle, chunks: Default::default() });

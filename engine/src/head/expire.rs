@@ -3,6 +3,7 @@
 use super::Head;
 use crate::encode::ChunkHeader;
 use crate::model::SeriesId;
+use roaring::RoaringBitmap;
 
 /// What [`Head::expire`] removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,9 +36,14 @@ impl Head {
                 .sealed
                 .expire(chunks, |entry, chunk| entry.min_ms < before_ms && is_passed(chunk));
             if self.open[index].newest_ms < before_ms {
-                self.remove(series);
                 expired.series.push(series);
             }
+        }
+        let removed: RoaringBitmap = expired.series.iter().map(|series| series.0).collect();
+        let handle = |series: u32| self.cold[series as usize].label_handle;
+        self.index.remove(&removed, |series| self.labels.get(handle(series)).1);
+        for &series in &expired.series {
+            self.remove(series);
         }
         if self.live_count == 0 {
             (self.min_ms, self.max_ms) = (i64::MAX, i64::MIN);

@@ -6,6 +6,7 @@
 //! open     id -> newest sample, open chunk             32 bytes: all that an append touches
 //! slots    samples of open chunks that are not constant
 //! sealed   id -> encoded chunks                        touched once in 64 samples
+//! index    labels -> ids                               touched by new series and by queries
 //! ```
 //!
 //! Ids are dense and given in order; the id of a series that retention removed is not given again
@@ -35,6 +36,7 @@ pub use metadata::{Metadata, MetadataStore};
 pub use verdict::{Refusal, Verdict};
 
 use crate::encode;
+use crate::index::Index;
 use crate::limits::SERIES_COUNT_MAX;
 use crate::mem::{Column, SlotPool};
 use crate::model::{LabelsRef, SeriesId};
@@ -71,6 +73,8 @@ pub struct Head {
     options: HeadOptions,
     table: Table,
     labels: LabelStore,
+    /// Which series have which labels; holds exactly the series that were not removed.
+    index: Index,
     /// By series id, like `cold`.
     open: Column<Open>,
     cold: Column<Cold>,
@@ -102,6 +106,7 @@ struct Work {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadBytes {
     pub labels: usize,
+    pub index: usize,
     pub table: usize,
     /// Columns of fixed width: two entries a series.
     pub series: usize,
@@ -113,6 +118,7 @@ pub struct HeadBytes {
 impl HeadBytes {
     pub fn total(&self) -> usize {
         self.labels
+            + self.index
             + self.table
             + self.series
             + self.open_chunks
@@ -129,6 +135,7 @@ impl Head {
             options,
             table: Table::default(),
             labels: LabelStore::default(),
+            index: Index::default(),
             open: Column::default(),
             cold: Column::default(),
             slots: SlotPool::default(),
@@ -173,6 +180,11 @@ impl Head {
         (cold.label_handle != 0).then(|| self.labels.get(cold.label_handle).1)
     }
 
+    /// The index of all series that were not removed.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// The series with these labels.
     pub fn find(&self, labels: LabelsRef<'_>) -> Option<SeriesId> {
         self.find_hashed(labels, labels.stable_hash())
@@ -194,11 +206,12 @@ impl Head {
         std::mem::replace(&mut open.logged_in, self.segment) != self.segment
     }
 
-    /// Memory in use. O(arena blocks).
+    /// Memory in use. O(arena blocks and what the index needs to count).
     pub fn bytes(&self) -> HeadBytes {
         let (sealed_chunks, chunk_lists) = self.sealed.bytes();
         HeadBytes {
             labels: self.labels.bytes(),
+            index: self.index.bytes(),
             table: self.table.bytes(),
             series: self.open.bytes() + self.cold.bytes(),
             open_chunks: self.slots.bytes(),

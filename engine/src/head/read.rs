@@ -17,6 +17,15 @@ impl Head {
         Some((first_ms, open.newest_ms))
     }
 
+    /// Whether `series` may have samples in `range`. Touches one line of the series when the range
+    /// reaches to the head's newest sample.
+    pub fn may_have_samples(&self, series: SeriesId, range: TimeRange) -> bool {
+        let Some(open) = self.open.get(series.index()) else { return false };
+        range.min_ms <= open.newest_ms
+            && (self.max_ms <= range.max_ms
+                || self.series_span_ms(series).is_some_and(|(min_ms, _)| min_ms <= range.max_ms))
+    }
+
     /// Appends the samples of `series` in `range` to `out`, ascending.
     ///
     /// Cost: decodes the chunks that overlap the range. No allocation once `out` has room.

@@ -165,8 +165,8 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
-    use hashbrown::HashMap;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     use super::Table;
 
@@ -176,7 +176,7 @@ mod tests {
             // A multiplier that leaves the partition alone crowds few partitions with long runs.
             let hash = |key: u64| key.wrapping_mul(1 << 50 | 1);
             let mut table = Table::default();
-            let mut twin: HashMap<u64, u32> = HashMap::new();
+            let mut twin: BTreeMap<u64, u32> = BTreeMap::new();
             for (key, is_insert) in steps {
                 if is_insert && !twin.contains_key(&key) {
                     table.insert(hash(key), key as u32 + 1);
