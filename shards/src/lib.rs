@@ -9,14 +9,21 @@
 //! fair       waiting in order
 //! route      which shard a series lives on; splits batches
 //! mesh       requests and answers between shards, bounded by credits
+//! disk       the seam to the disk, by io_uring
+//! wal        the log: frames in groups, acknowledged when durable; replay
 //! ```
 
+pub mod disk;
 pub mod fair;
 pub mod mesh;
 pub mod observe;
 pub mod route;
 pub mod runtime;
+#[cfg(test)]
+mod scratch;
+pub mod stats;
 pub mod topology;
+pub mod wal;
 
 pub use observe::{Event, Reporter};
 pub use route::ShardId;
