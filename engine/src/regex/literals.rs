@@ -66,11 +66,6 @@ impl Glob {
         self.literals.is_empty() && self.gaps[0] == Gap::Any
     }
 
-    /// Whether there is nothing but one gap: `.*` or `.+`.
-    pub fn is_one_gap(&self) -> bool {
-        self.literals.is_empty() && self.gaps[0] != Gap::Nothing
-    }
-
     /// Whether there is no gap at all: then a set is the better form.
     pub fn is_one_value(&self) -> bool {
         self.literals.len() <= 1 && self.gaps.iter().all(|gap| *gap == Gap::Nothing)

@@ -106,11 +106,6 @@ impl Regex {
         matches!(&self.strategy, Strategy::Glob(glob) if glob.is_anything())
     }
 
-    /// Whether every value matches, except perhaps the empty one: `.*`, `.+`.
-    pub fn matches_anything_set(&self) -> bool {
-        matches!(&self.strategy, Strategy::Glob(glob) if glob.is_one_gap())
-    }
-
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.pattern

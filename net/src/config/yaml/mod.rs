@@ -1,0 +1,48 @@
+//! YAML as Prometheus reads and writes it: values of YAML 1.1 as go-yaml resolves them, strict
+//! fields, error texts with lines, and printing that go-yaml would have produced.
+//!
+//! ```text
+//! text -> node (tree with lines) -> field (a Rust value takes a node) -> section (a struct of fields)
+//!         a Rust value           -> Yaml (what is to be printed)      -> emit (text)
+//! ```
+//!
+//! A struct's fields are written once, in [`section!`]: name, type, default and whether an empty
+//! value is left out. Decoding, zero values, joining of relative paths and printing follow from
+//! that table.
+//!
+//! Source: go-yaml v2 (`decode.go`, `resolve.go`, `encode.go`, `emitterc.go`) for what is observable.
+
+mod emit;
+mod field;
+mod node;
+mod scalar;
+mod section;
+#[cfg(test)]
+mod tests;
+
+pub use emit::{Yaml, natural_order};
+pub(crate) use field::plain_field;
+pub use field::{Abort, Decoded, Decoder, Field, binary};
+pub use node::{Node, Value};
+pub(crate) use section::section;
+pub use section::{
+    Mode, Section, Slot, decode_section, section_is_empty, section_join_dir, section_to_yaml,
+};
+
+/// Decodes one YAML document into `field`. An empty document leaves `field` as it is.
+///
+/// # Errors
+///
+/// The text go-yaml gives (`yaml: unmarshal errors:` with one line for each fault), or the text
+/// of the first check that failed, with the line of its section.
+pub fn decode<T: Field>(text: &str, field: &mut T) -> Result<(), Abort> {
+    let Some(document) = node::parse(text)? else { return Ok(()) };
+    let mut decoder = Decoder::new(document.node_count);
+    decoder.decode(&document.root, field)?;
+    decoder.finish()
+}
+
+/// Prints `field` as go-yaml does, with a final line break.
+pub fn print(field: &impl Field) -> String {
+    emit::print(&field.to_yaml())
+}

@@ -1,0 +1,153 @@
+//! A YAML document as a tree of nodes, each with its line and its text as written.
+//!
+//! The tree keeps what a typed reading needs and serde would lose: whether a scalar was plain,
+//! and its characters (`0755`, `1_000`, `yes`), because the field decides what they mean.
+
+use std::rc::Rc;
+
+use granit_parser::{Event, Parser, ScalarStyle, Tag};
+
+use super::Abort;
+
+#[derive(Debug)]
+pub struct Node {
+    /// Line of the node's first character, from 1.
+    pub line: usize,
+    /// Explicit tag in its long form (`tag:yaml.org,2002:str`); empty if there is none.
+    pub tag: String,
+    pub value: Value,
+}
+
+#[derive(Debug)]
+pub enum Value {
+    /// `plain` is true for a scalar without quotes, which may be a number, a boolean or null.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    Sequence(Vec<Rc<Node>>),
+    /// Pairs in the order written; repeated keys are kept for the error that names them.
+    Mapping(Vec<(Rc<Node>, Rc<Node>)>),
+}
+
+impl Node {
+    /// Whether the node stands for no value: `null`, `~` or nothing at all.
+    pub fn is_null(&self) -> bool {
+        match &self.value {
+            Value::Scalar { text, plain } => {
+                self.tag == "tag:yaml.org,2002:null"
+                    || self.tag.is_empty()
+                        && *plain
+                        && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+            }
+            _ => false,
+        }
+    }
+
+    /// The value of a key of a mapping.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        let Value::Mapping(pairs) = &self.value else { return None };
+        let named = |node: &Node| matches!(&node.value, Value::Scalar { text, .. } if text == key);
+        pairs.iter().find(|(name, _)| named(name)).map(|(_, value)| &**value)
+    }
+
+    /// Whether the node is the key of a merge (`<<`).
+    pub fn is_merge(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, plain } if text == "<<" && *plain)
+    }
+}
+
+/// A document and how many nodes were written in it, aliases counted as one each.
+pub(super) struct Document {
+    pub root: Rc<Node>,
+    pub node_count: usize,
+}
+
+/// A collection that is being read.
+struct Open {
+    line: usize,
+    tag: String,
+    anchor: usize,
+    children: Vec<Rc<Node>>,
+    mapping: bool,
+}
+
+/// Reads the first document of `text`; `None` if it is empty. Nesting is bounded by the parser.
+pub(super) fn parse(text: &str) -> Result<Option<Document>, Abort> {
+    let mut node_count = 0;
+    let mut open: Vec<Open> = Vec::new();
+    let mut anchors: Vec<(usize, Option<Rc<Node>>)> = Vec::new();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| {
+            let line = error.marker().line();
+            Abort::at(line, format!("yaml: line {line}: {}", error.info()))
+        })?;
+        let line = span.start.line();
+        let done = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let value =
+                    Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+                let node = Rc::new(Node { line, tag: tag_name(tag.as_deref()), value });
+                anchors.push((anchor, Some(node.clone())));
+                node
+            }
+            Event::Alias(anchor) => {
+                let known = anchors.iter().rev().find(|(id, _)| *id == anchor);
+                match known {
+                    Some((_, Some(node))) => node.clone(),
+                    _ => {
+                        let text = format!("yaml: line {line}: anchor value contains itself");
+                        return Err(Abort::at(line, text));
+                    }
+                }
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                let tag = tag_name(tag.as_deref());
+                open.push(Open { line, tag, anchor, children: Vec::new(), mapping: false });
+                anchors.push((anchor, None));
+                continue;
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                let tag = tag_name(tag.as_deref());
+                open.push(Open { line, tag, anchor, children: Vec::new(), mapping: true });
+                anchors.push((anchor, None));
+                continue;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(closed) = open.pop() else { continue };
+                let anchor = closed.anchor;
+                let node = Rc::new(close(closed));
+                anchors.push((anchor, Some(node.clone())));
+                node
+            }
+            _ => continue,
+        };
+        node_count += 1;
+        match open.last_mut() {
+            Some(parent) => parent.children.push(done),
+            None => return Ok(Some(Document { root: done, node_count })), // The rest of the text is another document.
+        }
+    }
+    Ok(None)
+}
+
+fn close(open: Open) -> Node {
+    let value = if open.mapping {
+        let mut pairs = Vec::with_capacity(open.children.len() / 2);
+        let mut children = open.children.into_iter();
+        while let (Some(key), Some(value)) = (children.next(), children.next()) {
+            pairs.push((key, value));
+        }
+        Value::Mapping(pairs)
+    } else {
+        Value::Sequence(open.children)
+    };
+    Node { line: open.line, tag: open.tag, value }
+}
+
+fn tag_name(tag: Option<&Tag>) -> String {
+    match tag {
+        Some(tag) => format!("{}{}", tag.handle(), tag.suffix()),
+        None => String::new(),
+    }
+}
