@@ -15,6 +15,8 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::quote::quote;
+
 /// Name of the label that holds the metric's name.
 pub const METRIC_NAME: &[u8] = b"__name__";
 
@@ -214,7 +216,7 @@ impl fmt::Display for LabelsRef<'_> {
                 f.write_str(", ")?;
             }
             let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-            write!(f, "{name}={value:?}")?;
+            write!(f, "{name}={}", quote(&value))?;
         }
         f.write_str("}")
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::quote::quote;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
     Equal,
@@ -36,8 +38,21 @@ impl Matcher {
     }
 }
 
+/// As in a selector: `job=~"a|b"`, the name in quotes where it is no plain identifier.
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{:?}", self.name, self.op.as_str(), self.value)
+        if is_plain_label_name(&self.name) {
+            f.write_str(&self.name)?;
+        } else {
+            f.write_str(&quote(&self.name))?;
+        }
+        write!(f, "{}{}", self.op.as_str(), quote(&self.value))
     }
+}
+
+/// Whether `name` needs no quotes in PromQL: a letter or underscore, then letters, underscores
+/// and digits, all ASCII.
+pub fn is_plain_label_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(plain) && !name.bytes().next().is_none_or(|first| first.is_ascii_digit())
 }

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod labels;
 pub mod matcher;
+pub mod quote;
 pub mod sample;
 pub mod series;
 pub mod source;

@@ -38,6 +38,17 @@ impl Ast {
         id
     }
 
+    /// Takes the last node off, so that it can be pushed again behind new children.
+    pub(super) fn pop(&mut self) -> Option<(Expr, PosRange)> {
+        self.exprs.pop().zip(self.positions.pop())
+    }
+
+    /// Drops all nodes from `length` on.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.exprs.truncate(length);
+        self.positions.truncate(length);
+    }
+
     /// The last node. The tree must not be empty.
     pub fn root(&self) -> ExprId {
         assert!(!self.exprs.is_empty(), "a parsed tree has a root");
@@ -97,6 +108,27 @@ pub enum ValueType {
     String,
 }
 
+impl ValueType {
+    /// The name in the API's answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::Vector => "vector",
+            ValueType::Matrix => "matrix",
+            ValueType::String => "string",
+        }
+    }
+
+    /// The name in messages and in the documentation.
+    pub fn documented(self) -> &'static str {
+        match self {
+            ValueType::Vector => "instant vector",
+            ValueType::Matrix => "range vector",
+            ValueType::Scalar | ValueType::String => self.as_str(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     Number {
@@ -153,7 +185,7 @@ impl Expr {
             Expr::Call { args, .. } => args.clone(),
             Expr::Duration(duration) => match duration {
                 DurationExpr::Literal { .. } | DurationExpr::Step | DurationExpr::Range => vec![],
-                DurationExpr::Unary { expr, .. } => vec![*expr],
+                DurationExpr::Unary { expr, .. } | DurationExpr::Paren(expr) => vec![*expr],
                 DurationExpr::Binary { lhs, rhs, .. } => vec![*lhs, *rhs],
             },
         }
@@ -197,13 +229,14 @@ pub enum DurationExpr {
         op: UnaryOp,
         expr: ExprId,
     },
-    /// Also `min_of(a, b)` and `max_of(a, b)`. `wrapped`: stood in parentheses.
+    /// Also `min_of(a, b)` and `max_of(a, b)`.
     Binary {
         op: DurationOp,
         lhs: ExprId,
         rhs: ExprId,
-        wrapped: bool,
     },
+    /// `(…)`, however many parentheses there were.
+    Paren(ExprId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -216,6 +249,21 @@ pub enum DurationOp {
     Pow,
     MinOf,
     MaxOf,
+}
+
+impl DurationOp {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DurationOp::Add => "+",
+            DurationOp::Sub => "-",
+            DurationOp::Mul => "*",
+            DurationOp::Div => "/",
+            DurationOp::Mod => "%",
+            DurationOp::Pow => "^",
+            DurationOp::MinOf => "min_of",
+            DurationOp::MaxOf => "max_of",
+        }
+    }
 }
 
 /// The `@` modifier.
@@ -260,6 +308,15 @@ pub enum UnaryOp {
     Minus,
 }
 
+impl UnaryOp {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UnaryOp::Plus => "+",
+            UnaryOp::Minus => "-",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     Add,
@@ -285,6 +342,29 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Eql => "==",
+            BinaryOp::Neq => "!=",
+            BinaryOp::Gtr => ">",
+            BinaryOp::Lss => "<",
+            BinaryOp::Gte => ">=",
+            BinaryOp::Lte => "<=",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
+            BinaryOp::And => "and",
+            BinaryOp::Or => "or",
+            BinaryOp::Unless => "unless",
+        }
+    }
+
     pub fn is_comparison(self) -> bool {
         use BinaryOp::*;
         matches!(self, Eql | Neq | Gtr | Lss | Gte | Lte)
@@ -344,6 +424,38 @@ pub enum AggregateOp {
     Quantile,
     Limitk,
     LimitRatio,
+}
+
+impl AggregateOp {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AggregateOp::Sum => "sum",
+            AggregateOp::Avg => "avg",
+            AggregateOp::Count => "count",
+            AggregateOp::Min => "min",
+            AggregateOp::Max => "max",
+            AggregateOp::Group => "group",
+            AggregateOp::Stddev => "stddev",
+            AggregateOp::Stdvar => "stdvar",
+            AggregateOp::Topk => "topk",
+            AggregateOp::Bottomk => "bottomk",
+            AggregateOp::CountValues => "count_values",
+            AggregateOp::Quantile => "quantile",
+            AggregateOp::Limitk => "limitk",
+            AggregateOp::LimitRatio => "limit_ratio",
+        }
+    }
+
+    /// Whether it takes a parameter before its vector.
+    pub fn has_param(self) -> bool {
+        use AggregateOp::*;
+        matches!(self, Topk | Bottomk | CountValues | Quantile | Limitk | LimitRatio)
+    }
+
+    /// Refused unless experimental functions are enabled.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
