@@ -14,10 +14,11 @@ pub enum Event {
     ShardStalled { shard: usize, stalled: Duration },
     /// The file system refuses direct writes; the log goes through the page cache.
     DirectWritesRefused { path: PathBuf },
-    /// A write or sync of the log failed. Unsynced frames move to another segment.
-    LogWriteFailed { path: PathBuf, message: String },
-    /// The log takes frames again after [`Event::LogWriteFailed`].
-    LogWriteHealed { path: PathBuf },
+    /// A write, sync or preparation of the log failed: told once, until it works again. What was
+    /// not durable moves to another segment.
+    LogWriteFailed { message: String },
+    /// It works again.
+    LogWriteHealed,
     /// Replay found damage; `path` holds it, everything else was read.
     LogDamaged { path: PathBuf, message: String },
     /// Recorded data was written by another number of shards and was routed anew.

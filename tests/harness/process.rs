@@ -101,6 +101,11 @@ impl Hearth {
         self.wait_ready();
     }
 
+    /// Arguments of the next start.
+    pub fn set_args(&mut self, args: Vec<String>) {
+        self.options.args = args;
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .arg(format!("-{name}"))

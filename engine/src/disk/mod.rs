@@ -78,6 +78,23 @@ pub trait Disk {
     /// Makes all completed writes of `file` durable.
     fn sync(&self, file: &Self::File) -> impl Future<Output = Result<(), DiskError>>;
 
+    /// As [`Disk::write_at`] and then [`Disk::sync`], where a disk can do both in one operation.
+    /// A failure counts as that of a sync.
+    fn write_durable<B: AsRef<[u8]> + 'static>(
+        &self,
+        file: &Self::File,
+        offset: u64,
+        buffer: B,
+    ) -> impl Future<Output = (Result<(), DiskError>, B)> {
+        async move {
+            let (written, buffer) = self.write_at(file, offset, buffer).await;
+            if written.is_err() {
+                return (written, buffer);
+            }
+            (self.sync(file).await, buffer)
+        }
+    }
+
     /// Makes all completed creations, renames and removals durable.
     fn sync_dir(&self) -> impl Future<Output = Result<(), DiskError>>;
 

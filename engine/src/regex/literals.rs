@@ -66,6 +66,11 @@ impl Glob {
         self.literals.is_empty() && self.gaps[0] == Gap::Any
     }
 
+    /// Whether there is nothing but one gap: `.*` or `.+`.
+    pub fn is_one_gap(&self) -> bool {
+        self.literals.is_empty() && self.gaps[0] != Gap::Nothing
+    }
+
     /// Whether there is no gap at all: then a set is the better form.
     pub fn is_one_value(&self) -> bool {
         self.literals.len() <= 1 && self.gaps.iter().all(|gap| *gap == Gap::Nothing)
@@ -200,6 +205,25 @@ fn is_any_char(hir: &Hir) -> bool {
 fn comparable(literal: &[u8]) -> Option<&[u8]> {
     let found = memchr::memmem::find(literal, REPLACEMENT.as_bytes()).is_some();
     (!found).then_some(literal)
+}
+
+/// What is found in a value anywhere exactly if all of the value matches `hir`: `.*` at an end
+/// goes, so that the engine may look for what remains and stop there; other ends are anchored.
+pub(super) fn searchable(hir: &Hir) -> Hir {
+    let mut parts = joined(hir);
+    let is_any = |part: &Hir| matches!(part_of_glob(part), Some(Part::Gap(Gap::Any)));
+    let (mut start, mut end) = (Hir::look(Look::Start), Hir::look(Look::End));
+    if let [first, rest @ ..] = parts
+        && is_any(first)
+    {
+        (start, parts) = (Hir::empty(), rest);
+    }
+    if let [rest @ .., last] = parts
+        && is_any(last)
+    {
+        (end, parts) = (Hir::empty(), rest);
+    }
+    Hir::concat([&[start], parts, &[end]].concat())
 }
 
 /// A literal that every match begins with, and one that every match ends with; perhaps empty.

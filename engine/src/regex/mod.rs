@@ -32,7 +32,7 @@ use std::fmt;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
-use regex_syntax::hir::{Hir, Look};
+use regex_syntax::hir::Hir;
 
 use engine::Engine;
 use literals::Glob;
@@ -106,6 +106,11 @@ impl Regex {
         matches!(&self.strategy, Strategy::Glob(glob) if glob.is_anything())
     }
 
+    /// Whether every value matches, except perhaps the empty one: `.*`, `.+`.
+    pub fn matches_anything_set(&self) -> bool {
+        matches!(&self.strategy, Strategy::Glob(glob) if glob.is_one_gap())
+    }
+
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.pattern
@@ -135,9 +140,8 @@ impl Strategy {
         }
         let (prefix, suffix) = literals::ends(&hir);
         let (prefix, suffix) = (prefix.into(), suffix.into());
-        let whole = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
-        let engine =
-            Engine::new(&whole, false).ok_or_else(|| Error::new(ErrorKind::Large, pattern))?;
+        let engine = Engine::new(&literals::searchable(&hir), false)
+            .ok_or_else(|| Error::new(ErrorKind::Large, pattern))?;
         Ok(Strategy::Engine { prefix, suffix, engine })
     }
 

@@ -65,6 +65,11 @@ fn whole_values_match() {
     check("a?", &["", "a"], &["aa"]);
     check("(?i)stra(ß|ss)e|k", &["STRASSE", "Straẞe", "k", "K", "\u{212a}"], &["strase"]);
     check("(foo|bar)-[0-9]+", &["foo-1", "bar-23"], &["foo-", "foo-٣"]);
+    check(".*foo[0-9].*", &["foo1", "xfoo12y", "foofoo1\n"], &["foo", "fo1"]);
+    check(".*foo[0-9]", &["foo1", "foo1foo1"], &["foo12"]);
+    check("foo[0-9].*", &["foo1", "foo1x"], &["xfoo1"]);
+    check(".*^foo[0-9]$.*|.*b?", &["foo1", "\nfoo"], &[]);
+    check("(.*)x(a|b+)(.*)", &["xa", "1xbb2"], &["x", "ab"]);
     check("a{2,3}", &["aa", "aaa"], &["a", "aaaa"]);
     check("(a{2}|b)*c", &["c", "aac", "baac"], &["ac"]);
     check("x(?i:ab)c", &["xABc", "xabc"], &["Xabc", "xabC"]);

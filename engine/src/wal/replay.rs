@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::disk::DISK_ALIGN;
+
 use super::frame::{Chain, FRAME_ALIGN, FRAME_MAGIC, Frame};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader};
 
@@ -156,6 +158,20 @@ impl<'a> Replay<'a> {
         Event::Frame(frame)
     }
 
+    /// Steps over zeros up to the next block, if a frame starts there: writers begin every group of
+    /// frames on a block of its own.
+    fn skip_padding(&mut self) -> bool {
+        let block = self.offset.next_multiple_of(DISK_ALIGN);
+        let is_padding = self.offset < block
+            && self.bytes.get(self.offset..block).is_some_and(|gap| gap.iter().all(|&b| b == 0))
+            && Frame::decode(&self.bytes[block..])
+                .is_some_and(|frame| self.chain.next_lsn <= frame.lsn);
+        if is_padding {
+            self.offset = block;
+        }
+        is_padding
+    }
+
     /// Nothing whole stands at `offset`: finds out what does.
     fn resume(&mut self) -> Option<Event<'a>> {
         let start = self.offset;
@@ -188,7 +204,10 @@ impl<'a> Iterator for Replay<'a> {
         if self.is_finished {
             return None;
         }
-        let here = self.bytes.get(self.offset..).and_then(Frame::decode);
+        let mut here = self.bytes.get(self.offset..).and_then(Frame::decode);
+        if here.is_none() && self.skip_padding() {
+            here = Frame::decode(&self.bytes[self.offset..]);
+        }
         let Some(frame) = here.filter(|frame| self.chain.next_lsn <= frame.lsn) else {
             return self.resume();
         };

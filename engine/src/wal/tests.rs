@@ -252,3 +252,19 @@ proptest! {
         let _ = read(&payload, None);
     }
 }
+
+#[test]
+fn frames_may_begin_on_a_block_of_their_own() {
+    let mut chain = Chain::default();
+    let (mut bytes, _) = segment(1, &mut chain, 3);
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+    bytes.truncate(end);
+    for n in 3..6 {
+        bytes.resize(bytes.len().next_multiple_of(crate::disk::DISK_ALIGN), 0);
+        push_frame(&mut bytes, &mut chain, n);
+    }
+    let (found, end_chain) = read(&bytes, Some(Chain::default())).unwrap();
+    assert_eq!(found.lsns, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(found.damage, []);
+    assert_eq!(end_chain, chain);
+}

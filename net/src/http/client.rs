@@ -30,6 +30,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 #[derive(Default)]
 pub struct Client {
     connection: Option<Connection>,
+    /// A head has arrived and its body is being read.
+    is_reading: bool,
 }
 
 struct Connection {
@@ -75,6 +77,7 @@ impl Client {
     /// Dropping the future in the middle of a fetch loses the connection with it.
     pub async fn get(&mut self, get: &Get<'_>, body: &mut Vec<u8>) -> Result<String, FetchError> {
         body.clear();
+        self.is_reading = false;
         let mut url = get.url.clone();
         let mut headers = get.headers.clone();
         for _ in 0..=REDIRECT_COUNT_MAX {
@@ -97,9 +100,18 @@ impl Client {
                 self.give_up(&mut response);
                 return Err(FetchError::Status(status));
             }
+            self.is_reading = true;
             return self.read(response, get.body_bytes_max, body).await;
         }
         Err(FetchError::Transport(go_get(&url, "stopped after 10 redirects")))
+    }
+
+    /// Gives the connection up after a fetch of `url` that was dropped at its deadline; returns what
+    /// Go would have said.
+    pub fn timed_out(&mut self, url: &Url) -> String {
+        self.connection = None;
+        const EXCEEDED: &str = "context deadline exceeded";
+        if self.is_reading { EXCEEDED.to_owned() } else { go_get(url, EXCEEDED) }
     }
 
     /// Sends one request; a kept connection that turns out to be closed is replaced once.
@@ -159,8 +171,11 @@ impl Client {
         let content_type = header(CONTENT_TYPE).unwrap_or("").to_owned();
         let gzipped = header(CONTENT_ENCODING) == Some("gzip");
         let sink = Bounded { out: body, limit, exceeded: false };
-        let mut sink =
-            if gzipped { Sink::Gzip(MultiGzDecoder::new(sink)) } else { Sink::Plain(sink) };
+        let mut sink = if gzipped {
+            Sink::Gzip(Box::new(MultiGzDecoder::new(sink)))
+        } else {
+            Sink::Plain(sink)
+        };
         let incoming = response.body_mut();
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
             let written = match frame {
@@ -295,7 +310,7 @@ impl Write for Bounded<'_> {
 
 enum Sink<'a> {
     Plain(Bounded<'a>),
-    Gzip(MultiGzDecoder<Bounded<'a>>),
+    Gzip(Box<MultiGzDecoder<Bounded<'a>>>),
 }
 
 impl Sink<'_> {
@@ -338,8 +353,11 @@ mod tests {
     fn decoded(gzip: bool, body: &[u8], limit: usize) -> Result<Vec<u8>, String> {
         let mut out = vec![];
         let bounded = Bounded { out: &mut out, limit, exceeded: false };
-        let mut sink =
-            if gzip { Sink::Gzip(MultiGzDecoder::new(bounded)) } else { Sink::Plain(bounded) };
+        let mut sink = if gzip {
+            Sink::Gzip(Box::new(MultiGzDecoder::new(bounded)))
+        } else {
+            Sink::Plain(bounded)
+        };
         for piece in body.chunks(7) {
             sink.write(piece).map_err(|error| error.to_string())?;
         }

@@ -5,6 +5,8 @@
 //!
 //! Not here: reading and decompressing bodies (`http`), caches of known series (`scrape`).
 
+pub mod float;
 pub mod names;
 pub mod negotiation;
 pub mod quote;
+pub mod text;

@@ -9,6 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -204,6 +205,26 @@ impl TcpStream {
         match ready!(Pin::new(&mut self.stream).poll_close(cx)) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             done => Poll::Ready(done),
+        }
+    }
+}
+
+/// The hearing end of a socket pair: lets a shard await what cannot be awaited itself.
+pub struct Bell(glommio::net::UnixStream);
+
+impl Bell {
+    /// Takes the receiving end on the shard's thread.
+    pub fn new(receiver: UnixStream) -> Bell {
+        // SAFETY: the descriptor is a stream socket, and `into_raw_fd` gave its ownership up.
+        Bell(unsafe { glommio::net::UnixStream::from_raw_fd(receiver.into_raw_fd()) })
+    }
+
+    /// Ready once for everything that was sent since the last time.
+    pub fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 64];
+        match ready!(Pin::new(&mut self.0).poll_read(cx, &mut bytes))? {
+            0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            _ => Poll::Ready(Ok(())),
         }
     }
 }

@@ -1,0 +1,241 @@
+//! Every codec against the plain columns, and against bytes that no encoder wrote.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::sample::{NORMAL_NAN_BITS, STALE_NAN_BITS};
+
+fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Encodes with the chooser and with every pair of codecs; expects the same columns back. Returns
+/// the chosen header and the chunk's bytes.
+#[track_caller]
+fn check(timestamps_ms: &[i64], values: &[f64]) -> (ChunkHeader, usize) {
+    let mut work = Columns::default();
+    let mut chunk = vec![];
+    encode(timestamps_ms, values, &mut work, &mut chunk);
+    let chosen_bytes = chunk.len();
+    let chosen = ChunkHeader::decode(&chunk).unwrap();
+    let expected = (timestamps_ms.to_vec(), bits(values));
+    let back = |chunk: &[u8]| {
+        let (mut timestamps_ms, mut values) = (vec![-7], vec![0.5]);
+        decode(chunk, &mut timestamps_ms, &mut values).map(|()| {
+            assert_eq!((timestamps_ms[0], values[0]), (-7, 0.5));
+            (timestamps_ms[1..].to_vec(), bits(&values[1..]))
+        })
+    };
+    assert_eq!(back(&chunk).unwrap(), expected, "{chosen:?}");
+    for timestamp_codec in TimestampCodec::ALL {
+        for float_codec in FloatCodec::ALL {
+            chunk.clear();
+            if encode_with(
+                timestamp_codec,
+                float_codec,
+                timestamps_ms,
+                values,
+                &mut work,
+                &mut chunk,
+            ) {
+                assert_eq!(back(&chunk).unwrap(), expected, "{timestamp_codec:?} {float_codec:?}");
+            }
+        }
+    }
+    (chosen, chosen_bytes)
+}
+
+/// A column on a grid of 15 s, its value codec and a bound on the bytes of its chunk.
+#[track_caller]
+fn check_values(values: &[f64], codec: FloatCodec, bytes_max: usize) {
+    let timestamps_ms: Vec<i64> =
+        (0..values.len() as i64).map(|n| 1_760_000_000_123 + n * 15_000).collect();
+    let (header, bytes) = check(&timestamps_ms, values);
+    assert_eq!(header.float_codec, codec);
+    assert_eq!(header.timestamp_codec, TimestampCodec::Step);
+    assert_eq!((header.count, header.min_ms), (values.len(), timestamps_ms[0]));
+    assert!(bytes <= bytes_max, "{bytes} bytes");
+}
+
+fn column(f: impl Fn(u64) -> f64) -> Vec<f64> {
+    (0..120).map(f).collect()
+}
+
+/// Scrambles `n`: reproducible noise.
+fn noise(n: u64) -> u64 {
+    let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ mixed >> 32
+}
+
+#[test]
+fn the_chooser_finds_the_form_of_a_column() {
+    use FloatCodec::*;
+    check_values(&column(|_| 0.0), Constant, 16);
+    check_values(&column(|_| 1.0), Constant, 18);
+    check_values(&column(|_| f64::from_bits(STALE_NAN_BITS)), Constant, 24);
+    check_values(&column(|n| n as f64), Linear, 20);
+    check_values(&column(|n| 1e6 - 40.0 * n as f64), Linear, 20);
+    check_values(&column(|n| (noise(n) % 200) as f64), Decimal, 16 + 125);
+    check_values(&column(|n| (noise(n) % 10_000) as f64 / 100.0), Decimal, 16 + 214);
+    check_values(&column(|n| (noise(n) % 256 * 4096) as f64), Decimal, 16 + 128);
+    check_values(&column(|n| (n * 1000 + noise(n) % 200) as f64), DecimalDeltas, 20 + 140);
+    check_values(&column(|n| 1e18 + (n * 4096) as f64), Linear, 28);
+    check_values(&column(|n| f64::from_bits(noise(n))), Raw, 16 + 960);
+    check_values(&column(|n| (n as f64 * 0.1).sin()), Xor, 16 + 960);
+    let mut marked = column(|n| (noise(n) % 10_000) as f64 / 100.0);
+    marked[119] = f64::from_bits(STALE_NAN_BITS);
+    marked[3] = -0.0;
+    check_values(&marked, Decimal, 16 + 214 + 20);
+    let mut reset = column(|n| (n * 1000 + noise(n) % 200) as f64 + 1e9);
+    reset[60..].iter_mut().for_each(|value| *value -= 1e9);
+    check_values(&reset, DecimalDeltas, 30 + 140);
+}
+
+#[test]
+fn values_that_only_bits_can_tell_apart_come_back() {
+    let odd = [
+        0.0,
+        -0.0,
+        f64::MIN_POSITIVE,
+        f64::from_bits(1),
+        f64::from_bits(1 << 63 | 1),
+        f64::MAX,
+        f64::MIN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::from_bits(NORMAL_NAN_BITS),
+        f64::from_bits(STALE_NAN_BITS),
+        f64::from_bits(u64::MAX),
+        9_007_199_254_740_993.0,
+        -9_223_372_036_854_775_808.0,
+        9_223_372_036_854_775_808.0,
+        0.1,
+        0.1 + 0.2,
+        1e22,
+        123_456_789.123_456_78,
+    ];
+    let timestamps_ms: Vec<i64> = (0..odd.len() as i64).collect();
+    check(&timestamps_ms, &odd);
+    for (index, &value) in odd.iter().enumerate() {
+        check(&[5], &[value]);
+        check(&[5, 6], &[value, odd[(index + 1) % odd.len()]]);
+        check(&timestamps_ms, &vec![value; odd.len()]);
+    }
+}
+
+#[test]
+fn timestamps_find_their_form() {
+    #[track_caller]
+    fn check_timestamps(timestamps_ms: &[i64], codec: TimestampCodec, bytes_max: usize) {
+        let (header, bytes) = check(timestamps_ms, &vec![1.0; timestamps_ms.len()]);
+        assert_eq!(header.timestamp_codec, codec);
+        assert!(bytes <= bytes_max, "{bytes} bytes");
+    }
+    let grid = |n: i64| 1_760_000_000_123 + n * 15_000;
+    check_timestamps(&[i64::MIN], TimestampCodec::Step, 24);
+    check_timestamps(&[i64::MIN, i64::MIN + 5], TimestampCodec::Step, 24);
+    check_timestamps(&[0, i64::MAX - 1, i64::MAX], TimestampCodec::Deltas, 60);
+    check_timestamps(&(0..120).map(grid).collect::<Vec<_>>(), TimestampCodec::Step, 18);
+    let jitter: Vec<i64> = (0..120).map(|n| grid(n) + (noise(n as u64) % 8) as i64).collect();
+    check_timestamps(&jitter, TimestampCodec::Line, 24 + 62);
+    let gap: Vec<i64> = (0..120).map(|n| grid(n) + if n > 50 { 60_000 } else { 0 }).collect();
+    check_timestamps(&gap, TimestampCodec::Deltas, 40);
+}
+
+#[test]
+fn broken_bytes_are_an_error_or_other_samples_but_never_a_panic() {
+    let timestamps_ms: Vec<i64> = (0..20).map(|n| n * 1000 + n % 3).collect();
+    let columns: [Vec<f64>; 3] = [
+        (0..20).map(|n| f64::from(n) * 0.25).collect(),
+        (0..20).map(|n| f64::from(n * n) * 1e3).collect(),
+        (0..20).map(|n| (f64::from(n) * 0.1).sin()).collect(),
+    ];
+    let (mut work, mut t, mut v) = (Columns::default(), vec![], vec![]);
+    for values in &columns {
+        for timestamp_codec in TimestampCodec::ALL {
+            for float_codec in FloatCodec::ALL {
+                let mut chunk = vec![];
+                let (ts, fs) = (timestamp_codec, float_codec);
+                if !encode_with(ts, fs, &timestamps_ms, values, &mut work, &mut chunk) {
+                    continue;
+                }
+                for end in 0..chunk.len() {
+                    assert!(decode(&chunk[..end], &mut t, &mut v).is_err());
+                }
+                for bit in 0..chunk.len() * 8 {
+                    let mut broken = chunk.clone();
+                    broken[bit / 8] ^= 1 << (bit % 8);
+                    if decode(&broken, &mut t, &mut v).is_ok() {
+                        assert!(t.is_sorted_by(|left, right| left < right));
+                        assert_eq!(t.len(), v.len());
+                    }
+                    t.clear();
+                    v.clear();
+                }
+            }
+        }
+    }
+}
+
+fn timestamp_columns() -> impl Strategy<Value = Vec<i64>> {
+    let step = prop_oneof![Just(1i64), 1..100i64, 14_900..15_100i64, 1..1_000_000_000_000i64];
+    let steps = prop_oneof![
+        (1usize..200, step.clone()).prop_map(|(count, step)| vec![step; count]),
+        prop::collection::vec(step, 1..200),
+    ];
+    (-2_000_000_000_000..2_000_000_000_000i64, steps).prop_map(|(start, steps)| {
+        let mut timestamp_ms = start;
+        let next = |step: i64| {
+            timestamp_ms += step;
+            timestamp_ms
+        };
+        steps.into_iter().map(next).collect()
+    })
+}
+
+fn float_values() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        any::<u64>().prop_map(f64::from_bits),
+        (-1000i64..1000).prop_map(|n| n as f64),
+        any::<i64>().prop_map(|n| n as f64),
+        (any::<i32>(), 0usize..12).prop_map(|(n, e)| f64::from(n) / crate::kernels::POW10[e]),
+        Just(f64::from_bits(STALE_NAN_BITS)),
+        Just(-0.0),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn every_codec_gives_back_random_columns(
+        timestamps_ms in timestamp_columns(),
+        seed in prop::collection::vec(float_values(), 1..12),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 200),
+    ) {
+        let values: Vec<f64> =
+            (0..timestamps_ms.len()).map(|n| seed[picks[n].index(seed.len())]).collect();
+        check(&timestamps_ms, &values);
+    }
+
+    #[test]
+    fn every_codec_gives_back_random_decimals(
+        start in any::<i32>(),
+        steps in prop::collection::vec(-5000..5000i64, 1..200),
+        exponent in 0usize..9,
+    ) {
+        let mut integer = i64::from(start);
+        let values: Vec<f64> = steps.iter().map(|step| {
+            integer += step;
+            integer as f64 / crate::kernels::POW10[exponent]
+        }).collect();
+        let timestamps_ms: Vec<i64> = (0..values.len() as i64).collect();
+        let (header, _) = check(&timestamps_ms, &values);
+        prop_assert!(header.float_codec != FloatCodec::Raw || values.len() < 4);
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&bytes, &mut vec![], &mut vec![]);
+    }
+}

@@ -1,0 +1,273 @@
+//! Aggregations in the gather: all operators, over rows that are all here.
+//!
+//! Those whose groups merge are done by [`GroupColumns`], as on the shards. The others need every
+//! row of a group at a step: `quantile`, `topk`, `bottomk`, `limitk`, `limit_ratio`,
+//! `count_values`.
+//!
+//! Source: Prometheus `promql/engine.go`, `rangeEvalAgg`, `aggregationK`,
+//! `aggregationCountValues`.
+
+use std::cmp::Ordering;
+
+use crate::model::LabelsBuilder;
+use crate::plan::node::Aggregate;
+use crate::plan::part::{Grouping, Param};
+use crate::promql::ast::AggregateOp;
+
+use super::aggregate::GroupColumns;
+use super::annotations::Annotations;
+use super::error::ExecError;
+use super::format::{plain, shortest_g};
+use super::functions::quantile::{compare, quantile, warn_invalid};
+use super::label_table::{LabelIndex, project};
+use super::matrix::{Matrix, Row, is_set, ones, set, words};
+use super::ratio;
+
+pub fn run(
+    rows: Matrix,
+    aggregate: &Aggregate,
+    annotations: &mut Annotations,
+) -> Result<Matrix, ExecError> {
+    use AggregateOp::*;
+    match aggregate.op {
+        CountValues => count_values(&rows, aggregate),
+        Quantile => Ok(quantiles(&rows, aggregate, annotations)),
+        Topk | Bottomk | Limitk | LimitRatio => select(&rows, aggregate, annotations),
+        op => {
+            let grouping = aggregate.grouping.clone();
+            let mut groups = GroupColumns::new(op, grouping, rows.step_count());
+            for row in 0..rows.row_count() {
+                groups.add_columns(
+                    rows.labels(row),
+                    rows.drops_name(row),
+                    rows.values(row),
+                    rows.present(row),
+                );
+            }
+            Ok(groups.finish())
+        }
+    }
+}
+
+/// The rows of every group, and the groups' labels in the order in which they were met.
+fn groups(rows: &Matrix, grouping: &Grouping) -> (LabelIndex, Vec<Vec<u32>>) {
+    let mut index = LabelIndex::default();
+    let mut members: Vec<Vec<u32>> = Vec::new();
+    let mut bytes = Vec::new();
+    for row in 0..rows.row_count() {
+        let (group, is_new) = index.intern(project(rows.labels(row), grouping, &mut bytes));
+        if is_new {
+            members.push(Vec::new());
+        }
+        members[group].push(row as u32);
+    }
+    (index, members)
+}
+
+/// The extremes of a parameter over the steps; NaN if any step's is.
+fn param_bounds(param: &Param) -> (f64, f64) {
+    match param {
+        Param::Number(value) => (*value, *value),
+        Param::Column(values) => values.iter().fold((f64::MAX, f64::MIN), |(min, max), &value| {
+            if value.is_nan() || min.is_nan() {
+                (f64::NAN, f64::NAN)
+            } else {
+                (min.min(value), max.max(value))
+            }
+        }),
+        Param::Node(node) => panic!("{node:?} must be evaluated before it is used"),
+    }
+}
+
+fn param(aggregate: &Aggregate) -> &Param {
+    aggregate.param.as_ref().expect("the parser asks for a parameter")
+}
+
+fn quantiles(rows: &Matrix, aggregate: &Aggregate, annotations: &mut Annotations) -> Matrix {
+    let param = param(aggregate);
+    let (min, max) = param_bounds(param);
+    let position = aggregate.param_position;
+    if min.is_nan() {
+        warn_invalid(annotations, f64::NAN, position);
+    }
+    if max > 1.0 {
+        warn_invalid(annotations, max, position);
+    }
+    if min < 0.0 {
+        warn_invalid(annotations, min, position);
+    }
+    let (index, members) = groups(rows, &aggregate.grouping);
+    let mut result = Matrix::new(rows.step_count());
+    let (mut row, mut values) = (Row::default(), Vec::new());
+    for (group, members) in members.iter().enumerate() {
+        row.reset(rows.step_count());
+        for step in 0..rows.step_count() {
+            values.clear();
+            values.extend(members.iter().filter_map(|&member| rows.get(member as usize, step)));
+            if !values.is_empty() {
+                row.set(step, quantile(param.at(step), &mut values));
+            }
+        }
+        let drops_name = members.iter().any(|&member| rows.drops_name(member as usize));
+        result.push_row(index.get(group), drops_name, &row);
+    }
+    result
+}
+
+/// Rows of which some points are chosen: the largest, the first, or a share.
+fn select(
+    rows: &Matrix,
+    aggregate: &Aggregate,
+    annotations: &mut Annotations,
+) -> Result<Matrix, ExecError> {
+    let param = param(aggregate);
+    let op = aggregate.op;
+    if !check_selection(aggregate, annotations)? {
+        return Ok(Matrix::new(rows.step_count()));
+    }
+    let words = words(rows.step_count());
+    let mut chosen = vec![0u64; rows.row_count() * words];
+    let mut order = Vec::new();
+    let mut candidates: Vec<(f64, u32)> = Vec::new();
+    let (_, members) = groups(rows, &aggregate.grouping);
+    for members in &members {
+        for step in 0..rows.step_count() {
+            candidates.clear();
+            candidates.extend(members.iter().filter_map(|&member| {
+                rows.get(member as usize, step).map(|value| (value, member))
+            }));
+            match op {
+                AggregateOp::LimitRatio => {
+                    let share = param.at(step);
+                    candidates.retain(|&(_, row)| ratio::is_in(share, rows.labels(row as usize)));
+                }
+                _ => choose(op, param.at(step), &mut candidates),
+            }
+            for &(_, row) in &candidates {
+                set(&mut chosen[row as usize * words..][..words], step);
+            }
+            if rows.step_count() == 1 {
+                order.extend(candidates.iter().map(|&(_, row)| row));
+            }
+        }
+    }
+    if rows.step_count() == 1 {
+        let mut result = rows.select_rows(&order);
+        result.is_ordered = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
+        return Ok(result);
+    }
+    let mut result = Matrix::new(rows.step_count());
+    for row in 0..rows.row_count() {
+        let present = &chosen[row * words..][..words];
+        result.push_columns(rows.labels(row), rows.drops_name(row), rows.values(row), present);
+    }
+    Ok(result)
+}
+
+/// Whether anything can be chosen; refuses parameters that are no count.
+fn check_selection(
+    aggregate: &Aggregate,
+    annotations: &mut Annotations,
+) -> Result<bool, ExecError> {
+    let refuse = |message: String| Err(ExecError::Evaluation(message));
+    let (min, max) = param_bounds(param(aggregate));
+    if aggregate.op == AggregateOp::LimitRatio {
+        if min == 0.0 && max == 0.0 {
+            return Ok(false);
+        }
+        if min.is_nan() {
+            return refuse("Ratio value is NaN".to_owned());
+        }
+        for (value, bound) in [(max, 1.0), (min, -1.0)] {
+            if value.abs() > 1.0 && (value > 0.0) == (bound > 0.0) {
+                annotations.warn(
+                    aggregate.param_position,
+                    format!(
+                        "ratio value should be between -1 and 1, got {}, capping to {bound}",
+                        shortest_g(value)
+                    ),
+                );
+            }
+        }
+        return Ok(true);
+    }
+    if max < 1.0 {
+        return Ok(false);
+    }
+    if min.is_nan() {
+        return refuse("Parameter value is NaN".to_owned());
+    }
+    // The bounds of what Prometheus converts to an integer.
+    if min <= -9_223_372_036_854_775_808.0 {
+        return refuse(format!("Scalar value {} underflows int64", shortest_g(min)));
+    }
+    if max >= 9_223_372_036_854_774_784.0 {
+        return refuse(format!("Scalar value {} overflows int64", shortest_g(max)));
+    }
+    Ok(true)
+}
+
+/// Leaves the first `k` candidates, or the `k` best ones in their order. NaN is the worst either
+/// way; among equals the earlier row is better.
+fn choose(op: AggregateOp, k: f64, candidates: &mut Vec<(f64, u32)>) {
+    let k = (k as i64).clamp(0, candidates.len() as i64) as usize;
+    if op == AggregateOp::Limitk {
+        candidates.truncate(k);
+        return;
+    }
+    let better = |a: &(f64, u32), b: &(f64, u32)| {
+        let by_value = match (a.0.is_nan(), b.0.is_nan()) {
+            (false, false) if op == AggregateOp::Topk => compare(&b.0, &a.0),
+            (false, false) => compare(&a.0, &b.0),
+            (a_is_nan, b_is_nan) => a_is_nan.cmp(&b_is_nan),
+        };
+        by_value.then(a.1.cmp(&b.1))
+    };
+    if 0 < k && k < candidates.len() {
+        candidates.select_nth_unstable_by(k - 1, better);
+    }
+    candidates.truncate(k);
+    candidates.sort_unstable_by(better);
+    debug_assert!(candidates.is_sorted_by(|a, b| better(a, b) != Ordering::Greater));
+}
+
+fn count_values(rows: &Matrix, aggregate: &Aggregate) -> Result<Matrix, ExecError> {
+    let label = &*aggregate.value_label;
+    if label.is_empty() {
+        return Err(ExecError::Evaluation("invalid label name \"\"".to_owned()));
+    }
+    let mut grouping = aggregate.grouping.clone();
+    if !grouping.without {
+        grouping.labels.push(label.into());
+        grouping = Grouping::new(&grouping.labels, false);
+    }
+    let mut index = LabelIndex::default();
+    let mut counts = Matrix::new(rows.step_count());
+    let mut bytes = Vec::new();
+    for row in 0..rows.row_count() {
+        let mut builder = LabelsBuilder::from_labels(rows.labels(row));
+        // A series keeps its values for long: the group of the previous point often is the next's.
+        let mut previous: Option<(u64, usize)> = None;
+        for step in ones(rows.present(row)) {
+            let value = rows.values(row)[step];
+            let group = match previous {
+                Some((bits, group)) if bits == value.to_bits() => group,
+                _ => {
+                    builder.set(label.as_bytes(), plain(value).as_bytes());
+                    let labels = builder.finish();
+                    let group_labels = project(labels.as_ref(), &grouping, &mut bytes);
+                    let (group, is_new) = index.intern(group_labels);
+                    if is_new {
+                        counts.push_absent(group_labels, false);
+                    }
+                    group
+                }
+            };
+            previous = Some((value.to_bits(), group));
+            let (counted, present) = counts.row_mut(group);
+            counted[step] = if is_set(present, step) { counted[step] + 1.0 } else { 1.0 };
+            set(present, step);
+        }
+    }
+    Ok(counts)
+}

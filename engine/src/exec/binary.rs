@@ -1,0 +1,458 @@
+//! Binary operators between two vectors: which rows meet, and what comes of each pair.
+//!
+//! Rows are matched once, by hashing the labels they match on; after that a pair is a loop over
+//! its steps. Prometheus matches at every step, and so may refuse at one: rows of the same labels
+//! are refused here where they have a point at the same step, as there.
+//!
+//! Source: Prometheus `promql/engine.go`, `VectorBinop`, `resultMetric`, `VectorAnd`, `VectorOr`,
+//! `VectorUnless`.
+
+use crate::model::{Labels, LabelsBuilder, LabelsRef};
+use crate::plan::node::Binary;
+use crate::plan::part::changes_metric;
+use crate::promql::ast::{BinaryOp, Card, VectorMatching};
+
+use super::annotations::Annotations;
+use super::elementwise::{arithmetic, comparison};
+use super::error::{ExecError, same_labelset};
+use super::label_table::{LabelIndex, filter, is_reserved, names_hold};
+use super::matrix::{Matrix, any, is_set, ones, set, words};
+use super::merge_rows::{Meeting, settle};
+use super::stage::float_only;
+
+/// The result of `lhs op rhs`. O(rows + points).
+pub fn run(
+    lhs: &Matrix,
+    rhs: &Matrix,
+    binary: &Binary,
+    delayed_names: bool,
+    annotations: &mut Annotations,
+) -> Result<Matrix, ExecError> {
+    let mut signatures = Signatures::new(&binary.matching);
+    let of_lhs = signatures.of_rows(lhs);
+    let of_rhs = signatures.of_rows(rhs);
+    let count = signatures.index.len();
+    if binary.op.is_set() {
+        let result = set_operation(binary.op, (lhs, &of_lhs), (rhs, &of_rhs), count);
+        return settle(result, Meeting::Merged);
+    }
+    // One-to-many is many-to-one from the other side; values are swapped back in `Join::value`.
+    let swapped = binary.matching.card == Card::OneToMany;
+    let (many, of_many, one, of_one) =
+        if swapped { (rhs, of_rhs, lhs, of_lhs) } else { (lhs, of_lhs, rhs, of_rhs) };
+    let mut join = Join {
+        many,
+        one,
+        of_many,
+        of_one,
+        binary,
+        delayed_names,
+        swapped,
+        matched: vec![0; count * words(lhs.step_count())],
+        active: active_steps(lhs, rhs, &binary.matching),
+        out: Output::new(lhs.step_count()),
+    };
+    join.run(count)?;
+    if join.out.refused_floats {
+        float_only(annotations, binary.op, binary.position);
+    }
+    let mut result = join.out.finish();
+    result.is_ordered = many.is_ordered;
+    Ok(result)
+}
+
+/// The labels on which rows match, interned.
+struct Signatures<'a> {
+    matching: &'a VectorMatching,
+    index: LabelIndex,
+}
+
+impl<'a> Signatures<'a> {
+    fn new(matching: &'a VectorMatching) -> Signatures<'a> {
+        Signatures { matching, index: LabelIndex::default() }
+    }
+
+    fn of_rows(&mut self, rows: &Matrix) -> Vec<u32> {
+        let mut bytes = Vec::new();
+        (0..rows.row_count())
+            .map(|row| {
+                let labels = match_labels(rows.labels(row), self.matching, &mut bytes);
+                self.index.intern(labels).0 as u32
+            })
+            .collect()
+    }
+}
+
+fn match_labels<'a>(
+    labels: LabelsRef<'_>,
+    matching: &VectorMatching,
+    out: &'a mut Vec<u8>,
+) -> LabelsRef<'a> {
+    let names = &matching.labels;
+    if matching.on {
+        filter(labels, out, |name| names_hold(names, name))
+    } else {
+        filter(labels, out, |name| name != b"__name__" && !names_hold(names, name))
+    }
+}
+
+fn set_operation(
+    op: BinaryOp,
+    (lhs, of_lhs): (&Matrix, &[u32]),
+    (rhs, of_rhs): (&Matrix, &[u32]),
+    count: usize,
+) -> Matrix {
+    let words = words(lhs.step_count());
+    let mut seen = vec![0u64; count * words];
+    let (deciding, of_deciding) = if op == BinaryOp::Or { (lhs, of_lhs) } else { (rhs, of_rhs) };
+    for (row, &signature) in of_deciding.iter().enumerate() {
+        let seen = &mut seen[signature as usize * words..][..words];
+        seen.iter_mut().zip(deciding.present(row)).for_each(|(seen, bits)| *seen |= bits);
+    }
+    let mut result = Matrix::new(lhs.step_count());
+    result.is_ordered = lhs.is_ordered;
+    let mut push = |rows: &Matrix, row: usize, keep: &dyn Fn(u64, u64) -> u64, signature: u32| {
+        let seen = &seen[signature as usize * words..][..words];
+        let present: Vec<u64> =
+            rows.present(row).iter().zip(seen).map(|(&bits, &seen)| keep(bits, seen)).collect();
+        result.push_columns(rows.labels(row), rows.drops_name(row), rows.values(row), &present);
+    };
+    for (row, &signature) in of_lhs.iter().enumerate() {
+        match op {
+            BinaryOp::And => push(lhs, row, &|bits, seen| bits & seen, signature),
+            BinaryOp::Unless => push(lhs, row, &|bits, seen| bits & !seen, signature),
+            _ => push(lhs, row, &|bits, _| bits, signature),
+        }
+    }
+    if op == BinaryOp::Or {
+        for (row, &signature) in of_rhs.iter().enumerate() {
+            push(rhs, row, &|bits, seen| bits & !seen, signature);
+        }
+    }
+    result
+}
+
+/// The steps at which anything can match: without fill values both sides must have a point.
+fn active_steps(lhs: &Matrix, rhs: &Matrix, matching: &VectorMatching) -> Vec<u64> {
+    let points = |rows: &Matrix| {
+        let mut bits = vec![0; words(rows.step_count())];
+        for row in 0..rows.row_count() {
+            bits.iter_mut().zip(rows.present(row)).for_each(|(bits, row)| *bits |= row);
+        }
+        bits
+    };
+    let fills = matching.fill_lhs.is_some() || matching.fill_rhs.is_some();
+    let (mut lhs, rhs) = (points(lhs), points(rhs));
+    for (lhs, rhs) in lhs.iter_mut().zip(rhs) {
+        *lhs = if fills { *lhs | rhs } else { *lhs & rhs };
+    }
+    lhs
+}
+
+struct Join<'a> {
+    many: &'a Matrix,
+    one: &'a Matrix,
+    of_many: Vec<u32>,
+    of_one: Vec<u32>,
+    binary: &'a Binary,
+    delayed_names: bool,
+    /// The many side stands on the right.
+    swapped: bool,
+    /// Per signature: the steps at which it was matched.
+    matched: Vec<u64>,
+    active: Vec<u64>,
+    out: Output,
+}
+
+/// One side of a pair.
+#[derive(Clone, Copy)]
+enum Operand<'a> {
+    Row(&'a [f64]),
+    Fill(f64),
+}
+
+impl Operand<'_> {
+    #[inline]
+    fn at(self, step: usize) -> f64 {
+        match self {
+            Operand::Row(values) => values[step],
+            Operand::Fill(value) => value,
+        }
+    }
+}
+
+/// No further row.
+const END: u32 = u32::MAX;
+
+impl Join<'_> {
+    fn run(&mut self, signature_count: usize) -> Result<(), ExecError> {
+        // Rows of the one side by signature, as chains in their order.
+        let mut first = vec![END; signature_count];
+        let mut next = vec![END; self.one.row_count()];
+        for row in (0..self.one.row_count()).rev() {
+            let signature = self.of_one[row] as usize;
+            next[row] = first[signature];
+            first[signature] = row as u32;
+        }
+        self.check_one_side(&first, &next)?;
+        let mut steps = vec![0; self.active.len()];
+        for row in 0..self.many.row_count() {
+            let signature = self.of_many[row];
+            let mut rest = self.many.present(row).to_vec();
+            let mut partner = first[signature as usize];
+            while partner != END {
+                let bits = self.one.present(partner as usize);
+                for (index, step) in steps.iter_mut().enumerate() {
+                    *step = self.many.present(row)[index] & bits[index];
+                    rest[index] &= !bits[index];
+                }
+                self.pair(Some(row), Some(partner as usize), signature, &steps)?;
+                partner = next[partner as usize];
+            }
+            if self.binary.matching.fill_rhs.is_some() {
+                self.pair(Some(row), None, signature, &rest)?;
+            }
+        }
+        if self.binary.matching.fill_lhs.is_none() {
+            return Ok(());
+        }
+        for row in 0..self.one.row_count() {
+            let signature = self.of_one[row];
+            let matched = &self.matched[signature as usize * steps.len()..][..steps.len()];
+            let rest: Vec<u64> = self
+                .one
+                .present(row)
+                .iter()
+                .zip(matched)
+                .map(|(bits, done)| bits & !done)
+                .collect();
+            self.pair(None, Some(row), signature, &rest)?;
+        }
+        Ok(())
+    }
+
+    /// Two rows of the one side with one signature must not have a point at the same step.
+    fn check_one_side(&self, first: &[u32], next: &[u32]) -> Result<(), ExecError> {
+        for &head in first {
+            if head == END || next[head as usize] == END {
+                continue;
+            }
+            let mut seen: Vec<u64> = vec![0; self.active.len()];
+            let mut row = head;
+            while row != END {
+                for (index, &bits) in self.one.present(row as usize).iter().enumerate() {
+                    if seen[index] & bits & self.active[index] != 0 {
+                        return Err(self.duplicate(head, row, next, index));
+                    }
+                    seen[index] |= bits;
+                }
+                row = next[row as usize];
+            }
+        }
+        Ok(())
+    }
+
+    /// The refusal of `row`, which meets one of the rows from `head` on in word `index`.
+    fn duplicate(&self, head: u32, row: u32, next: &[u32], index: usize) -> ExecError {
+        let bits = self.one.present(row as usize)[index] & self.active[index];
+        let mut other = head;
+        while self.one.present(other as usize)[index] & bits == 0 {
+            other = next[other as usize];
+        }
+        let labels = self.one.labels(row as usize);
+        let mut bytes = Vec::new();
+        let group = match_labels(labels, &self.binary.matching, &mut bytes);
+        let mut pair = [labels.to_string(), self.one.labels(other as usize).to_string()];
+        pair.sort();
+        let side = if self.swapped { "left" } else { "right" };
+        ExecError::Evaluation(format!(
+            "found duplicate series for the match group {group} on the {side} hand-side of the \
+             operation: [{}, {}];many-to-many matching not allowed: matching labels must be \
+             unique on one side",
+            pair[0], pair[1]
+        ))
+    }
+
+    /// Combines a row of each side, or one with a fill value, at `steps`.
+    fn pair(
+        &mut self,
+        many_row: Option<usize>,
+        one_row: Option<usize>,
+        signature: u32,
+        steps: &[u64],
+    ) -> Result<(), ExecError> {
+        if !any(steps) {
+            return Ok(());
+        }
+        let (op, return_bool) = (self.binary.op, self.binary.return_bool);
+        if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
+            self.out.refused_floats = true;
+            return Ok(());
+        }
+        let matching = &self.binary.matching;
+        let many = match many_row {
+            Some(row) => Operand::Row(self.many.values(row)),
+            None => Operand::Fill(matching.fill_lhs.expect("the caller has seen it")),
+        };
+        let one = match one_row {
+            Some(row) => Operand::Row(self.one.values(row)),
+            None => Operand::Fill(matching.fill_rhs.expect("the caller has seen it")),
+        };
+        let labels = self.result_labels(many_row, one_row);
+        self.out.claim(&labels, signature, return_bool);
+        self.mark_matched(signature, steps)?;
+        let (lhs, rhs) = if self.swapped { (one, many) } else { (many, one) };
+        if let Some(holds) = comparison(op) {
+            return self.out.write(steps, |step| {
+                let (lhs, rhs) = (lhs.at(step), rhs.at(step));
+                let kept = holds(lhs, rhs);
+                if return_bool { Some(f64::from(kept)) } else { kept.then_some(lhs) }
+            });
+        }
+        match (op, lhs, rhs) {
+            // The commonest operators between rows, each a loop of its own.
+            (BinaryOp::Add, Operand::Row(lhs), Operand::Row(rhs)) => {
+                self.out.write(steps, |step| Some(lhs[step] + rhs[step]))
+            }
+            (BinaryOp::Sub, Operand::Row(lhs), Operand::Row(rhs)) => {
+                self.out.write(steps, |step| Some(lhs[step] - rhs[step]))
+            }
+            (BinaryOp::Mul, Operand::Row(lhs), Operand::Row(rhs)) => {
+                self.out.write(steps, |step| Some(lhs[step] * rhs[step]))
+            }
+            (BinaryOp::Div, Operand::Row(lhs), Operand::Row(rhs)) => {
+                self.out.write(steps, |step| Some(lhs[step] / rhs[step]))
+            }
+            _ => {
+                let apply = arithmetic(op).expect("set operators are done elsewhere");
+                self.out.write(steps, |step| Some(apply(lhs.at(step), rhs.at(step))))
+            }
+        }
+    }
+
+    fn mark_matched(&mut self, signature: u32, steps: &[u64]) -> Result<(), ExecError> {
+        let one_to_one = self.binary.matching.card == Card::OneToOne;
+        let matched = &mut self.matched[signature as usize * steps.len()..][..steps.len()];
+        for (matched, &bits) in matched.iter_mut().zip(steps) {
+            if one_to_one && *matched & bits != 0 {
+                return Err(ExecError::Evaluation(
+                    "multiple matches for labels: many-to-one matching must be explicit \
+                     (group_left/group_right)"
+                        .to_owned(),
+                ));
+            }
+            *matched |= bits;
+        }
+        Ok(())
+    }
+
+    fn result_labels(&self, many_row: Option<usize>, one_row: Option<usize>) -> Labels {
+        let matching = &self.binary.matching;
+        let (mut many_bytes, mut one_bytes) = (Vec::new(), Vec::new());
+        // In place of a row that is not there stand the labels on which it would have matched.
+        let many = match (many_row, one_row) {
+            (Some(row), _) => self.many.labels(row),
+            (None, Some(row)) => match_labels(self.one.labels(row), matching, &mut many_bytes),
+            (None, None) => unreachable!("a pair has a row"),
+        };
+        let one = match one_row {
+            Some(row) => self.one.labels(row),
+            None => match_labels(many, matching, &mut one_bytes),
+        };
+        let drops =
+            changes_metric(self.binary.op) || self.binary.return_bool && !self.delayed_names;
+        let mut out = Vec::new();
+        let kept = filter(many, &mut out, |name| {
+            if drops && is_reserved(name) {
+                return false;
+            }
+            matching.card != Card::OneToOne || names_hold(&matching.labels, name) == matching.on
+        });
+        if matching.include.is_empty() {
+            return kept.to_owned();
+        }
+        let mut builder = LabelsBuilder::from_labels(kept);
+        for name in &matching.include {
+            builder.set(name.as_bytes(), one.get(name.as_bytes()));
+        }
+        builder.finish()
+    }
+}
+
+/// The rows of the result, found by their labels.
+struct Output {
+    index: LabelIndex,
+    matrix: Matrix,
+    /// Of each row: the steps for which a pair was computed, kept or not.
+    claimed: Vec<u64>,
+    /// Of each row: the signature of its first pair.
+    signatures: Vec<u32>,
+    row: usize,
+    is_same_group: bool,
+    refused_floats: bool,
+}
+
+impl Output {
+    fn new(step_count: usize) -> Output {
+        Output {
+            index: LabelIndex::default(),
+            matrix: Matrix::new(step_count),
+            claimed: Vec::new(),
+            signatures: Vec::new(),
+            row: 0,
+            is_same_group: true,
+            refused_floats: false,
+        }
+    }
+
+    /// Chooses the row that the next pair is written to.
+    fn claim(&mut self, labels: &Labels, signature: u32, drops_name: bool) {
+        let (row, is_new) = self.index.intern(labels.as_ref());
+        if is_new {
+            self.matrix.push_absent(labels.as_ref(), drops_name);
+            self.claimed.resize((row + 1) * words(self.matrix.step_count()), 0);
+            self.signatures.push(signature);
+        }
+        self.row = row;
+        self.is_same_group = self.signatures[row] == signature;
+    }
+
+    /// Writes `value(step)` at `steps`; `None` is not kept.
+    #[inline]
+    fn write(
+        &mut self,
+        steps: &[u64],
+        value: impl Fn(usize) -> Option<f64>,
+    ) -> Result<(), ExecError> {
+        let claimed = &mut self.claimed[self.row * steps.len()..][..steps.len()];
+        let (values, present) = self.matrix.row_mut(self.row);
+        for (claimed, &bits) in claimed.iter_mut().zip(steps) {
+            if *claimed & bits != 0 && self.is_same_group {
+                return Err(ExecError::Evaluation(
+                    "multiple matches for labels: grouping labels must ensure unique matches"
+                        .to_owned(),
+                ));
+            }
+            *claimed |= bits;
+        }
+        for step in ones(steps) {
+            let Some(value) = value(step) else { continue };
+            if is_set(present, step) {
+                return Err(same_labelset());
+            }
+            values[step] = value;
+            set(present, step);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Matrix {
+        let kept: Vec<u32> = (0..self.matrix.row_count() as u32)
+            .filter(|&row| any(self.matrix.present(row as usize)))
+            .collect();
+        if kept.len() == self.matrix.row_count() {
+            return self.matrix;
+        }
+        self.matrix.select_rows(&kept)
+    }
+}

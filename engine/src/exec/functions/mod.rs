@@ -1,0 +1,9 @@
+//! The functions of PromQL, by what they work on.
+
+pub mod histogram;
+pub mod info;
+pub mod labels;
+pub mod math;
+pub mod order;
+pub mod quantile;
+pub mod time;

@@ -1,0 +1,463 @@
+//! The evaluation of a plan: parts go to the shards, their partials come back, the rest is done
+//! here, node by node.
+//!
+//! Nodes stand in post-order, so it is a loop; the value of a node lives until its parent takes
+//! it.
+
+use std::sync::Arc;
+
+use crate::model::source::Turns;
+use crate::plan::Plan;
+use crate::plan::grid::Grid;
+use crate::plan::node::{NodeId, Op};
+use crate::plan::part::{Param, ShardPart, Stage};
+use crate::promql::ast::ValueType;
+
+use super::annotations::Annotations;
+use super::elementwise;
+use super::error::ExecError;
+use super::functions::{histogram, info, labels, math, order};
+use super::label_table::drop_reserved;
+use super::matrix::{Matrix, Row, is_set, ones, set_all};
+use super::merge_rows::{Meeting, rename, row_of_scalar, settle};
+use super::outcome::{Outcome, Value};
+use super::scan::{Partial, PartialValue, Ranges};
+use super::stage::{self, Scratch, StageContext};
+use super::stats::SampleStats;
+use super::{aggregate_all, binary};
+
+/// How parts reach the shards.
+pub trait Scatter {
+    /// Runs `part` on every shard; the order of the answers is that of the shards.
+    fn run(&self, part: Arc<ShardPart>) -> impl Future<Output = Result<Vec<Partial>, ExecError>>;
+
+    /// Where the gather's own work pauses.
+    fn turns(&self) -> &impl Turns;
+}
+
+/// Evaluates `plan`.
+///
+/// # Errors
+///
+/// Prometheus's, in its words; those of the shards.
+pub async fn evaluate(plan: &Plan, scatter: &impl Scatter) -> Result<Outcome, ExecError> {
+    let mut gather = Gather::new(plan);
+    for index in 0..plan.nodes.len() {
+        let id = NodeId(index as u32);
+        gather.node(id, scatter).await?;
+        let work = gather.slots[index].value.point_count();
+        if scatter.turns().spend(work) {
+            scatter.turns().pause().await?;
+        }
+    }
+    gather.finish()
+}
+
+/// The value of a node, on its grid.
+#[derive(Clone, Debug, Default)]
+pub(super) enum NodeValue {
+    #[default]
+    Taken,
+    Scalar(Arc<[f64]>),
+    Text(String),
+    Rows(Matrix),
+    Ranges(Ranges),
+}
+
+impl NodeValue {
+    fn point_count(&self) -> usize {
+        match self {
+            NodeValue::Taken | NodeValue::Text(_) | NodeValue::Ranges(_) => 0,
+            NodeValue::Scalar(values) => values.len(),
+            NodeValue::Rows(matrix) => matrix.point_count(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Slot {
+    value: NodeValue,
+    /// Samples that each step of the node's grid looked at.
+    queryable_per_step: Vec<u64>,
+    held: usize,
+}
+
+struct Gather<'a> {
+    plan: &'a Plan,
+    slots: Vec<Slot>,
+    annotations: Annotations,
+    stats: SampleStats,
+    scratch: Scratch,
+}
+
+impl<'a> Gather<'a> {
+    fn new(plan: &'a Plan) -> Gather<'a> {
+        let slots = plan.nodes.iter().map(|_| Slot::default()).collect();
+        let stats = SampleStats::new(0, plan.samples_max);
+        let (annotations, scratch) = (Annotations::default(), Scratch::default());
+        Gather { plan, slots, annotations, stats, scratch }
+    }
+
+    fn grid(&self, id: NodeId) -> Grid {
+        self.plan.nodes[id.index()].grid
+    }
+
+    /// Takes the value of a child and adds what its steps looked at to `queryable`.
+    fn take(&mut self, id: NodeId, queryable: &mut Vec<u64>) -> NodeValue {
+        let slot = std::mem::take(&mut self.slots[id.index()]);
+        self.stats.release(slot.held);
+        if queryable.len() < slot.queryable_per_step.len() {
+            queryable.resize(slot.queryable_per_step.len(), 0);
+        }
+        for (total, added) in queryable.iter_mut().zip(&slot.queryable_per_step) {
+            *total += added;
+        }
+        slot.value
+    }
+
+    fn rows(&mut self, id: NodeId, queryable: &mut Vec<u64>) -> Matrix {
+        match self.take(id, queryable) {
+            NodeValue::Rows(matrix) => matrix,
+            other => panic!("{id:?} must be a vector, not {other:?}"),
+        }
+    }
+
+    fn scalar(&mut self, id: NodeId, queryable: &mut Vec<u64>) -> Arc<[f64]> {
+        match self.take(id, queryable) {
+            NodeValue::Scalar(values) => values,
+            other => panic!("{id:?} must be a scalar, not {other:?}"),
+        }
+    }
+
+    /// Replaces a node's name by its values.
+    fn fill(&mut self, param: &mut Param, queryable: &mut Vec<u64>) {
+        if let Param::Node(id) = *param {
+            *param = Param::Column(self.scalar(id, queryable));
+        }
+    }
+
+    async fn node(&mut self, id: NodeId, scatter: &impl Scatter) -> Result<(), ExecError> {
+        let grid = self.grid(id);
+        if grid.step_count > self.plan.samples_max {
+            return Err(ExecError::TooManySamples);
+        }
+        let mut queryable = Vec::new();
+        let plan = self.plan;
+        let value = match &plan.nodes[id.index()].op {
+            Op::Moved => return Ok(()),
+            Op::Scatter(part) => {
+                let rows = self.scatter(part, scatter, &mut queryable).await?;
+                let held = rows.point_count();
+                self.slots[id.index()] = Slot { value: rows, queryable_per_step: queryable, held };
+                return Ok(());
+            }
+            Op::Info { child, info } => {
+                let base = self.rows(*child, &mut queryable);
+                let enriched = info::run(base, info, grid, plan, scatter, &mut self.stats).await?;
+                NodeValue::Rows(enriched)
+            }
+            op => self.local(op, grid, &mut queryable)?,
+        };
+        let held = value.point_count();
+        self.stats.hold(held)?;
+        self.slots[id.index()] = Slot { value, queryable_per_step: queryable, held };
+        Ok(())
+    }
+
+    /// Runs a part on the shards and puts the partials together.
+    async fn scatter(
+        &mut self,
+        part: &ShardPart,
+        scatter: &impl Scatter,
+        queryable: &mut Vec<u64>,
+    ) -> Result<NodeValue, ExecError> {
+        let mut part = part.clone();
+        let mut of_params = Vec::new();
+        part.for_each_param(&mut |param| self.fill(param, &mut of_params));
+        let part = Arc::new(part);
+        let partials = scatter.run(part.clone()).await?;
+        for partial in &partials {
+            self.stats.absorb(&partial.stats)?;
+            queryable.resize(part.grid().step_count, 0);
+            let counted = &partial.stats.queryable_per_step;
+            queryable.iter_mut().zip(counted).for_each(|(total, added)| *total += added);
+        }
+        queryable.iter_mut().zip(&of_params).for_each(|(total, added)| *total += added);
+        let held: usize = partials.iter().map(|partial| partial.stats.held()).sum();
+        let value = self.put_together(&part, partials)?;
+        // What was held as partials is held as their sum now.
+        self.stats.release(held);
+        self.stats.hold(value.point_count())?;
+        Ok(value)
+    }
+
+    fn put_together(
+        &mut self,
+        part: &ShardPart,
+        partials: Vec<Partial>,
+    ) -> Result<NodeValue, ExecError> {
+        let mut together: Option<PartialValue> = None;
+        for partial in partials {
+            self.annotations.merge(partial.annotations);
+            match (&mut together, partial.value) {
+                (None, value) => together = Some(value),
+                (Some(PartialValue::Rows(rows)), PartialValue::Rows(more)) => rows.append(more),
+                (Some(PartialValue::Groups(groups)), PartialValue::Groups(more)) => {
+                    groups.merge(&more);
+                }
+                (Some(PartialValue::Ranges(ranges)), PartialValue::Ranges(more)) => {
+                    ranges.append(&more);
+                }
+                _ => panic!("all shards must answer a part in the same form"),
+            }
+        }
+        Ok(match together {
+            None => NodeValue::Rows(Matrix::new(part.grid().step_count)),
+            Some(PartialValue::Groups(groups)) => NodeValue::Rows(groups.finish()),
+            Some(PartialValue::Ranges(ranges)) => NodeValue::Ranges(ranges),
+            Some(PartialValue::Rows(rows)) if part.rows_may_meet() => {
+                let meeting =
+                    if part.ends_in_window() { Meeting::Refused } else { Meeting::Merged };
+                NodeValue::Rows(settle(rows, meeting)?)
+            }
+            Some(PartialValue::Rows(rows)) => NodeValue::Rows(rows),
+        })
+    }
+
+    /// A node that needs no shard.
+    fn local(
+        &mut self,
+        op: &Op,
+        grid: Grid,
+        queryable: &mut Vec<u64>,
+    ) -> Result<NodeValue, ExecError> {
+        let steps = grid.step_count;
+        let scalar =
+            |value: &dyn Fn(usize) -> f64| NodeValue::Scalar((0..steps).map(value).collect());
+        let rows = match op {
+            Op::Number(value) => return Ok(scalar(&|_| *value)),
+            Op::Time => return Ok(scalar(&|step| grid.time_ms(step) as f64 / 1000.0)),
+            Op::NegateScalar(child) => {
+                let values = self.scalar(*child, queryable);
+                return Ok(scalar(&|step| -values[step]));
+            }
+            Op::ScalarBinary { op, lhs, rhs } => {
+                let (lhs, rhs) = (self.scalar(*lhs, queryable), self.scalar(*rhs, queryable));
+                return Ok(scalar(&|step| {
+                    elementwise::scalar(*op, lhs[step], rhs[step])
+                        .expect("the parser refuses other operators between scalars")
+                }));
+            }
+            Op::Extreme { largest, lhs, rhs } => {
+                let (lhs, rhs) = (self.scalar(*lhs, queryable), self.scalar(*rhs, queryable));
+                let extreme = if *largest { math::max } else { math::min };
+                return Ok(scalar(&|step| extreme(lhs[step], rhs[step])));
+            }
+            Op::ScalarOf(child) => {
+                let rows = self.rows(*child, queryable);
+                return Ok(NodeValue::Scalar(single_values(&rows).into()));
+            }
+            Op::Text(text) => return Ok(NodeValue::Text(text.to_string())),
+            Op::VectorOf(child) => row_of_scalar(grid, &self.scalar(*child, queryable)),
+            Op::Repeat(child) => match self.take(*child, queryable) {
+                NodeValue::Scalar(values) => {
+                    repeat_queryable(queryable, steps);
+                    return Ok(scalar(&|_| values[0]));
+                }
+                NodeValue::Rows(rows) => {
+                    repeat_queryable(queryable, steps);
+                    repeat(&rows, steps)
+                }
+                other => return Ok(other),
+            },
+            Op::Stage { child, stage } => self.stage(*child, stage, grid, queryable)?,
+            Op::Aggregate { child, aggregate } => {
+                let mut aggregate = (**aggregate).clone();
+                if let Some(param) = &mut aggregate.param {
+                    self.fill(param, queryable);
+                }
+                let rows = self.rows(*child, queryable);
+                aggregate_all::run(rows, &aggregate, &mut self.annotations)?
+            }
+            Op::Binary { lhs, rhs, binary } => {
+                let lhs = self.rows(*lhs, queryable);
+                let rhs = self.rows(*rhs, queryable);
+                binary::run(&lhs, &rhs, binary, self.plan.delayed_names, &mut self.annotations)?
+            }
+            Op::Absent { child, labels } => {
+                let rows = self.rows(*child, queryable);
+                absent(&rows, labels.as_ref(), steps)
+            }
+            Op::LabelReplace { child, replace } => {
+                labels::replace(self.rows(*child, queryable), replace)?
+            }
+            Op::LabelJoin { child, join } => labels::join(self.rows(*child, queryable), join)?,
+            Op::Sort { child, order, position } => {
+                let rows = self.rows(*child, queryable);
+                order::sort(rows, order, *position, self.plan, &mut self.annotations)
+            }
+            Op::Histogram { child, histogram } => {
+                let mut histogram = (**histogram).clone();
+                for param in &mut histogram.params {
+                    self.fill(param, queryable);
+                }
+                let rows = self.rows(*child, queryable);
+                let delayed = self.plan.delayed_names;
+                histogram::run(&rows, &histogram, grid, delayed, &mut self.annotations)?
+            }
+            Op::Moved | Op::Scatter(_) | Op::Info { .. } => unreachable!("the caller has these"),
+        };
+        Ok(NodeValue::Rows(rows))
+    }
+
+    /// Runs a stage on all rows of a vector.
+    fn stage(
+        &mut self,
+        child: NodeId,
+        stage: &Stage,
+        grid: Grid,
+        queryable: &mut Vec<u64>,
+    ) -> Result<Matrix, ExecError> {
+        let mut stage = stage.clone();
+        let mut of_params = Vec::new();
+        stage.for_each_param(&mut |param| self.fill(param, &mut of_params));
+        let child_grid = self.grid(child);
+        let rows = self.rows(child, queryable);
+        let is_window = matches!(stage, Stage::Window { .. });
+        if is_window {
+            queryable.clear();
+        }
+        self.stats.queryable_per_step.clear();
+        self.stats.queryable_per_step.resize(grid.step_count, 0);
+        let delayed = self.plan.delayed_names;
+        let mut result = Matrix::new(grid.step_count);
+        result.is_ordered = rows.is_ordered;
+        let (mut row, mut label_bytes) = (Row::default(), Vec::new());
+        for index in 0..rows.row_count() {
+            let labels = rows.labels(index);
+            row.load(rows.values(index), rows.present(index));
+            let name = String::from_utf8_lossy(labels.metric_name());
+            let mut context = StageContext {
+                annotations: &mut self.annotations,
+                stats: &mut self.stats,
+                metric_name: &name,
+                type_and_unit: None,
+                scratch: &mut self.scratch,
+            };
+            let mut row_grid = child_grid;
+            stage::run(&stage, &mut row, &mut row_grid, &mut context)?;
+            let drops = stage.drops_name();
+            let labels =
+                if drops && !delayed { drop_reserved(labels, &mut label_bytes) } else { labels };
+            result.push_row(labels, drops || rows.drops_name(index), &row);
+        }
+        if is_window {
+            *queryable = std::mem::take(&mut self.stats.queryable_per_step);
+        }
+        queryable.resize(grid.step_count, 0);
+        queryable.iter_mut().zip(&of_params).for_each(|(total, added)| *total += added);
+        if delayed || !stage.drops_name() {
+            return Ok(result);
+        }
+        settle(result, if is_window { Meeting::Refused } else { Meeting::Merged })
+    }
+
+    fn finish(mut self) -> Result<Outcome, ExecError> {
+        let plan = self.plan;
+        let root = plan.root();
+        let grid = self.grid(root);
+        let timestamp_ms = plan.times.start_ms;
+        let mut queryable = Vec::new();
+        let value = match self.take(root, &mut queryable) {
+            NodeValue::Text(value) => Value::String { timestamp_ms, value },
+            NodeValue::Scalar(values) if plan.times.is_instant() => {
+                Value::Scalar { timestamp_ms, value: values[0] }
+            }
+            NodeValue::Scalar(values) => Value::Matrix { grid, rows: row_of_scalar(grid, &values) },
+            NodeValue::Ranges(mut ranges) => {
+                ranges.sort_by_labels();
+                Value::Ranges(ranges)
+            }
+            NodeValue::Rows(mut rows) => {
+                if plan.delayed_names {
+                    rows = clean_names(rows)?;
+                }
+                let is_vector = plan.times.is_instant() && plan.value_type == ValueType::Vector;
+                if !(is_vector && rows.is_ordered) {
+                    rows.sort_by_labels();
+                }
+                if is_vector {
+                    Value::Vector { timestamp_ms, rows }
+                } else {
+                    Value::Matrix { grid, rows }
+                }
+            }
+            NodeValue::Taken => panic!("the root must have a value"),
+        };
+        if plan.value_type == ValueType::Matrix {
+            // All of a subquery's samples count for the one step that asked.
+            queryable = vec![queryable.iter().sum()];
+        }
+        self.stats.queryable_per_step = queryable;
+        Ok(Outcome { value, annotations: self.annotations, stats: self.stats })
+    }
+}
+
+/// The value of the only row with a point at each step, NaN where there is none or several.
+fn single_values(rows: &Matrix) -> Vec<f64> {
+    let mut values = vec![f64::NAN; rows.step_count()];
+    let mut counts = vec![0u32; rows.step_count()];
+    for row in 0..rows.row_count() {
+        for step in ones(rows.present(row)) {
+            counts[step] += 1;
+            values[step] = if counts[step] == 1 { rows.values(row)[step] } else { f64::NAN };
+        }
+    }
+    values
+}
+
+/// The single step of `rows`, `step_count` times.
+fn repeat(rows: &Matrix, step_count: usize) -> Matrix {
+    let mut repeated = Matrix::new(step_count);
+    repeated.is_ordered = rows.is_ordered;
+    if step_count == 0 {
+        return repeated;
+    }
+    for row in 0..rows.row_count() {
+        let index = repeated.push_absent(rows.labels(row), rows.drops_name(row));
+        let (values, present) = repeated.row_mut(index);
+        values.fill(rows.values(row)[0]);
+        set_all(present, step_count);
+    }
+    repeated
+}
+
+fn repeat_queryable(queryable: &mut Vec<u64>, step_count: usize) {
+    let once = queryable.first().copied().unwrap_or(0);
+    queryable.clear();
+    queryable.resize(step_count, once);
+}
+
+fn absent(rows: &Matrix, labels: crate::model::LabelsRef<'_>, step_count: usize) -> Matrix {
+    let mut row = Row::default();
+    row.reset(step_count);
+    for step in 0..step_count {
+        if !(0..rows.row_count()).any(|row| is_set(rows.present(row), step)) {
+            row.set(step, 1.0);
+        }
+    }
+    let mut result = Matrix::new(step_count);
+    result.push_row(labels, true, &row);
+    result
+}
+
+/// Drops the names that operations wanted dropped.
+fn clean_names(rows: Matrix) -> Result<Matrix, ExecError> {
+    let mut bytes = Vec::new();
+    let renamed = rename(rows, |rows, row, out| {
+        let labels = rows.labels(row);
+        out.push(if rows.drops_name(row) { drop_reserved(labels, &mut bytes) } else { labels });
+        false
+    });
+    settle(renamed, Meeting::Merged)
+}

@@ -1,0 +1,182 @@
+//! Label sets of rows, one after the other, and what operators do to label sets.
+//!
+//! Operators name labels, not label sets: a projection is one walk over the canonical bytes into a
+//! reused buffer, which is canonical again because a walk keeps the order.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::model::LabelsRef;
+use crate::model::labels::{METRIC_NAME, push_string};
+use crate::plan::part::Grouping;
+
+/// Label sets by row: all bytes in one arena.
+#[derive(Clone, Debug, Default)]
+pub struct LabelTable {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl LabelTable {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    #[inline]
+    pub fn get(&self, row: usize) -> LabelsRef<'_> {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        LabelsRef::from_canonical(&self.bytes[start..self.ends[row]])
+    }
+
+    pub fn push(&mut self, labels: LabelsRef<'_>) {
+        self.bytes.extend_from_slice(labels.as_bytes());
+        self.ends.push(self.bytes.len());
+    }
+
+    pub fn append(&mut self, other: &LabelTable) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+    }
+}
+
+/// A [`LabelTable`] whose sets are unique and found by their bytes.
+#[derive(Clone, Debug, Default)]
+pub struct LabelIndex {
+    table: LabelTable,
+    rows: HashTable<u32>,
+}
+
+impl LabelIndex {
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    #[inline]
+    pub fn get(&self, row: usize) -> LabelsRef<'_> {
+        self.table.get(row)
+    }
+
+    /// The row of `labels`, and whether it is new.
+    #[inline]
+    pub fn intern(&mut self, labels: LabelsRef<'_>) -> (usize, bool) {
+        let hash = hash(labels.as_bytes());
+        let table = &self.table;
+        let found = self.rows.find(hash, |&row| table.get(row as usize) == labels);
+        if let Some(&row) = found {
+            return (row as usize, false);
+        }
+        let row = self.table.len();
+        self.table.push(labels);
+        let table = &self.table;
+        self.rows
+            .insert_unique(hash, row as u32, |&row| self::hash(table.get(row as usize).as_bytes()));
+        (row, true)
+    }
+
+    pub fn into_table(self) -> LabelTable {
+        self.table
+    }
+}
+
+#[inline]
+fn hash(bytes: &[u8]) -> u64 {
+    use std::hash::BuildHasher;
+    FixedState::default().hash_one(bytes)
+}
+
+/// Labels that describe the metric and go when an operation makes another metric of it.
+#[inline]
+pub fn is_reserved(name: &[u8]) -> bool {
+    name.starts_with(b"__") && matches!(name, METRIC_NAME | b"__type__" | b"__unit__")
+}
+
+/// Writes the labels for which `keep(name)` holds into `out` and lends them.
+#[inline]
+pub fn filter<'a>(
+    labels: LabelsRef<'_>,
+    out: &'a mut Vec<u8>,
+    mut keep: impl FnMut(&[u8]) -> bool,
+) -> LabelsRef<'a> {
+    out.clear();
+    for (name, value) in labels.iter() {
+        if keep(name) {
+            push_string(out, name);
+            push_string(out, value);
+        }
+    }
+    LabelsRef::from_canonical(out)
+}
+
+/// The labels without the metric's name, type and unit.
+pub fn drop_reserved<'a>(labels: LabelsRef<'_>, out: &'a mut Vec<u8>) -> LabelsRef<'a> {
+    filter(labels, out, |name| !is_reserved(name))
+}
+
+/// Whether the sorted list `names` holds `name`.
+#[inline]
+pub fn names_hold(names: &[Box<str>], name: &[u8]) -> bool {
+    // Lists are short; a binary search would only pay from dozens on.
+    names.iter().any(|candidate| candidate.as_bytes() == name)
+}
+
+/// The labels of the group that `labels` falls into.
+pub fn project<'a>(
+    labels: LabelsRef<'_>,
+    grouping: &Grouping,
+    out: &'a mut Vec<u8>,
+) -> LabelsRef<'a> {
+    if grouping.without {
+        filter(labels, out, |name| name != METRIC_NAME && !names_hold(&grouping.labels, name))
+    } else if grouping.labels.is_empty() {
+        out.clear();
+        LabelsRef::EMPTY
+    } else {
+        filter(labels, out, |name| names_hold(&grouping.labels, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LabelIndex, project};
+    use crate::model::Labels;
+    use crate::plan::part::Grouping;
+
+    #[track_caller]
+    fn check(names: &[&str], without: bool, expected: &str) {
+        let labels = Labels::from_pairs([("__name__", "up"), ("a", "1"), ("b", "2")]);
+        let names: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
+        let mut out = Vec::new();
+        let projected = project(labels.as_ref(), &Grouping::new(&names, without), &mut out);
+        assert_eq!(projected.to_string(), expected);
+    }
+
+    #[test]
+    fn groups_keep_or_drop_labels() {
+        check(&[], false, "{}");
+        check(&["a"], false, r#"{a="1"}"#);
+        check(&["c", "b"], false, r#"{b="2"}"#);
+        check(&["__name__"], false, r#"{__name__="up"}"#);
+        check(&[], true, r#"{a="1", b="2"}"#);
+        check(&["a"], true, r#"{b="2"}"#);
+    }
+
+    #[test]
+    fn a_set_is_interned_once() {
+        let mut index = LabelIndex::default();
+        for round in 0..2 {
+            for row in 0..1000 {
+                let labels = Labels::from_pairs([("n", row.to_string())]);
+                assert_eq!(index.intern(labels.as_ref()), (row, round == 0));
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a query read and held, in samples: the bound and the statistics.
+//!
+//! Counted as Prometheus counts: a point of a row is one sample, a window holds its samples while
+//! it stands over them. Shards count by themselves, the gatherer adds them up, so a query over
+//! several shards ends at the bound a little later than on one.
+
+use super::error::ExecError;
+
+/// Samples of one evaluation, or of one shard's part of it.
+#[derive(Clone, Debug)]
+pub struct SampleStats {
+    /// Samples that the steps of the query looked at; a window counts all of its samples at each
+    /// step.
+    pub queryable_per_step: Vec<u64>,
+    /// Samples read from sources.
+    pub read: u64,
+    /// Most samples held at once.
+    pub peak: usize,
+    current: usize,
+    samples_max: usize,
+}
+
+impl SampleStats {
+    pub fn new(step_count: usize, samples_max: usize) -> SampleStats {
+        let queryable_per_step = vec![0; step_count];
+        SampleStats { queryable_per_step, read: 0, peak: 0, current: 0, samples_max }
+    }
+
+    pub fn queryable(&self) -> u64 {
+        self.queryable_per_step.iter().sum()
+    }
+
+    /// Holds `samples` more.
+    pub fn hold(&mut self, samples: usize) -> Result<(), ExecError> {
+        self.current += samples;
+        self.peak = self.peak.max(self.current);
+        if self.current > self.samples_max { Err(ExecError::TooManySamples) } else { Ok(()) }
+    }
+
+    /// Holds `samples` for a moment.
+    #[inline]
+    pub fn touch(&mut self, samples: usize) -> Result<(), ExecError> {
+        let held = self.current + samples;
+        self.peak = self.peak.max(held);
+        if held > self.samples_max { Err(ExecError::TooManySamples) } else { Ok(()) }
+    }
+
+    pub fn release(&mut self, samples: usize) {
+        self.current = self.current.saturating_sub(samples);
+    }
+
+    pub fn held(&self) -> usize {
+        self.current
+    }
+
+    /// Takes in what a shard counted, all of which was held beside what is held here.
+    pub fn absorb(&mut self, part: &SampleStats) -> Result<(), ExecError> {
+        self.peak = self.peak.max(self.current + part.peak);
+        self.read += part.read;
+        self.hold(part.current)
+    }
+}

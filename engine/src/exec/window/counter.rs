@@ -1,0 +1,145 @@
+//! Functions about how a series moves: `rate`, `increase`, `delta`, `irate`, `changes`, ….
+
+use crate::exec::error::ExecError;
+use crate::promql::functions::FunctionId;
+
+use super::{Points, Slide, Span};
+
+/// `rate`, `increase`, `delta`, extrapolated to the edges of the window.
+///
+/// The resets of the series are found once; a window adds those inside it, in their order, as
+/// Prometheus does, so the result has the same bits. O(1) a step while resets are rare.
+pub(super) fn extrapolated(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
+    let is_counter = slide.window.function != FunctionId::Delta;
+    let per_second = slide.window.function == FunctionId::Rate;
+    let range_seconds = slide.window.range_ms as f64 / 1000.0;
+    let mut resets = std::mem::take(&mut slide.context.scratch.window.indices);
+    resets.clear();
+    if is_counter {
+        let values = slide.points.values;
+        resets.extend((1..values.len() as u32).filter(|&index| {
+            let index = index as usize;
+            values[index] < values[index - 1]
+        }));
+    }
+    let mut next_reset = 0;
+    let result = slide.each(|span, points| {
+        while next_reset < resets.len() && resets[next_reset] as usize <= span.lo {
+            next_reset += 1;
+        }
+        let inside = resets[next_reset..].iter().take_while(|&&index| (index as usize) < span.hi);
+        let correction = inside.map(|&index| points.values[index as usize - 1]);
+        extrapolate(span, points, is_counter, correction)
+            .map(|factor_and_rise| finish(factor_and_rise, per_second, range_seconds))
+    });
+    slide.context.scratch.window.indices = resets;
+    result
+}
+
+#[inline]
+fn finish((factor, rise): (f64, f64), per_second: bool, range_seconds: f64) -> f64 {
+    rise * if per_second { factor / range_seconds } else { factor }
+}
+
+/// The rise between the first and the last sample, and the factor that extends it to the window.
+///
+/// A series whose samples end well inside the window is taken to begin or end there, half an
+/// interval beyond its outermost sample; a counter is not extended below zero.
+#[inline]
+fn extrapolate(
+    span: Span,
+    points: Points<'_>,
+    is_counter: bool,
+    resets: impl Iterator<Item = f64>,
+) -> Option<(f64, f64)> {
+    let intervals = span.hi - 1 - span.lo;
+    if intervals == 0 {
+        return None;
+    }
+    let first = points.values[span.lo];
+    let (first_ms, last_ms) = (points.times_ms[span.lo], points.times_ms[span.hi - 1]);
+    let mut rise = points.values[span.hi - 1] - first;
+    for before_reset in resets {
+        rise += before_reset;
+    }
+    let mut to_start = (first_ms - span.start_ms) as f64 / 1000.0;
+    let mut to_end = (span.end_ms - last_ms) as f64 / 1000.0;
+    let sampled = (last_ms - first_ms) as f64 / 1000.0;
+    let average = sampled / intervals as f64;
+    let threshold = average * 1.1;
+    if to_start >= threshold {
+        to_start = average / 2.0;
+    }
+    if is_counter && rise > 0.0 && first >= 0.0 {
+        let to_zero = sampled * (first / rise);
+        if to_zero < to_start {
+            to_start = to_zero;
+        }
+    }
+    if to_end >= threshold {
+        to_end = average / 2.0;
+    }
+    let factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    Some((factor, rise))
+}
+
+/// Says so when the metric does not look like a counter.
+pub(super) fn doubt(slide: &mut Slide<'_, '_>) {
+    let context = &mut *slide.context;
+    let name = context.metric_name;
+    let position = slide.window.arg_positions[0];
+    let message = match context.type_and_unit {
+        _ if name.is_empty() => return,
+        Some("counter" | "histogram") => return,
+        Some(kind) => format!(
+            "metric might not be a counter, __type__ label is not set to \"counter\" or \
+             \"histogram\", got {kind:?}: {name:?}"
+        ),
+        None if ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end)) => {
+            return;
+        }
+        None => format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \
+             {name:?}"
+        ),
+    };
+    context.annotations.info(position, message);
+}
+
+/// `irate`, `idelta`: the last two samples.
+pub(super) fn instant(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
+    let is_rate = slide.window.function == FunctionId::Irate;
+    slide.each(|span, points| {
+        if span.hi - span.lo < 2 {
+            return None;
+        }
+        let (last, previous) = (points.values[span.hi - 1], points.values[span.hi - 2]);
+        let interval_ms = points.times_ms[span.hi - 1] - points.times_ms[span.hi - 2];
+        // A counter that fell was reset: it rose from zero to what it is.
+        let rise = if is_rate && last < previous { last } else { last - previous };
+        Some(if is_rate { rise / (interval_ms as f64 / 1000.0) } else { rise })
+    })
+}
+
+/// `changes`, `resets`: pairs of neighbours, counted by prefix sums.
+pub(super) fn steps_between(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
+    let mut counted = std::mem::take(&mut slide.context.scratch.window.indices);
+    count_steps(slide.points.values, slide.window.function, &mut counted);
+    let result = slide.each(|span, _| Some(f64::from(counted[span.hi - 1] - counted[span.lo])));
+    slide.context.scratch.window.indices = counted;
+    result
+}
+
+/// `counted[i]`: changes or resets up to sample `i`.
+pub(super) fn count_steps(values: &[f64], function: FunctionId, counted: &mut Vec<u32>) {
+    let is_step = |previous: f64, value: f64| match function {
+        FunctionId::Resets => value < previous,
+        _ => value != previous && !(value.is_nan() && previous.is_nan()),
+    };
+    counted.clear();
+    let mut count = 0;
+    for (index, &value) in values.iter().enumerate() {
+        count += u32::from(index > 0 && is_step(values[index - 1], value));
+        counted.push(count);
+    }
+}

@@ -1,0 +1,173 @@
+//! Functions over range vectors: the samples of a series, a window that slides over them.
+//!
+//! ```text
+//! samples   ·  ·  ·  ·  ·  ·  ·  ·      decoded once into two columns
+//! window       (lo          hi]         left-open; both ends only move forward
+//! row          one value per step
+//! ```
+//!
+//! Every function is a closure over `lo..hi`. Where it can be exact it does O(1) a step: counts
+//! by prefix sums, extremes by a monotone queue, rates by the list of resets. Sums, averages and
+//! regressions run over the window each time, because a compensated sum depends on its first
+//! summand and must be bit-equal to Prometheus; a series of integers is the exception
+//! ([`sums`]).
+//!
+//! Source: Prometheus `promql/functions.go`, `promql/engine.go` (`matrixIterSlice`).
+
+mod counter;
+mod extended;
+mod extremes;
+mod order;
+mod regression;
+mod sums;
+
+use crate::plan::grid::{Grid, Lookup};
+use crate::plan::part::{Extend, Window};
+use crate::promql::functions::FunctionId;
+
+pub use extended::extend;
+
+use super::error::ExecError;
+use super::matrix::Row;
+use super::stage::StageContext;
+
+/// Samples of one series, without staleness markers, ascending by time.
+#[derive(Clone, Copy, Debug)]
+pub struct Points<'a> {
+    pub times_ms: &'a [i64],
+    pub values: &'a [f64],
+}
+
+/// Columns that every series uses anew.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    indices: Vec<u32>,
+    floats: Vec<f64>,
+}
+
+/// A window at one step; holds at least one sample.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    step: usize,
+    /// The samples `lo..hi`.
+    lo: usize,
+    hi: usize,
+    evaluation_ms: i64,
+    /// The window is `(start_ms, end_ms]`; an extended one holds samples beyond.
+    start_ms: i64,
+    end_ms: i64,
+}
+
+/// Computes `window` over `points` at every time of `grid` into `row`.
+///
+/// `lookback_ms` is how far an extended window reaches beyond its edges. Cost: O(samples + steps)
+/// for most functions, O(samples of all windows) for those that must look at each again.
+///
+/// # Errors
+///
+/// When a window holds more samples than the query may, and for parameters that have no meaning.
+pub fn run(
+    window: &Window,
+    points: Points<'_>,
+    grid: Grid,
+    lookup: Lookup,
+    lookback_ms: i64,
+    row: &mut Row,
+    context: &mut StageContext<'_>,
+) -> Result<(), ExecError> {
+    row.reset(grid.step_count);
+    if points.values.is_empty() {
+        return Ok(());
+    }
+    let mut slide = Slide { points, grid, lookup, lookback_ms, window, row, context };
+    use FunctionId::*;
+    let result = match window.function {
+        _ if window.extend != Extend::No => extended::run(&mut slide),
+        Rate | Increase | Delta => counter::extrapolated(&mut slide),
+        Irate | Idelta => counter::instant(&mut slide),
+        Changes | Resets => counter::steps_between(&mut slide),
+        SumOverTime => sums::sum(&mut slide),
+        AvgOverTime => sums::average(&mut slide),
+        StddevOverTime | StdvarOverTime => sums::variance(&mut slide),
+        MaxOverTime | MinOverTime | TsOfMaxOverTime | TsOfMinOverTime => extremes::run(&mut slide),
+        QuantileOverTime => order::quantile(&mut slide),
+        MadOverTime => order::median_deviation(&mut slide),
+        Deriv | PredictLinear => regression::linear(&mut slide),
+        DoubleExponentialSmoothing => regression::smoothing(&mut slide),
+        CountOverTime => slide.each(|span, _| Some((span.hi - span.lo) as f64)),
+        PresentOverTime | AbsentOverTime => slide.each(|_, _| Some(1.0)),
+        FirstOverTime => slide.each(|span, points| Some(points.values[span.lo])),
+        LastOverTime => slide.each(|span, points| Some(points.values[span.hi - 1])),
+        TsOfFirstOverTime => slide.each(|span, points| Some(seconds(points.times_ms[span.lo]))),
+        TsOfLastOverTime => slide.each(|span, points| Some(seconds(points.times_ms[span.hi - 1]))),
+        other => panic!("{other:?} must be a function of a range vector"),
+    };
+    if matches!(window.function, Rate | Increase) && !slide.row.is_empty() {
+        counter::doubt(&mut slide);
+    }
+    result
+}
+
+#[inline]
+fn seconds(time_ms: i64) -> f64 {
+    time_ms as f64 / 1000.0
+}
+
+/// A window on its way over the samples of a series.
+struct Slide<'a, 'b> {
+    points: Points<'a>,
+    grid: Grid,
+    lookup: Lookup,
+    lookback_ms: i64,
+    window: &'a Window,
+    row: &'a mut Row,
+    context: &'a mut StageContext<'b>,
+}
+
+impl Slide<'_, '_> {
+    /// Calls `value` for every step whose window holds a sample and keeps what it returns.
+    #[inline]
+    fn each(
+        &mut self,
+        mut value: impl FnMut(Span, Points<'_>) -> Option<f64>,
+    ) -> Result<(), ExecError> {
+        self.try_each(|span, points| Ok(value(span, points)))
+    }
+
+    #[inline]
+    fn try_each(
+        &mut self,
+        mut value: impl FnMut(Span, Points<'_>) -> Result<Option<f64>, ExecError>,
+    ) -> Result<(), ExecError> {
+        let times_ms = self.points.times_ms;
+        let (before_ms, after_ms) = match self.window.extend {
+            Extend::No => (0, 0),
+            Extend::Anchored => (self.lookback_ms, 0),
+            Extend::Smoothed => (self.lookback_ms, self.lookback_ms),
+        };
+        let (mut lo, mut hi) = (0, 0);
+        for step in 0..self.grid.step_count {
+            let evaluation_ms = self.grid.time_ms(step);
+            let end_ms = self.lookup.time_ms(evaluation_ms);
+            let start_ms = end_ms.saturating_sub(self.window.range_ms);
+            let first_ms = start_ms.saturating_sub(before_ms);
+            let last_ms = end_ms.saturating_add(after_ms);
+            while hi < times_ms.len() && times_ms[hi] <= last_ms {
+                hi += 1;
+            }
+            while lo < hi && times_ms[lo] <= first_ms {
+                lo += 1;
+            }
+            if lo == hi {
+                continue;
+            }
+            self.context.stats.touch(hi - lo)?;
+            self.context.stats.queryable_per_step[step] += (hi - lo) as u64;
+            let span = Span { step, lo, hi, evaluation_ms, start_ms, end_ms };
+            if let Some(value) = value(span, self.points)? {
+                self.row.set(step, value);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,346 @@
+//! The open chunk of a series: its newest samples, not encoded yet.
+//!
+//! Most series are scraped on a grid, and most of those repeat their value. An open chunk takes
+//! only the memory that its samples differ by:
+//!
+//! ```text
+//! Constant    equal steps, equal values     nothing: step, count and the newest sample say it all
+//! Regular     equal steps                   slot: one value (2 words) a sample
+//! Irregular   anything                      slot: first timestamp (2 words), then
+//!                                           milliseconds since (1 word) and value (2) a sample
+//! ```
+//!
+//! It starts constant and changes its shape when a sample breaks it. An append reads and writes the
+//! 32 bytes of [`Open`] and, unless constant, one place in the slot.
+
+use crate::mem::SlotPool;
+use crate::mem::slots::{class_for, class_words};
+
+/// Samples of a constant chunk at most. Costs no memory until it is sealed; a longer chunk makes a
+/// query of its end decode more.
+const CONSTANT_COUNT_MAX: u16 = 240;
+
+/// A constant run at least this long is sealed as it is when another value breaks it: expanding it
+/// would cost more than its sealed form.
+const CONSTANT_COUNT_KEPT: u16 = 24;
+
+/// Samples of the other shapes at most. Raising it compresses a little better and lets every open
+/// chunk grow by eight bytes a sample.
+const REGULAR_COUNT_MAX: u16 = 64;
+const IRREGULAR_COUNT_MAX: u16 = 63;
+
+const REGULAR_WORDS: usize = 2;
+const IRREGULAR_WORDS: usize = 3;
+const IRREGULAR_HEAD_WORDS: usize = 2;
+
+const _: () = {
+    assert!(size_of::<Open>() == 32); // Two series to a line.
+    assert!(REGULAR_COUNT_MAX as usize * REGULAR_WORDS == class_words(7));
+    // One sample more would take the next, half again as large, class.
+    assert!(
+        IRREGULAR_HEAD_WORDS + IRREGULAR_COUNT_MAX as usize * IRREGULAR_WORDS <= class_words(8)
+    );
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Shape {
+    Constant,
+    Regular,
+    Irregular,
+}
+
+/// What an append reads and writes of its series.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(32))]
+pub(super) struct Open {
+    /// Timestamp of the newest accepted sample; meaningless before the first one.
+    pub(super) newest_ms: i64,
+    /// Bits of its value: a NaN's payload carries meaning.
+    pub(super) newest_bits: u64,
+    /// Slot of the samples; meaningless while constant.
+    slot: u32,
+    /// Step between samples; meaningless when irregular or fewer than two.
+    step_ms: u32,
+    /// The WAL segment, by the head's count of segments, that knows this series.
+    pub(super) logged_in: u32,
+    /// Samples in the open chunk. Zero only before the first sample ever and after sealing.
+    count: u16,
+    class: u8,
+    shape: Shape,
+}
+
+/// What [`Open::push`] leaves to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// Nothing.
+    Done,
+    /// The sample is in, and the chunk is full: seal it.
+    Full,
+    /// The sample is not in, the chunk cannot hold it: seal, then push again.
+    SealFirst,
+}
+
+impl Open {
+    pub(super) const EMPTY: Open = Open {
+        newest_ms: i64::MIN,
+        newest_bits: 0,
+        slot: 0,
+        step_ms: 0,
+        logged_in: 0,
+        count: 0,
+        class: 0,
+        shape: Shape::Constant,
+    };
+
+    pub(super) fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// Words of the slot in use.
+    fn used_words(&self) -> usize {
+        match self.shape {
+            Shape::Constant => 0,
+            Shape::Regular => self.count() * REGULAR_WORDS,
+            Shape::Irregular => IRREGULAR_HEAD_WORDS + self.count() * IRREGULAR_WORDS,
+        }
+    }
+
+    /// Asks for the line that the next push writes.
+    #[inline]
+    pub(super) fn prefetch(&self, slots: &SlotPool) {
+        if self.shape != Shape::Constant {
+            slots.prefetch(self.class, self.slot, self.used_words());
+        }
+    }
+
+    /// Adds a sample that is newer than the newest.
+    #[inline]
+    pub(super) fn push(&mut self, slots: &mut SlotPool, timestamp_ms: i64, bits: u64) -> Pushed {
+        if self.count == 0 {
+            self.shape = Shape::Constant;
+            self.step_ms = 0;
+            return self.accept(timestamp_ms, bits, CONSTANT_COUNT_MAX);
+        }
+        let Ok(step_ms) = u32::try_from(timestamp_ms.wrapping_sub(self.newest_ms)) else {
+            return Pushed::SealFirst;
+        };
+        let is_on_grid = self.count == 1 || step_ms == self.step_ms;
+        match self.shape {
+            Shape::Constant if is_on_grid && bits == self.newest_bits => {
+                self.step_ms = step_ms;
+                self.accept(timestamp_ms, bits, CONSTANT_COUNT_MAX)
+            }
+            Shape::Constant if self.count >= CONSTANT_COUNT_KEPT => Pushed::SealFirst,
+            Shape::Constant if is_on_grid => {
+                self.step_ms = step_ms;
+                self.make_regular(slots);
+                self.push_regular(slots, timestamp_ms, bits)
+            }
+            Shape::Regular if is_on_grid => self.push_regular(slots, timestamp_ms, bits),
+            Shape::Constant | Shape::Regular => {
+                let span_ms = u64::from(self.step_ms) * u64::from(self.count);
+                if self.count >= IRREGULAR_COUNT_MAX || span_ms > u64::from(u32::MAX) {
+                    return Pushed::SealFirst;
+                }
+                self.make_irregular(slots);
+                self.push_irregular(slots, timestamp_ms, bits)
+            }
+            Shape::Irregular => self.push_irregular(slots, timestamp_ms, bits),
+        }
+    }
+
+    #[inline]
+    fn accept(&mut self, timestamp_ms: i64, bits: u64, count_max: u16) -> Pushed {
+        self.newest_ms = timestamp_ms;
+        self.newest_bits = bits;
+        self.count += 1;
+        if self.count < count_max { Pushed::Done } else { Pushed::Full }
+    }
+
+    /// Makes room for `words` in the slot.
+    #[inline]
+    fn reserve(&mut self, slots: &mut SlotPool, words: usize) {
+        if words > class_words(self.class) {
+            let used_words = self.used_words();
+            self.slot = slots.resize(self.class, self.slot, used_words, self.class + 1);
+            self.class += 1;
+        }
+    }
+
+    #[inline]
+    fn push_regular(&mut self, slots: &mut SlotPool, timestamp_ms: i64, bits: u64) -> Pushed {
+        let start = self.used_words();
+        self.reserve(slots, start + REGULAR_WORDS);
+        let words = &mut slots.slot_mut(self.class, self.slot)[start..start + REGULAR_WORDS];
+        words.copy_from_slice(&split(bits));
+        self.accept(timestamp_ms, bits, REGULAR_COUNT_MAX)
+    }
+
+    #[inline]
+    fn push_irregular(&mut self, slots: &mut SlotPool, timestamp_ms: i64, bits: u64) -> Pushed {
+        let first_ms = self.first_ms(slots);
+        let Ok(since_ms) = u32::try_from(timestamp_ms.wrapping_sub(first_ms)) else {
+            return Pushed::SealFirst;
+        };
+        let start = self.used_words();
+        self.reserve(slots, start + IRREGULAR_WORDS);
+        let words = &mut slots.slot_mut(self.class, self.slot)[start..start + IRREGULAR_WORDS];
+        let [low, high] = split(bits);
+        words.copy_from_slice(&[since_ms, low, high]);
+        self.accept(timestamp_ms, bits, IRREGULAR_COUNT_MAX)
+    }
+
+    fn make_regular(&mut self, slots: &mut SlotPool) {
+        let words = (self.count() + 1) * REGULAR_WORDS;
+        let class = class_for(words).expect("an open chunk is smaller than the largest slot");
+        let slot = slots.take(class);
+        let values = slots.slot_mut(class, slot).as_chunks_mut::<REGULAR_WORDS>().0;
+        values[..self.count()].fill(split(self.newest_bits));
+        (self.shape, self.class, self.slot) = (Shape::Regular, class, slot);
+    }
+
+    fn make_irregular(&mut self, slots: &mut SlotPool) {
+        let words = IRREGULAR_HEAD_WORDS + (self.count() + 1) * IRREGULAR_WORDS;
+        let class = class_for(words).expect("an open chunk is smaller than the largest slot");
+        let slot = slots.take(class);
+        let first_ms = self.first_ms(slots);
+        let head = split(first_ms as u64);
+        slots.slot_mut(class, slot)[..IRREGULAR_HEAD_WORDS].copy_from_slice(&head);
+        for index in 0..self.count() {
+            let [low, high] = match self.shape {
+                Shape::Regular => {
+                    let values = slots.slot(self.class, self.slot).as_chunks::<REGULAR_WORDS>().0;
+                    values[index]
+                }
+                _ => split(self.newest_bits),
+            };
+            let since_ms = self.step_ms * index as u32; // The caller checked the span.
+            let start = IRREGULAR_HEAD_WORDS + index * IRREGULAR_WORDS;
+            let words = &mut slots.slot_mut(class, slot)[start..start + IRREGULAR_WORDS];
+            words.copy_from_slice(&[since_ms, low, high]);
+        }
+        self.release(slots);
+        (self.shape, self.class, self.slot) = (Shape::Irregular, class, slot);
+    }
+
+    fn release(&mut self, slots: &mut SlotPool) {
+        if self.shape != Shape::Constant {
+            slots.release(self.class, self.slot);
+        }
+    }
+
+    /// Timestamp of the first sample; the chunk is not empty.
+    pub(super) fn first_ms(&self, slots: &SlotPool) -> i64 {
+        match self.shape {
+            Shape::Irregular => {
+                let slot = slots.slot(self.class, self.slot);
+                join([slot[0], slot[1]]) as i64
+            }
+            _ => {
+                let steps = i64::from(self.count) - 1;
+                self.newest_ms.wrapping_sub(i64::from(self.step_ms) * steps)
+            }
+        }
+    }
+
+    /// Appends all samples to the columns.
+    pub(super) fn read(
+        &self,
+        slots: &SlotPool,
+        timestamps_ms: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) {
+        let count = self.count();
+        if count == 0 {
+            return;
+        }
+        let first_ms = self.first_ms(slots);
+        if self.shape == Shape::Irregular {
+            let slot = &slots.slot(self.class, self.slot)[IRREGULAR_HEAD_WORDS..];
+            for &[since_ms, low, high] in &slot.as_chunks::<IRREGULAR_WORDS>().0[..count] {
+                timestamps_ms.push(first_ms.wrapping_add(i64::from(since_ms)));
+                values.push(f64::from_bits(join([low, high])));
+            }
+            return;
+        }
+        let step_ms = i64::from(self.step_ms);
+        timestamps_ms.extend((0..count as i64).map(|n| first_ms.wrapping_add(step_ms * n)));
+        if self.shape == Shape::Constant {
+            values.resize(values.len() + count, f64::from_bits(self.newest_bits));
+        } else {
+            let words = slots.slot(self.class, self.slot).as_chunks::<REGULAR_WORDS>().0;
+            values.extend(words[..count].iter().map(|&words| f64::from_bits(join(words))));
+        }
+    }
+
+    /// Empties the chunk; the newest sample stays known.
+    pub(super) fn clear(&mut self, slots: &mut SlotPool) {
+        self.release(slots);
+        (self.shape, self.count, self.step_ms) = (Shape::Constant, 0, 0);
+    }
+}
+
+#[inline]
+fn split(bits: u64) -> [u32; 2] {
+    [bits as u32, (bits >> 32) as u32]
+}
+
+#[inline]
+fn join([low, high]: [u32; 2]) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Open, Pushed};
+    use crate::mem::SlotPool;
+
+    proptest! {
+        #[test]
+        fn what_was_pushed_is_read(
+            steps in prop::collection::vec(
+                (
+                    prop_oneof![8 => Just(15_000i64), 1 => 1..40_000i64, 1 => Just(1i64 << 40)],
+                    prop_oneof![4 => Just(0u64), 1 => any::<u64>()],
+                ),
+                1..400,
+            ),
+        ) {
+            let (mut slots, mut open) = (SlotPool::default(), Open::EMPTY);
+            let (mut expected_ms, mut expected): (Vec<i64>, Vec<u64>) = (vec![], vec![]);
+            let mut timestamp_ms = -5;
+            for (step_ms, bits) in steps {
+                timestamp_ms += step_ms;
+                let mut pushed = open.push(&mut slots, timestamp_ms, bits);
+                if pushed == Pushed::SealFirst {
+                    open.clear(&mut slots);
+                    expected_ms.clear();
+                    expected.clear();
+                    pushed = open.push(&mut slots, timestamp_ms, bits);
+                }
+                expected_ms.push(timestamp_ms);
+                expected.push(bits);
+                let (mut timestamps_ms, mut values) = (vec![], vec![]);
+                open.read(&slots, &mut timestamps_ms, &mut values);
+                prop_assert_eq!(&timestamps_ms, &expected_ms);
+                let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
+                prop_assert_eq!(&bits, &expected);
+                prop_assert_eq!(open.first_ms(&slots), expected_ms[0]);
+                match pushed {
+                    Pushed::Done => {}
+                    Pushed::Full => {
+                        open.clear(&mut slots);
+                        expected_ms.clear();
+                        expected.clear();
+                    }
+                    Pushed::SealFirst => panic!("an empty chunk takes any sample"),
+                }
+            }
+            open.clear(&mut slots);
+            prop_assert_eq!(slots.live_bytes(), 0);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Reading the samples of a series.
+
+use super::Head;
+use crate::encode::{self, ChunkHeader, DecodeError};
+use crate::model::{Samples, SeriesId, TimeRange};
+
+impl Head {
+    /// Timestamps of the oldest and newest sample of a series; `None` when it has none.
+    pub fn series_span_ms(&self, series: SeriesId) -> Option<(i64, i64)> {
+        let open = self.open.get(series.index())?;
+        let chunks = &self.cold[series.index()].chunks;
+        let first_ms = match self.sealed.first_ms(chunks) {
+            Some(first_ms) => first_ms,
+            None if open.count() > 0 => open.first_ms(&self.slots),
+            None => return None,
+        };
+        Some((first_ms, open.newest_ms))
+    }
+
+    /// Whether `series` may have samples in `range`. Touches one line of the series when the range
+    /// reaches to the head's newest sample.
+    pub fn may_have_samples(&self, series: SeriesId, range: TimeRange) -> bool {
+        let Some(open) = self.open.get(series.index()) else { return false };
+        range.min_ms <= open.newest_ms
+            && (self.max_ms <= range.max_ms
+                || self.series_span_ms(series).is_some_and(|(min_ms, _)| min_ms <= range.max_ms))
+    }
+
+    /// Appends the samples of `series` in `range` to `out`, ascending.
+    ///
+    /// Cost: decodes the chunks that overlap the range. No allocation once `out` has room.
+    ///
+    /// # Errors
+    ///
+    /// When a chunk in memory does not decode: memory was damaged, or the encoder has a bug.
+    pub fn samples(
+        &self,
+        series: SeriesId,
+        range: TimeRange,
+        out: &mut Samples,
+    ) -> Result<(), DecodeError> {
+        let Some(open) = self.open.get(series.index()) else { return Ok(()) };
+        let start = out.timestamps_ms.len();
+        for entry in self.sealed.from(&self.cold[series.index()].chunks, range.min_ms) {
+            if entry.min_ms > range.max_ms {
+                break;
+            }
+            let chunk = self.sealed.chunk(entry);
+            if ChunkHeader::decode(chunk)?.max_ms >= range.min_ms {
+                encode::decode(chunk, &mut out.timestamps_ms, &mut out.values)?;
+            }
+        }
+        if open.count() > 0 && range.min_ms <= open.newest_ms {
+            open.read(&self.slots, &mut out.timestamps_ms, &mut out.values);
+        }
+        trim(out, start, range);
+        Ok(())
+    }
+}
+
+/// Removes samples outside of `range` from `out[start..]`, which ascends.
+fn trim(out: &mut Samples, start: usize, range: TimeRange) {
+    let read = &out.timestamps_ms[start..];
+    let end = start + read.partition_point(|&timestamp_ms| timestamp_ms <= range.max_ms);
+    let first = start + read.partition_point(|&timestamp_ms| timestamp_ms < range.min_ms);
+    let first = first.min(end);
+    out.timestamps_ms.truncate(end);
+    out.values.truncate(end);
+    out.timestamps_ms.drain(start..first);
+    out.values.drain(start..first);
+}

@@ -1,0 +1,382 @@
+//! Sets of series, many of them: most are tiny, a few hold everything.
+//!
+//! ```text
+//! Postings (16 bytes)   count | three words
+//!   up to 3     the series themselves
+//!   up to 256   where a sorted list lies in the arena of lists
+//!   beyond      a bitmap, and the newest series as a sorted list (the tail) of up to 256
+//! ```
+//!
+//! The tail makes an append one write, and hands the bitmap sorted runs. Lists lie in blocks of
+//! 8, 16, …, 256 words; a block left behind is used again for the next list of its size.
+
+use roaring::RoaringBitmap;
+
+/// Most series held in the 16 bytes themselves.
+const INLINE_COUNT_MAX: u32 = 3;
+
+/// Most series in a list and in a tail. Higher costs memory beside each bitmap, lower makes more
+/// bitmaps, each of which costs some hundred bytes.
+const LIST_COUNT_MAX: u32 = 256;
+
+/// Smallest block, in words.
+const BLOCK_WORDS_MIN: u32 = 8;
+
+/// Sizes of blocks: [`BLOCK_WORDS_MIN`] times powers of two, up to [`LIST_COUNT_MAX`].
+const BLOCK_CLASS_COUNT: usize =
+    (LIST_COUNT_MAX.trailing_zeros() - BLOCK_WORDS_MIN.trailing_zeros() + 1) as usize;
+
+const _: () = {
+    assert!(std::mem::size_of::<Postings>() == 16);
+    assert!(LIST_COUNT_MAX.is_power_of_two() && BLOCK_WORDS_MIN.is_power_of_two());
+    assert!(INLINE_COUNT_MAX < BLOCK_WORDS_MIN);
+};
+
+/// One set; what its words mean is the store's business.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Postings {
+    count: u32,
+    words: [u32; 3],
+}
+
+/// Positions of the words of a set beyond [`LIST_COUNT_MAX`]. A list has the first only.
+const BLOCK: usize = 0;
+const BITMAP: usize = 1;
+const TAIL_COUNT: usize = 2;
+
+impl Postings {
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+/// The contents of a set: all of `bitmap`, and all of `list`, which ascends. They share nothing.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub bitmap: Option<&'a RoaringBitmap>,
+    pub list: &'a [u32],
+}
+
+/// Holds what does not fit into [`Postings`].
+#[derive(Debug, Default)]
+pub(super) struct PostingsStore {
+    words: Vec<u32>,
+    /// Offsets of unused blocks in `words`, by class.
+    blocks_free: [Vec<u32>; BLOCK_CLASS_COUNT],
+    bitmaps: Vec<RoaringBitmap>,
+    bitmaps_free: Vec<u32>,
+}
+
+impl PostingsStore {
+    /// Adds `series`, which is not in the set. O(1) amortised if it is beyond all others.
+    #[inline]
+    pub fn push(&mut self, postings: &mut Postings, series: u32) {
+        let count = postings.count;
+        if count < INLINE_COUNT_MAX {
+            postings.words[count as usize] = series;
+            postings.count = count + 1;
+            sort_last(&mut postings.words[..=count as usize]);
+            return;
+        }
+        self.push_list(postings, series);
+    }
+
+    fn push_list(&mut self, postings: &mut Postings, series: u32) {
+        let count = postings.count;
+        let in_block = if count > LIST_COUNT_MAX { postings.words[TAIL_COUNT] } else { count };
+        if count == INLINE_COUNT_MAX {
+            let inline = postings.words;
+            postings.words[BLOCK] = self.take_block(BLOCK_WORDS_MIN);
+            self.block_mut(postings.words[BLOCK], INLINE_COUNT_MAX).copy_from_slice(&inline);
+        } else if count == LIST_COUNT_MAX {
+            let list = self.block(postings.words[BLOCK], LIST_COUNT_MAX).iter().copied();
+            let bitmap = RoaringBitmap::from_sorted_iter(list).expect("a list ascends");
+            postings.words[BITMAP] = self.take_bitmap(bitmap);
+            postings.words[TAIL_COUNT] = 0;
+        } else if count > LIST_COUNT_MAX && in_block == LIST_COUNT_MAX {
+            self.flush_tail(postings);
+        } else if (BLOCK_WORDS_MIN..LIST_COUNT_MAX).contains(&count) && count.is_power_of_two() {
+            let larger = self.take_block(2 * count);
+            let start = postings.words[BLOCK] as usize;
+            self.words.copy_within(start..start + count as usize, larger as usize);
+            self.free_block(postings.words[BLOCK], count);
+            postings.words[BLOCK] = larger;
+        }
+        let at = if count >= LIST_COUNT_MAX { postings.words[TAIL_COUNT] } else { count };
+        let list = self.block_mut(postings.words[BLOCK], at + 1);
+        list[at as usize] = series;
+        sort_last(list);
+        postings.count = count + 1;
+        if count >= LIST_COUNT_MAX {
+            postings.words[TAIL_COUNT] = at + 1;
+        }
+    }
+
+    fn flush_tail(&mut self, postings: &mut Postings) {
+        let [block, bitmap, tail_count] = postings.words;
+        let start = block as usize;
+        let tail = &self.words[start..start + tail_count as usize];
+        let bitmap = &mut self.bitmaps[bitmap as usize];
+        let containers_before = bitmap.max().map(|max| max >> 16);
+        // Ids that are used again may lie below the bitmap's greatest.
+        if bitmap.append(tail.iter().copied()).is_err() {
+            bitmap.extend(tail.iter().copied());
+        }
+        // Each filled container once: runs of consecutive series shrink to a few bytes.
+        if containers_before != bitmap.max().map(|max| max >> 16) {
+            bitmap.optimize();
+        }
+        postings.words[TAIL_COUNT] = 0;
+    }
+
+    pub fn view<'a>(&'a self, postings: &'a Postings) -> View<'a> {
+        let Postings { count, words } = postings;
+        if *count <= INLINE_COUNT_MAX {
+            return View { bitmap: None, list: &words[..*count as usize] };
+        }
+        if *count <= LIST_COUNT_MAX {
+            return View { bitmap: None, list: self.block(words[BLOCK], *count) };
+        }
+        View {
+            bitmap: Some(&self.bitmaps[words[BITMAP] as usize]),
+            list: self.block(words[BLOCK], words[TAIL_COUNT]),
+        }
+    }
+
+    /// Takes all of `removed` out of the set.
+    pub fn remove(&mut self, postings: &mut Postings, removed: &RoaringBitmap) {
+        let left = match self.view(postings) {
+            View { bitmap: None, list } => {
+                list.iter().copied().filter(|series| !removed.contains(*series)).collect()
+            }
+            View { bitmap: Some(bitmap), list } => {
+                let mut left = bitmap.clone();
+                left.extend(list.iter().copied());
+                left -= removed;
+                if left.len() > u64::from(LIST_COUNT_MAX) {
+                    left.optimize();
+                    postings.count = left.len() as u32;
+                    postings.words[TAIL_COUNT] = 0;
+                    self.bitmaps[postings.words[BITMAP] as usize] = left;
+                    return;
+                }
+                left.iter().collect::<Vec<u32>>()
+            }
+        };
+        self.clear(postings);
+        for series in left {
+            self.push(postings, series);
+        }
+    }
+
+    fn clear(&mut self, postings: &mut Postings) {
+        let Postings { count, words } = *postings;
+        if count > INLINE_COUNT_MAX {
+            let capacity = count.clamp(BLOCK_WORDS_MIN, LIST_COUNT_MAX).next_power_of_two();
+            self.free_block(words[BLOCK], capacity);
+        }
+        if count > LIST_COUNT_MAX {
+            self.bitmaps[words[BITMAP] as usize] = RoaringBitmap::new();
+            self.bitmaps_free.push(words[BITMAP]);
+        }
+        *postings = Postings::default();
+    }
+
+    /// Bytes on the heap, bitmaps by their contents.
+    pub fn bytes(&self) -> usize {
+        let bitmaps: u64 = self.bitmaps.iter().map(bitmap_bytes).sum();
+        let free: usize = self.blocks_free.iter().map(Vec::capacity).sum();
+        4 * (self.words.capacity() + free + self.bitmaps_free.capacity())
+            + self.bitmaps.capacity() * size_of::<RoaringBitmap>()
+            + bitmaps as usize
+    }
+
+    fn block(&self, start: u32, count: u32) -> &[u32] {
+        &self.words[start as usize..][..count as usize]
+    }
+
+    fn block_mut(&mut self, start: u32, count: u32) -> &mut [u32] {
+        &mut self.words[start as usize..][..count as usize]
+    }
+
+    fn take_block(&mut self, words: u32) -> u32 {
+        if let Some(start) = self.blocks_free[class_of(words)].pop() {
+            return start;
+        }
+        let start = self.words.len();
+        if self.words.capacity() - start < words as usize {
+            // An eighth instead of the whole again: the arena is large.
+            self.words.reserve_exact((start / 8).max(4096));
+        }
+        self.words.resize(start + words as usize, 0);
+        u32::try_from(start).expect("series are 32 bits, and so are the words of their lists")
+    }
+
+    fn free_block(&mut self, start: u32, words: u32) {
+        self.blocks_free[class_of(words)].push(start);
+    }
+
+    fn take_bitmap(&mut self, bitmap: RoaringBitmap) -> u32 {
+        if let Some(index) = self.bitmaps_free.pop() {
+            self.bitmaps[index as usize] = bitmap;
+            return index;
+        }
+        self.bitmaps.push(bitmap);
+        (self.bitmaps.len() - 1) as u32
+    }
+}
+
+fn class_of(words: u32) -> usize {
+    (words.trailing_zeros() - BLOCK_WORDS_MIN.trailing_zeros()) as usize
+}
+
+fn bitmap_bytes(bitmap: &RoaringBitmap) -> u64 {
+    /// A container beside its contents: key, kind, pointer, capacity, length.
+    const CONTAINER_BYTES: u64 = 40;
+    let statistics = bitmap.statistics();
+    statistics.n_bytes_array_containers
+        + statistics.n_bytes_run_containers
+        + statistics.n_bytes_bitset_containers
+        + u64::from(statistics.n_containers) * CONTAINER_BYTES
+}
+
+/// Moves the last element to its place among the others, which ascend.
+#[inline]
+fn sort_last(list: &mut [u32]) {
+    if let [.., before, last] = *list
+        && before > last
+    {
+        let at = list.partition_point(|&series| series < last);
+        let at = at.min(list.len() - 1);
+        list[at..].rotate_right(1);
+    }
+}
+
+impl View<'_> {
+    pub fn is_empty(&self) -> bool {
+        // A bitmap is never empty: it holds more than a list may.
+        self.list.is_empty() && self.bitmap.is_none()
+    }
+
+    /// Whether any of `selection` is in the set.
+    pub fn intersects(&self, selection: &RoaringBitmap) -> bool {
+        let mut common = vec![];
+        common_with_list(selection, self.list, &mut common);
+        !common.is_empty() || self.bitmap.is_some_and(|bitmap| !bitmap.is_disjoint(selection))
+    }
+
+    /// The set by itself.
+    pub fn to_bitmap(self) -> RoaringBitmap {
+        match self.bitmap {
+            Some(bitmap) => {
+                let mut all = bitmap.clone();
+                all.extend(self.list.iter().copied());
+                all
+            }
+            None => sorted_bitmap(self.list),
+        }
+    }
+
+    /// Keeps of `selection` what is in the set.
+    pub fn intersect(&self, selection: &mut RoaringBitmap) {
+        let mut kept = vec![];
+        common_with_list(selection, self.list, &mut kept);
+        match self.bitmap {
+            Some(bitmap) => {
+                *selection &= bitmap;
+                selection.extend(kept);
+            }
+            None => *selection = sorted_bitmap(&kept),
+        }
+    }
+
+    /// Appends to `out` what is both in `selection` and in the set; in no order.
+    pub fn common(&self, selection: &RoaringBitmap, out: &mut Vec<u32>) {
+        common_with_list(selection, self.list, out);
+        if let Some(bitmap) = self.bitmap {
+            out.extend(bitmap & selection);
+        }
+    }
+
+    /// Takes the set out of `selection`.
+    pub fn subtract(&self, selection: &mut RoaringBitmap) {
+        if let Some(bitmap) = self.bitmap {
+            *selection -= bitmap;
+        }
+        for series in self.list {
+            selection.remove(*series);
+        }
+    }
+}
+
+/// Appends to `out` what is both in `selection` and in `list`, ascending. Series of one value often
+/// lie close together, so that little of a selection lies between the first and the last of them.
+fn common_with_list(selection: &RoaringBitmap, list: &[u32], out: &mut Vec<u32>) {
+    let [first, .., last] = *list else {
+        out.extend(list.iter().copied().filter(|series| selection.contains(*series)));
+        return;
+    };
+    if selection.range_cardinality(first..=last) < list.len() as u64 {
+        let between = selection.range(first..=last);
+        out.extend(between.filter(|series| list.binary_search(series).is_ok()));
+    } else {
+        out.extend(list.iter().copied().filter(|series| selection.contains(*series)));
+    }
+}
+
+/// A bitmap of series that ascend.
+pub(super) fn sorted_bitmap(series: &[u32]) -> RoaringBitmap {
+    RoaringBitmap::from_sorted_iter(series.iter().copied()).expect("the series ascend")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use roaring::RoaringBitmap;
+
+    use super::{Postings, PostingsStore};
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Sets of all sizes side by side in one store hold what a plain set holds, however they
+        /// grow and shrink.
+        #[test]
+        fn sets_hold_what_was_pushed_and_not_removed(
+            rounds in prop::collection::vec((0usize..4, 0u32..700, 0u32..40_000, any::<bool>()), 1..24),
+        ) {
+            let mut store = PostingsStore::default();
+            let mut sets = [Postings::default(); 4];
+            let mut models: [BTreeSet<u32>; 4] = Default::default();
+            for (which, count, start, remove) in rounds {
+                if remove {
+                    let removed: RoaringBitmap = (start..start + 30 * count).collect();
+                    store.remove(&mut sets[which], &removed);
+                    models[which].retain(|series| !removed.contains(*series));
+                } else {
+                    for series in (start..).step_by(1 + count as usize % 3).take(count as usize) {
+                        if models[which].insert(series) {
+                            store.push(&mut sets[which], series);
+                        }
+                    }
+                }
+                for (set, model) in sets.iter().zip(&models) {
+                    prop_assert_eq!(set.count() as usize, model.len());
+                    let view = store.view(set);
+                    prop_assert!(view.list.is_sorted());
+                    prop_assert!(view.to_bitmap().iter().eq(model.iter().copied()));
+                    let selection: RoaringBitmap = (0..60_000).step_by(7).collect();
+                    let (mut both, mut rest) = (selection.clone(), selection.clone());
+                    view.intersect(&mut both);
+                    view.subtract(&mut rest);
+                    let expected = model.iter().copied().filter(|series| series % 7 == 0);
+                    prop_assert!(both.iter().eq(expected));
+                    prop_assert_eq!(both.len() + rest.len(), selection.len());
+                    prop_assert_eq!(view.intersects(&selection), !both.is_empty());
+                }
+            }
+        }
+    }
+}

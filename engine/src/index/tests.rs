@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use roaring::RoaringBitmap;
+
+use super::{CompiledMatcher, Index, Stat};
+use crate::model::{Labels, LabelsRef, MatchOp, Matcher};
+
+/// An index beside the label sets it was built from.
+#[derive(Default)]
+struct Model {
+    index: Index,
+    series: BTreeMap<u32, Labels>,
+}
+
+impl Model {
+    fn insert(&mut self, series: u32, labels: Labels) {
+        self.index.insert(series, labels.as_ref()).unwrap();
+        self.series.insert(series, labels);
+    }
+
+    fn remove(&mut self, removed: &RoaringBitmap) {
+        self.index.remove(removed, |series| self.series[&series].as_ref());
+        self.series.retain(|series, _| !removed.contains(*series));
+    }
+
+    fn labels<'a>(&'a self) -> impl Fn(u32) -> LabelsRef<'a> {
+        |series| self.series[&series].as_ref()
+    }
+
+    fn select(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
+        self.index.select(matchers, self.labels())
+    }
+
+    fn select_naively(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
+        let matches = |labels: &Labels| matchers.iter().all(|m| m.matches(labels.as_ref()));
+        self.series
+            .iter()
+            .filter(|(_, labels)| matches(labels))
+            .map(|(series, _)| *series)
+            .collect()
+    }
+
+    /// All that can be asked about names and values agrees with the label sets.
+    fn check_labels(&self, selection: Option<&RoaringBitmap>) {
+        let mut values: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+        for (series, labels) in &self.series {
+            if selection.is_none_or(|selection| selection.contains(*series)) {
+                for (name, value) in labels.iter() {
+                    values.entry(name).or_default().push(value);
+                }
+            }
+        }
+        let names: Vec<&[u8]> = values.keys().copied().collect();
+        assert_eq!(self.index.label_names(selection, usize::MAX), names);
+        for (name, mut values) in values {
+            values.sort_unstable();
+            values.dedup();
+            let all = self.index.label_values(name, selection, usize::MAX, self.labels());
+            assert_eq!(all, values);
+            let first = self.index.label_values(name, selection, 2, self.labels());
+            assert_eq!(first, values[..values.len().min(2)]);
+        }
+    }
+}
+
+fn matcher(text: &str) -> CompiledMatcher {
+    let at = text.find(['=', '!']).expect("a matcher has an operator");
+    let (name, rest) = text.split_at(at);
+    let ops = [MatchOp::Regexp, MatchOp::NotRegexp, MatchOp::NotEqual, MatchOp::Equal];
+    let op = ops.into_iter().find(|op| rest.starts_with(op.as_str())).unwrap();
+    CompiledMatcher::new(&Matcher::new(name, op, &rest[op.as_str().len()..])).unwrap()
+}
+
+/// `matchers` (between spaces) select `expected` (values of `i` and `n`) out of five series.
+#[track_caller]
+fn check(matchers: &str, expected: &str) {
+    let mut model = Model::default();
+    for (series, (n, i)) in
+        [("1", ""), ("1", "a"), ("1", "b"), ("2", ""), ("2.5", "")].into_iter().enumerate()
+    {
+        model.insert(series as u32, Labels::from_pairs([("n", n), ("i", i)]));
+    }
+    let matchers: Vec<_> = matchers.split_whitespace().map(matcher).collect();
+    let found = model.select(&matchers);
+    assert_eq!(found, model.select_naively(&matchers));
+    let shown = found.iter().map(|series| {
+        let labels = &model.series[&series];
+        let [n, i] =
+            ["n", "i"].map(|name| std::str::from_utf8(labels.get(name.as_bytes())).unwrap());
+        format!("{n}{i}")
+    });
+    assert_eq!(shown.collect::<Vec<_>>().join(" "), expected);
+}
+
+/// Source of the cases: Prometheus `tsdb/querier_test.go`, `TestPostingsForMatchers`.
+#[test]
+fn matchers_select_as_in_prometheus() {
+    check("", "1 1a 1b 2 2.5");
+    check("n=1", "1 1a 1b");
+    check("n=1 i=a", "1a");
+    check("n=1 i=missing", "");
+    check("missing=", "1 1a 1b 2 2.5");
+    check("missing=x", "");
+    check("n!=1", "2 2.5");
+    check("i!=", "1a 1b");
+    check("missing!=", "");
+    check("n=1 i!=a", "1 1b");
+    check("n=1 i!=", "1a 1b");
+    check("n!=1 i=", "2 2.5");
+    check("i=", "1 2 2.5");
+    check("n=1 i=~a", "1a");
+    check("n=1 i=~.*", "1 1a 1b");
+    check("n=1 i=~.+", "1a 1b");
+    check("i=~.+", "1a 1b");
+    check("n=1 i=~a?", "1 1a");
+    check("i=~a?", "1 1a 2 2.5");
+    check("n=1 i!~a", "1 1b");
+    check("n=1 i!~.*", "");
+    check("n=1 i!~.+", "1");
+    check("i!~.*", "");
+    check("i!~", "1a 1b");
+    check("n!~1", "2 2.5");
+    check("n!~2.", "1 1a 1b 2 2.5");
+    check("n!~2.*", "1 1a 1b");
+    check("n=~[12].*", "1 1a 1b 2 2.5");
+    check("n=~1|2", "1 1a 1b 2");
+    check("n!~1|2", "2.5");
+    check("n=~1|2.* i!=a", "1 1b 2 2.5");
+    check("n=~1|missing i=~a|b|c", "1a 1b");
+    check("i!~a|b|", "");
+    check("n=1 i!=b i=~^(b|a).*$", "1a");
+    check("n=1 i!=a i!=b", "1");
+    check("n= i=", "");
+}
+
+#[test]
+fn the_last_series_of_a_pair_takes_it_along() {
+    let mut model = Model::default();
+    for series in 0..1000 {
+        let id = series.to_string();
+        model.insert(
+            series,
+            Labels::from_pairs([("id", &*id), ("even", ["n", "y"][1 - series as usize % 2])]),
+        );
+    }
+    let bytes = model.index.bytes();
+    model.remove(&(0..1000).filter(|series| series % 2 == 0).collect());
+    model.check_labels(None);
+    assert_eq!(model.index.label_values(b"even", None, 9, model.labels()), [b"n"]);
+    assert_eq!(model.index.series_count(), 500);
+    model.remove(&(0..1000).filter(|series| series % 2 == 1).collect());
+    model.check_labels(None);
+    assert!(model.index.label_names(None, 9).is_empty());
+    assert!(model.index.bytes() < bytes / 2);
+    // The ids may come back, in any order.
+    model.insert(7, Labels::from_pairs([("id", "seven")]));
+    model.insert(3, Labels::from_pairs([("id", "three")]));
+    assert_eq!(model.select(&[matcher("id=~.+")]), [3, 7].into_iter().collect());
+}
+
+#[test]
+fn stats_name_the_largest() {
+    let mut model = Model::default();
+    for series in 0..10u32 {
+        let instance = format!("i{}", series % 4);
+        let name = if series < 7 { "up" } else { "down" };
+        model.insert(series, Labels::from_pairs([("__name__", name), ("instance", &instance)]));
+    }
+    let stat = |name: &str, count| Stat { name: name.into(), count };
+    let stats = model.index.stats(2);
+    assert_eq!((stats.series_count, stats.label_pair_count), (10, 6));
+    assert_eq!(stats.series_count_by_metric_name, [stat("up", 7), stat("down", 3)]);
+    assert_eq!(stats.label_value_count_by_label_name, [stat("instance", 4), stat("__name__", 2)]);
+    // Each length takes a byte: 7 * (9 + 3) + 3 * (9 + 5), 10 * (9 + 3).
+    assert_eq!(stats.memory_bytes_by_label_name, [stat("__name__", 126), stat("instance", 120)]);
+    let pairs = [stat("__name__=up", 7), stat("__name__=down", 3)];
+    assert_eq!(stats.series_count_by_label_pair, pairs);
+    let pairs = model.index.stats(4).series_count_by_label_pair;
+    assert_eq!(pairs[2..], [stat("instance=i0", 3), stat("instance=i1", 3)]);
+    assert!(model.index.stats(0).series_count_by_label_pair.is_empty());
+}
+
+fn label_set() -> impl Strategy<Value = Labels> {
+    let value = prop::sample::select(vec!["", "", "a", "b", "ab", "foo", "bar", "é"]);
+    let id = 0u32..2000;
+    (prop::collection::vec(value, 3), id).prop_map(|(values, id)| {
+        let id = format!("id-{id}");
+        Labels::from_pairs(["x", "y", "z"].into_iter().zip(values).chain([("id", &*id)]))
+    })
+}
+
+fn any_matcher() -> impl Strategy<Value = CompiledMatcher> {
+    let name = prop::sample::select(vec!["x", "y", "z", "id", "absent"]);
+    let op = prop::sample::select(vec!["=", "!=", "=~", "!~"]);
+    let values = ["", "a", "b", "foo", ".*", ".+", "a|b", "a|", "a.*", "(a|b)?", "[^a]+", ".?"];
+    let values = values.into_iter().chain(["id-1.*", "id-[0-9]{3}", "id-.*7", ".*o.*", "(?i)A"]);
+    (name, op, prop::sample::select(values.collect::<Vec<_>>()))
+        .prop_map(|(name, op, value)| matcher(&format!("{name}{op}{value}")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn selection_is_a_scan_over_all_label_sets(
+        sets in prop::collection::vec(label_set(), 0..900),
+        matchers in prop::collection::vec(prop::collection::vec(any_matcher(), 0..4), 12),
+        removed in prop::collection::vec(0u32..900, 0..600),
+    ) {
+        let mut model = Model::default();
+        for (series, labels) in sets.into_iter().enumerate() {
+            model.insert(series as u32, labels);
+        }
+        for round in 0..2 {
+            for matchers in &matchers {
+                let found = model.select(matchers);
+                prop_assert_eq!(&found, &model.select_naively(matchers), "round {}, {:?}", round, matchers);
+                model.check_labels(Some(&found));
+            }
+            model.check_labels(None);
+            model.remove(&removed.iter().copied().filter(|s| model.series.contains_key(s)).collect());
+        }
+    }
+}

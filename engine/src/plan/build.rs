@@ -1,0 +1,238 @@
+//! From the resolved tree to the nodes of a plan. One pass, children first.
+
+use crate::model::Labels;
+use crate::promql::ast::{AggregateOp, Ast, Expr, ExprId, UnaryOp, ValueType, VectorSelector};
+
+use super::grid::Grid;
+use super::node::{Aggregate, Binary, Node, NodeId, Op};
+use super::part::{Extend, Finish, Grouping, Map, Param, Select, SelectOutput, ShardPart, Stage};
+use super::push_aggregates::{can_push, push_aggregate};
+use super::push_stages::{keeps_series_apart, push_stage};
+use super::resolve::{Resolved, unparen};
+use super::{PlanError, PlanOptions, QueryTimes};
+
+pub(super) struct Builder<'a> {
+    pub ast: &'a Ast,
+    pub resolved: &'a Resolved,
+    pub times: &'a QueryTimes,
+    pub options: &'a PlanOptions,
+    pub nodes: Vec<Node>,
+    /// The node of every expression that has one so far.
+    built: Vec<Option<NodeId>>,
+}
+
+pub(super) fn build(
+    ast: &Ast,
+    resolved: &Resolved,
+    times: &QueryTimes,
+    options: &PlanOptions,
+) -> Result<Vec<Node>, PlanError> {
+    let built = vec![None; ast.len()];
+    let mut builder = Builder { ast, resolved, times, options, nodes: Vec::new(), built };
+    for id in ast.ids() {
+        let Some(node) = builder.expr(id)? else { continue };
+        builder.built[id.0 as usize] = Some(builder.repeated(id, node));
+    }
+    // The root may name a node that stands earlier; evaluation ends at the last.
+    let root = builder.node_of(ast.root());
+    let op = std::mem::replace(&mut builder.nodes[root.index()].op, Op::Moved);
+    let grid = builder.nodes[root.index()].grid;
+    builder.push(op, grid);
+    Ok(builder.nodes)
+}
+
+impl Builder<'_> {
+    pub(super) fn push(&mut self, op: Op, grid: Grid) -> NodeId {
+        self.nodes.push(Node { op, grid });
+        NodeId(self.nodes.len() as u32 - 1)
+    }
+
+    pub(super) fn grid(&self, id: ExprId) -> Grid {
+        self.resolved.grids[id.0 as usize]
+    }
+
+    pub(super) fn node_of(&self, id: ExprId) -> NodeId {
+        self.built[id.0 as usize].expect("children are built before their parents")
+    }
+
+    fn expr(&mut self, id: ExprId) -> Result<Option<NodeId>, PlanError> {
+        let grid = self.grid(id);
+        let node = match self.ast.expr(id) {
+            Expr::Number { value, .. } => self.push(Op::Number(*value), grid),
+            Expr::String(text) => self.push(Op::Text(text.clone()), grid),
+            Expr::Duration(_) => return Ok(None),
+            Expr::Paren(expr) => self.node_of(*expr),
+            Expr::Subquery(subquery) => self.node_of(subquery.expr),
+            Expr::Vector(vector) => {
+                let part = self.selector(id, vector);
+                self.push(Op::Scatter(Box::new(part)), grid)
+            }
+            Expr::Matrix { vector, .. } => {
+                let range_ms = self.resolved.range_ms[id.0 as usize];
+                let extend = self.extend(*vector);
+                let mut part = self.take_part(self.node_of(*vector));
+                part.select.grid = grid;
+                part.select.output = SelectOutput::Samples { range_ms, extend };
+                self.push(Op::Scatter(part), grid)
+            }
+            Expr::Unary { op: UnaryOp::Plus, expr } => self.node_of(*expr),
+            Expr::Unary { op: UnaryOp::Minus, expr } => {
+                let child = self.node_of(*expr);
+                match (self.ast.value_type(*expr), self.number(child)) {
+                    (_, Some(value)) => self.push(Op::Number(-value), grid),
+                    (ValueType::Scalar, None) => self.push(Op::NegateScalar(child), grid),
+                    _ => self.stage(child, Stage::Map(Map::Negate), grid),
+                }
+            }
+            Expr::Binary(_) => self.binary(id),
+            Expr::Aggregate(_) => self.aggregate(id),
+            Expr::Call { function, args } => self.call(id, *function, args)?,
+        };
+        Ok(Some(node))
+    }
+
+    /// A step-invariant part was evaluated once; its parent wants it at every step.
+    fn repeated(&mut self, id: ExprId, node: NodeId) -> NodeId {
+        let wanted = self.resolved.wanted[id.0 as usize];
+        if wanted == self.grid(id) || self.ast.value_type(id) == ValueType::Matrix {
+            return node;
+        }
+        if self.number(node).is_some() {
+            self.nodes[node.index()].grid = wanted;
+            return node;
+        }
+        self.push(Op::Repeat(node), wanted)
+    }
+
+    fn selector(&self, id: ExprId, vector: &VectorSelector) -> ShardPart {
+        let output = if vector.smoothed { SelectOutput::Smoothed } else { SelectOutput::Value };
+        ShardPart {
+            matchers: vector.matchers.clone(),
+            select: Select {
+                grid: self.grid(id),
+                lookup: self.resolved.lookups[id.0 as usize],
+                output,
+                lookback_ms: self.times.lookback_ms,
+            },
+            stages: Vec::new(),
+            finish: Finish::Rows,
+            samples_max: self.options.samples_max,
+            delayed_names: self.options.delayed_names,
+            type_and_unit: self.options.type_and_unit,
+        }
+    }
+
+    fn extend(&self, vector: ExprId) -> Extend {
+        match self.ast.expr(vector) {
+            Expr::Vector(vector) if vector.anchored => Extend::Anchored,
+            Expr::Vector(vector) if vector.smoothed => Extend::Smoothed,
+            _ => Extend::No,
+        }
+    }
+
+    /// Takes the part out of a node: a later one goes on with it.
+    pub(super) fn take_part(&mut self, node: NodeId) -> Box<ShardPart> {
+        match std::mem::replace(&mut self.nodes[node.index()].op, Op::Moved) {
+            Op::Scatter(part) => part,
+            other => panic!("a selector must be a scatter, not {other:?}"),
+        }
+    }
+
+    /// The value of `node` if it is a number.
+    pub(super) fn number(&self, node: NodeId) -> Option<f64> {
+        match self.nodes[node.index()].op {
+            Op::Number(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The scalar argument `id`.
+    pub(super) fn param(&self, id: ExprId) -> Param {
+        let node = self.node_of(id);
+        self.number(node).map_or(Param::Node(node), Param::Number)
+    }
+
+    /// Puts `stage` after `child`: on the shards if it can run there.
+    pub(super) fn stage(&mut self, child: NodeId, stage: Stage, grid: Grid) -> NodeId {
+        let pushed = match &self.nodes[child.index()].op {
+            Op::Scatter(part) => self.options.push_stages && keeps_series_apart(part),
+            _ => false,
+        };
+        if !pushed {
+            return self.push(Op::Stage { child, stage: Box::new(stage) }, grid);
+        }
+        let mut part = self.take_part(child);
+        push_stage(&mut part, stage);
+        self.push(Op::Scatter(part), grid)
+    }
+
+    fn binary(&mut self, id: ExprId) -> NodeId {
+        let Expr::Binary(binary) = self.ast.expr(id) else { unreachable!() };
+        let (grid, position) = (self.grid(id), self.ast.position(id));
+        let (lhs, rhs) = (self.node_of(binary.lhs), self.node_of(binary.rhs));
+        let types = (self.ast.value_type(binary.lhs), self.ast.value_type(binary.rhs));
+        let (vector, scalar, swapped) = match types {
+            (ValueType::Scalar, ValueType::Scalar) => {
+                return self.push(Op::ScalarBinary { op: binary.op, lhs, rhs }, grid);
+            }
+            (ValueType::Scalar, _) => (rhs, self.param(binary.lhs), true),
+            (_, ValueType::Scalar) => (lhs, self.param(binary.rhs), false),
+            _ => {
+                let matching = binary.matching.clone().expect("the parser sets how vectors match");
+                let binary =
+                    Binary { op: binary.op, matching, return_bool: binary.return_bool, position };
+                return self.push(Op::Binary { lhs, rhs, binary: Box::new(binary) }, grid);
+            }
+        };
+        let (op, return_bool) = (binary.op, binary.return_bool);
+        let map = Map::Scalar { op, scalar, swapped, return_bool, position };
+        self.stage(vector, Stage::Map(map), grid)
+    }
+
+    fn aggregate(&mut self, id: ExprId) -> NodeId {
+        let Expr::Aggregate(aggregate) = self.ast.expr(id) else { unreachable!() };
+        let grid = self.grid(id);
+        let child = self.node_of(aggregate.expr);
+        let mut value_label = "".into();
+        let mut param_position = Default::default();
+        let mut param = None;
+        if let Some(id) = aggregate.param {
+            let unwrapped = unparen(self.ast, id);
+            param_position = self.ast.position(unwrapped);
+            match self.ast.expr(unwrapped) {
+                Expr::String(label) => value_label = label.clone(),
+                _ => param = Some(self.param(id)),
+            }
+        }
+        let grouping = Grouping::new(&aggregate.grouping, aggregate.without);
+        let aggregate =
+            Aggregate { op: aggregate.op, grouping, param, param_position, value_label };
+        self.aggregated(child, aggregate, grid)
+    }
+
+    fn aggregated(&mut self, child: NodeId, aggregate: Aggregate, grid: Grid) -> NodeId {
+        let pushed = match &self.nodes[child.index()].op {
+            Op::Scatter(part) => self.options.push_aggregates && can_push(part, aggregate.op),
+            _ => false,
+        };
+        if !pushed {
+            return self.push(Op::Aggregate { child, aggregate: Box::new(aggregate) }, grid);
+        }
+        let mut part = self.take_part(child);
+        push_aggregate(&mut part, aggregate.op, aggregate.grouping);
+        self.push(Op::Scatter(part), grid)
+    }
+
+    /// 1 where `child` has no point; it is enough to know that of all its rows together.
+    pub(super) fn absent(&mut self, child: NodeId, labels: Labels, grid: Grid) -> NodeId {
+        let any = Aggregate {
+            op: AggregateOp::Group,
+            grouping: Grouping::default(),
+            param: None,
+            param_position: Default::default(),
+            value_label: "".into(),
+        };
+        let child = self.aggregated(child, any, grid);
+        self.push(Op::Absent { child, labels }, grid)
+    }
+}

@@ -1,0 +1,271 @@
+//! What a shard does for a query: select, per series a chain of stages, then rows or groups.
+//!
+//! ```text
+//! select ── samples of a series ──► lookback | window function        one row of steps
+//!   stage, stage, …                 arithmetic with a scalar, abs, a window over a subquery
+//!   finish                          the rows as they are | groups of rows, aggregated
+//! ```
+//!
+//! A stage keeps series apart, so every shard runs it on its own series. A part owns all it names
+//! and is `Send`: one is made, and every shard gets the same.
+
+use std::sync::Arc;
+
+use crate::model::labels::METRIC_NAME;
+use crate::model::{MatchOp, Matcher};
+use crate::promql::ast::{AggregateOp, BinaryOp, PosRange};
+use crate::promql::functions::FunctionId;
+
+use super::grid::{Grid, Lookup};
+use super::node::NodeId;
+
+#[derive(Clone, Debug)]
+pub struct ShardPart {
+    pub matchers: Vec<Matcher>,
+    pub select: Select,
+    pub stages: Vec<Stage>,
+    pub finish: Finish,
+    /// Most samples this query may hold at once.
+    pub samples_max: usize,
+    /// Names are dropped at the end of the query, not where an operation drops them.
+    pub delayed_names: bool,
+    /// `__type__` says whether a series is a counter, not its name.
+    pub type_and_unit: bool,
+}
+
+/// The first step of a part: samples to one row per series.
+#[derive(Clone, Debug)]
+pub struct Select {
+    pub grid: Grid,
+    pub lookup: Lookup,
+    pub output: SelectOutput,
+    /// How far back a sample may lie to stand for a time.
+    pub lookback_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub enum SelectOutput {
+    /// The newest sample within the lookback.
+    Value,
+    /// The newest sample's timestamp in seconds, instead of its value.
+    Timestamp,
+    /// The same in milliseconds: what `info` compares.
+    TimestampMs,
+    /// The value at the very time, interpolated between its neighbours.
+    Smoothed,
+    /// A function over the samples of a window.
+    Window(Window),
+    /// The samples of a window as they are; only as the root of an instant query.
+    Samples { range_ms: i64, extend: Extend },
+}
+
+/// A function over a range vector, which ends at the lookup time and is open on its left.
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub function: FunctionId,
+    pub range_ms: i64,
+    pub extend: Extend,
+    /// Scalar arguments in the order written.
+    pub params: Vec<Param>,
+    /// Of each argument as written, for annotations.
+    pub arg_positions: Vec<PosRange>,
+}
+
+/// What a window takes in beyond its edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extend {
+    No,
+    /// Also the newest sample at or before its left edge.
+    Anchored,
+    /// Also the neighbours beyond both edges, to interpolate at the edges.
+    Smoothed,
+}
+
+/// A scalar argument.
+#[derive(Clone, Debug)]
+pub enum Param {
+    Number(f64),
+    /// A node of the plan, replaced by its column before a part is sent.
+    Node(NodeId),
+    /// One value per step.
+    Column(Arc<[f64]>),
+}
+
+impl Param {
+    /// # Panics
+    ///
+    /// When it is still the name of a node.
+    #[inline]
+    pub fn at(&self, step: usize) -> f64 {
+        match self {
+            Param::Number(value) => *value,
+            Param::Column(values) => values[step],
+            Param::Node(node) => panic!("{node:?} must be evaluated before its part runs"),
+        }
+    }
+}
+
+/// One operation on the row of a series.
+#[derive(Clone, Debug)]
+pub enum Stage {
+    Map(Map),
+    /// A window function over the points of the row: what follows a subquery. The row is on
+    /// `grid` afterwards.
+    Window {
+        window: Window,
+        lookup: Lookup,
+        grid: Grid,
+    },
+}
+
+/// One operation on every point of a row.
+#[derive(Clone, Debug)]
+pub enum Map {
+    Negate,
+    /// `abs`, `ceil`, `ln`, …: functions of one number.
+    Math(FunctionId),
+    Clamp {
+        min: Param,
+        max: Param,
+    },
+    Round {
+        to: Param,
+    },
+    /// `hour`, `month`, …: the value is a time in seconds.
+    Date(FunctionId),
+    /// The evaluation time in seconds.
+    Timestamp,
+    Scalar {
+        op: BinaryOp,
+        scalar: Param,
+        /// The scalar stands on the left.
+        swapped: bool,
+        return_bool: bool,
+        position: PosRange,
+    },
+    /// Nothing remains: functions of native histograms, asked about floats.
+    Nothing,
+}
+
+impl Stage {
+    /// Whether the result is another metric, so that it loses its name.
+    pub fn drops_name(&self) -> bool {
+        match self {
+            Stage::Map(Map::Scalar { op, return_bool, .. }) => changes_metric(*op) || *return_bool,
+            Stage::Map(_) => true,
+            Stage::Window { window, .. } => window.drops_name(),
+        }
+    }
+
+    pub fn params_mut(&mut self) -> &mut [Param] {
+        match self {
+            Stage::Window { window, .. } => &mut window.params,
+            Stage::Map(Map::Scalar { scalar, .. }) => std::slice::from_mut(scalar),
+            Stage::Map(Map::Round { to }) => std::slice::from_mut(to),
+            _ => &mut [],
+        }
+    }
+
+    /// Calls `f` with every scalar argument.
+    pub fn for_each_param(&mut self, f: &mut dyn FnMut(&mut Param)) {
+        if let Stage::Map(Map::Clamp { min, max }) = self {
+            f(min);
+            f(max);
+            return;
+        }
+        self.params_mut().iter_mut().for_each(f);
+    }
+}
+
+impl Window {
+    /// `last_over_time` and `first_over_time` give samples of the metric itself.
+    pub fn drops_name(&self) -> bool {
+        !matches!(self.function, FunctionId::LastOverTime | FunctionId::FirstOverTime)
+    }
+}
+
+/// Whether `op` makes another metric of its operand.
+pub fn changes_metric(op: BinaryOp) -> bool {
+    use BinaryOp::*;
+    matches!(op, Add | Sub | Mul | Div | Mod | Pow | Atan2)
+}
+
+#[derive(Clone, Debug)]
+pub enum Finish {
+    Rows,
+    /// Groups with everything needed to merge them with those of other shards.
+    Groups {
+        op: AggregateOp,
+        grouping: Grouping,
+    },
+}
+
+/// `by (…)` or `without (…)`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grouping {
+    /// Sorted and unique.
+    pub labels: Vec<Box<str>>,
+    pub without: bool,
+}
+
+impl Grouping {
+    pub fn new(labels: &[Box<str>], without: bool) -> Grouping {
+        let mut labels = labels.to_vec();
+        labels.sort();
+        labels.dedup();
+        Grouping { labels, without }
+    }
+}
+
+impl ShardPart {
+    pub fn drops_name(&self) -> bool {
+        let selected = match &self.select.output {
+            SelectOutput::Window(window) => window.drops_name(),
+            SelectOutput::Timestamp => true,
+            SelectOutput::Value
+            | SelectOutput::TimestampMs
+            | SelectOutput::Smoothed
+            | SelectOutput::Samples { .. } => false,
+        };
+        selected || self.stages.iter().any(Stage::drops_name)
+    }
+
+    /// Whether a dropped name can have given two series the same labels, so that whoever sees all
+    /// rows must notice. A selector that fixes the name leaves one series for each other label
+    /// set.
+    pub fn rows_may_meet(&self) -> bool {
+        let fixes_name = self.matchers.iter().any(|matcher| {
+            matcher.op == MatchOp::Equal
+                && matcher.name.as_bytes() == METRIC_NAME
+                && !matcher.value.is_empty()
+        });
+        !self.delayed_names && self.drops_name() && !fixes_name
+    }
+
+    /// Whether the rows come out of a window function, not of an operation on points.
+    pub fn ends_in_window(&self) -> bool {
+        match self.stages.last() {
+            Some(stage) => matches!(stage, Stage::Window { .. }),
+            None => matches!(self.select.output, SelectOutput::Window(_)),
+        }
+    }
+
+    /// The grid of the part's rows.
+    pub fn grid(&self) -> Grid {
+        let staged = self.stages.iter().rev().find_map(|stage| match stage {
+            Stage::Window { grid, .. } => Some(*grid),
+            Stage::Map(_) => None,
+        });
+        staged.unwrap_or(self.select.grid)
+    }
+
+    /// Calls `f` with every scalar argument.
+    pub fn for_each_param(&mut self, f: &mut dyn FnMut(&mut Param)) {
+        if let SelectOutput::Window(window) = &mut self.select.output {
+            window.params.iter_mut().for_each(&mut *f);
+        }
+        for stage in &mut self.stages {
+            stage.for_each_param(f);
+        }
+    }
+}

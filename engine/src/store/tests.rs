@@ -1,0 +1,219 @@
+//! A store, its log, and the store that the log makes.
+
+use super::*;
+use crate::model::{Labels, MatchOp, Matcher, Samples, Source, TimeRange};
+use crate::wal::{DamageKind, SEGMENT_HEADER_BYTES, SegmentError};
+
+const ALL_TIME: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+
+/// Samples `timestamp=value` of series `m{n="…"}`, in one batch.
+fn batch(samples: &[(u32, i64, f64)]) -> Batch {
+    let mut batch = Batch::default();
+    for &(series, timestamp_ms, value) in samples {
+        let labels = Labels::from_pairs([("__name__", "m"), ("n", &series.to_string())]);
+        let index = batch.push_series(labels.as_ref());
+        batch.push_sample(index, timestamp_ms, value);
+    }
+    batch
+}
+
+/// Every series and sample, as text and bits, sorted.
+fn everything(store: &Store) -> Vec<(String, i64, u64)> {
+    let mut all = vec![];
+    for id in store.select(&[], ALL_TIME).unwrap() {
+        let mut samples = Samples::default();
+        store.samples(id, ALL_TIME, &mut samples).unwrap();
+        let labels = store.labels(id).to_string();
+        let columns = samples.timestamps_ms.iter().zip(&samples.values);
+        all.extend(columns.map(|(&t, v)| (labels.clone(), t, v.to_bits())));
+    }
+    all.sort();
+    all
+}
+
+/// Appends `round_count` requests to a fresh segment.
+fn write(store: &mut Store, segment: u64, rounds: std::ops::Range<u32>) -> Vec<u8> {
+    let mut bytes = vec![];
+    store.begin_segment(segment, &mut bytes);
+    for round in rounds {
+        let t = i64::from(round) * 15_000;
+        let samples = [(0, t, 1.0), (round % 7 + 1, t + 3, f64::from(round)), (9, t, f64::NAN)];
+        let report = store.append(&batch(&samples), i64::MAX, &mut bytes);
+        assert_eq!((report.accepted_count, report.refused.len()), (3, 0));
+    }
+    bytes.resize(bytes.len() + 4096, 0);
+    bytes
+}
+
+#[test]
+fn a_log_makes_the_same_store() {
+    let mut store = Store::new(StoreOptions::default());
+    let first = write(&mut store, 0, 0..100);
+    let second = write(&mut store, 1, 100..200);
+    let mut again = Store::new(StoreOptions::default());
+    let report = again.replay_segment(&first).unwrap();
+    assert_eq!((report.frame_count, report.sample_count, report.appended_count), (100, 300, 300));
+    assert_eq!((report.max_ms, report.lost.len()), (Some(99 * 15_000 + 3), 0));
+    again.replay_segment(&second).unwrap();
+    assert_eq!(everything(&again), everything(&store));
+    assert_eq!(again.chain(), store.chain());
+    // The second segment needs no other one to be understood.
+    let mut alone = Store::new(StoreOptions::default());
+    let report = alone.replay_segment(&second).unwrap();
+    assert_eq!((report.orphaned_count, report.appended_count), (0, 300));
+    // A third one goes on where the log ends, in a new epoch.
+    let third = write(&mut again, 2, 200..210);
+    let header = SegmentHeader::decode(&third).unwrap();
+    assert_eq!((header.epoch, header.first_lsn, header.segment), (1, 201, 2));
+    let mut last = Store::new(StoreOptions::default());
+    for segment in [&first, &second, &third] {
+        assert_eq!(last.replay_segment(segment).unwrap().lost, []);
+    }
+    assert_eq!(everything(&last), everything(&again));
+}
+
+#[test]
+fn replaying_twice_changes_nothing() {
+    let mut store = Store::new(StoreOptions::default());
+    let bytes = write(&mut store, 0, 0..50);
+    let mut again = Store::new(StoreOptions::default());
+    again.replay_segment(&bytes).unwrap();
+    let mut twice = Store::new(StoreOptions::default());
+    twice.replay_segment(&bytes).unwrap();
+    let report = twice.replay_segment(&bytes).unwrap();
+    assert_eq!((report.sample_count, report.appended_count), (150, 0));
+    assert_eq!(everything(&twice), everything(&again));
+}
+
+#[test]
+fn a_retried_request_is_a_success_and_leaves_no_frame() {
+    let mut store = Store::new(StoreOptions::default());
+    let mut out = vec![];
+    store.begin_segment(0, &mut out);
+    let request = batch(&[(0, 10, 1.0), (1, 10, 2.0)]);
+    assert_eq!(store.append(&request, 100, &mut out).lsn, Some(1));
+    let bytes = out.len();
+    let report = store.append(&request, 100, &mut out);
+    assert_eq!((report.accepted_count, report.repeated_count, report.lsn), (0, 2, None));
+    assert_eq!(out.len(), bytes);
+}
+
+#[test]
+fn a_damaged_frame_costs_its_own_samples_and_says_when_they_were() {
+    let mut store = Store::new(StoreOptions::default());
+    let mut bytes = write(&mut store, 0, 0..100);
+    let middle = SEGMENT_HEADER_BYTES + (bytes.len() - 4096) / 2;
+    bytes[middle] ^= 1;
+    let mut again = Store::new(StoreOptions::default());
+    let report = again.replay_segment(&bytes).unwrap();
+    assert_eq!((report.frame_count, report.appended_count), (99, 297));
+    let lost = &report.lost[0];
+    assert!(lost.is_loss());
+    assert_eq!(lost.damage.kind, DamageKind::Frames);
+    let missing = lost.damage.lsns.start as i64 - 1;
+    assert_eq!(lost.damage.lsns.end, lost.damage.lsns.start + 1);
+    assert_eq!(lost.after_ms, Some((missing - 1) * 15_000 + 3));
+    assert_eq!(lost.before_ms, Some((missing + 1) * 15_000 + 3));
+}
+
+#[test]
+fn a_torn_tail_is_what_a_crash_leaves() {
+    let mut store = Store::new(StoreOptions::default());
+    let bytes = write(&mut store, 0, 0..20);
+    let end = bytes.len() - 4096;
+    let mut torn = bytes.clone();
+    torn[end - 30..].fill(0);
+    let mut again = Store::new(StoreOptions::default());
+    let report = again.replay_segment(&torn).unwrap();
+    assert_eq!((report.frame_count, report.lost.len()), (19, 1));
+    assert!(!report.lost[0].is_loss());
+    // The next segment continues what was whole, and the log stays readable.
+    let next = write(&mut again, 1, 30..40);
+    let mut last = Store::new(StoreOptions::default());
+    last.replay_segment(&torn).unwrap();
+    assert_eq!(last.replay_segment(&next).unwrap().lost, []);
+    assert_eq!(everything(&last), everything(&again));
+}
+
+#[test]
+fn an_unused_segment_is_the_end() {
+    let mut store = Store::new(StoreOptions::default());
+    assert_eq!(store.replay_segment(&[0; 4096]), Err(SegmentError::Unused));
+    assert!(store.replay_segment(b"short").is_err());
+}
+
+#[test]
+fn samples_of_a_series_that_was_lost_are_counted() {
+    let mut store = Store::new(StoreOptions::default());
+    let mut bytes = vec![];
+    store.begin_segment(0, &mut bytes);
+    store.append(&batch(&[(0, 1, 1.0)]), 100, &mut bytes);
+    let second = bytes.len();
+    store.append(&batch(&[(0, 2, 1.0), (1, 2, 1.0)]), 100, &mut bytes);
+    bytes[second - 9] ^= 4;
+    let mut again = Store::new(StoreOptions::default());
+    let report = again.replay_segment(&bytes).unwrap();
+    assert_eq!((report.orphaned_count, report.appended_count, report.lost.len()), (1, 1, 1));
+}
+
+#[test]
+fn metadata_lives_in_the_log() {
+    let mut store = Store::new(StoreOptions::default());
+    let mut bytes = vec![];
+    store.begin_segment(0, &mut bytes);
+    let record = MetadataRecord { family: "up", kind: "gauge", help: "is up", unit: "" };
+    assert_eq!(store.append_metadata([record], &mut bytes), Some(1));
+    assert_eq!(store.append_metadata([record], &mut bytes), None);
+    assert_eq!(store.log_all_metadata(&mut bytes), Some(2));
+    let mut again = Store::new(StoreOptions::default());
+    again.replay_segment(&bytes).unwrap();
+    assert_eq!(
+        again.metadata().iter().collect::<Vec<_>>(),
+        store.metadata().iter().collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn series_are_found_by_labels_and_time() {
+    let mut store = Store::new(StoreOptions::default());
+    let mut out = vec![];
+    store.append(&batch(&[(1, 1000, 1.0), (2, 2000, 1.0), (3, 3000, 1.0)]), i64::MAX, &mut out);
+    let matcher = |op, value| Matcher::new("n", op, value);
+    let range = |min_ms, max_ms| TimeRange { min_ms, max_ms };
+    let ids = |matchers: &[Matcher], range| -> Vec<u32> {
+        store.select(matchers, range).unwrap().into_iter().map(|id| id.0).collect()
+    };
+    assert_eq!(ids(&[matcher(MatchOp::Equal, "2")], ALL_TIME), [1]);
+    assert_eq!(ids(&[matcher(MatchOp::Regexp, "1|3")], ALL_TIME), [0, 2]);
+    assert_eq!(ids(&[matcher(MatchOp::NotEqual, "1")], range(0, 2000)), [1]);
+    assert_eq!(ids(&[], range(1001, 2999)), [1]);
+    assert_eq!(ids(&[], range(3001, 4000)), [0u32; 0]);
+    assert!(store.select(&[matcher(MatchOp::Regexp, "(")], ALL_TIME).is_err());
+    assert_eq!(store.label_names(&[], ALL_TIME, 9).unwrap(), ["__name__", "n"]);
+    assert_eq!(store.label_names(&[], range(9000, 9001), 9).unwrap(), [""; 0]);
+    let sets = [vec![matcher(MatchOp::Equal, "2")], vec![matcher(MatchOp::Equal, "3")]];
+    assert_eq!(store.label_values("n", &sets, ALL_TIME, 9).unwrap(), ["2", "3"]);
+    assert_eq!(store.label_values("n", &[], ALL_TIME, 2).unwrap(), ["1", "2"]);
+    assert_eq!(store.series(&sets, ALL_TIME, 9).unwrap().len(), 2);
+    assert_eq!(store.head_stats(5).index.series_count, 3);
+    assert_eq!(store.head_stats(5).span_ms, Some((1000, 3000)));
+}
+
+#[test]
+fn every_flipped_bit_of_a_log_is_detected_or_harmless() {
+    let mut store = Store::new(StoreOptions::default());
+    let mut bytes = write(&mut store, 0, 0..6);
+    bytes.truncate(bytes.len() - 4000);
+    let whole = everything(&store);
+    for bit in 0..bytes.len() * 8 {
+        let mut broken = bytes.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        let mut again = Store::new(StoreOptions::default());
+        let report = again.replay_segment(&broken).unwrap();
+        let found = everything(&again);
+        if report.lost.is_empty() {
+            assert_eq!(found, whole, "bit {bit}");
+        }
+        assert!(found.iter().all(|sample| whole.contains(sample)), "bit {bit}");
+    }
+}

@@ -1,0 +1,4 @@
+//! The HTTP API, to the letter of Prometheus's.
+pub mod answer;
+pub mod json;
+pub mod params;

@@ -1,0 +1,344 @@
+//! What a target's series looked like in the last scrapes: from the raw bytes of a series line to
+//! its final label set, so that a known series costs one comparison and no allocation.
+//!
+//! ```text
+//! entries   one a raw text, in the order in which a page shows them; columns apart from
+//! arena     raw text | canonical labels, entry after entry
+//! table     hash of the raw text -> index of the entry
+//! ```
+//!
+//! A page shows the same series in the same order as the page before, as a rule. So the entry after
+//! the last one found is tried first, by comparing its bytes; only when that fails is the text
+//! hashed.
+//!
+//! Invariants: every entry is in the table once; `iteration` is the number of the scrape under way,
+//! and no entry was seen later than that.
+//!
+//! Source: Prometheus `scrape/scrape.go` `scrapeCache`.
+
+use engine::model::LabelsRef;
+use foldhash::fast::FixedState;
+use hashbrown::{HashSet, HashTable, hash_table};
+use std::hash::BuildHasher;
+
+use super::metadata::{Field, MetadataCache};
+
+/// Failed scrapes may leave entries behind; from this many above twice those of the last good
+/// scrape on they are thrown out.
+const FAILED_ENTRIES_MAX: usize = 1000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryId(u32);
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Where raw text and labels stand in the arena.
+    start: u32,
+    raw_bytes: u32,
+    /// Zero: relabelling drops this series.
+    labels_bytes: u32,
+    /// Scrape in which the text was seen last.
+    seen: u64,
+    /// Scrape in which a sample was written last whose absence calls for a staleness marker.
+    tracked: u64,
+    /// Stable hash of the labels.
+    hash: u64,
+}
+
+/// What the cache knows of a raw text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    Series {
+        id: EntryId,
+        /// It stood on this page before.
+        repeated: bool,
+    },
+    Dropped,
+}
+
+#[derive(Default)]
+pub struct ScrapeCache {
+    iteration: u64,
+    /// Entries and metadata after the last good scrape.
+    successful_count: usize,
+    entries: Vec<Entry>,
+    arena: Vec<u8>,
+    table: HashTable<u32>,
+    hasher: FixedState,
+    /// Index of the entry that the next line of the page probably is.
+    next: usize,
+    /// Entries from here on were added in this scrape.
+    first_new: usize,
+    /// Entries seen in this scrape.
+    seen_count: usize,
+    pub metadata: MetadataCache,
+}
+
+impl ScrapeCache {
+    pub fn new() -> ScrapeCache {
+        // Iteration zero is what entries that were never seen or tracked carry.
+        ScrapeCache { iteration: 1, ..ScrapeCache::default() }
+    }
+
+    /// Looks a line's raw text up and marks it as seen.
+    pub fn find(&mut self, raw: &[u8]) -> Option<Known> {
+        let index = match self.entries.get(self.next) {
+            Some(&entry) if self.raw(entry) == raw => self.next,
+            _ => {
+                let hash = self.hasher.hash_one(raw);
+                let entries = &self.entries;
+                let arena = &self.arena;
+                let is_it = |&index: &u32| raw_of(arena, entries[index as usize]) == raw;
+                *self.table.find(hash, is_it)? as usize
+            }
+        };
+        self.next = index + 1;
+        let entry = &mut self.entries[index];
+        let repeated = entry.seen == self.iteration;
+        if !repeated {
+            entry.seen = self.iteration;
+            self.seen_count += 1;
+        }
+        Some(match entry.labels_bytes {
+            0 => Known::Dropped,
+            _ => Known::Series { id: EntryId(index as u32), repeated },
+        })
+    }
+
+    /// Adds a text that was not found; `labels` are empty if relabelling drops it.
+    ///
+    /// `None` when the arena is full (4 GiB of names in one target): the series is then looked up
+    /// anew in every scrape.
+    pub fn add(&mut self, raw: &[u8], labels: LabelsRef<'_>, hash: u64) -> Option<EntryId> {
+        let start = u32::try_from(self.arena.len()).ok()?;
+        let index = u32::try_from(self.entries.len()).ok()?;
+        u32::try_from(self.arena.len() + raw.len() + labels.as_bytes().len()).ok()?;
+        self.arena.extend_from_slice(raw);
+        self.arena.extend_from_slice(labels.as_bytes());
+        self.entries.push(Entry {
+            start,
+            raw_bytes: raw.len() as u32,
+            labels_bytes: labels.as_bytes().len() as u32,
+            seen: self.iteration,
+            tracked: 0,
+            hash,
+        });
+        self.seen_count += 1;
+        self.insert_into_table(index);
+        self.next = index as usize + 1;
+        Some(EntryId(index))
+    }
+
+    fn insert_into_table(&mut self, index: u32) {
+        let (entries, arena, hasher) = (&self.entries, &self.arena, &self.hasher);
+        let hash_of = |index: u32| hasher.hash_one(raw_of(arena, entries[index as usize]));
+        self.table.insert_unique(hash_of(index), index, |&other| hash_of(other));
+    }
+
+    pub fn labels(&self, id: EntryId) -> (LabelsRef<'_>, u64) {
+        let entry = self.entries[id.0 as usize];
+        (LabelsRef::from_canonical(labels_of(&self.arena, entry)), entry.hash)
+    }
+
+    /// A sample of the series was written whose absence next time calls for a staleness marker.
+    pub fn track(&mut self, id: EntryId) {
+        self.entries[id.0 as usize].tracked = self.iteration;
+    }
+
+    /// Forgets those of the series added in this scrape whose labels hash to one of `hashes`: their
+    /// samples were refused, so they count as new when they come again. Returns how many.
+    pub fn forget_new(&mut self, hashes: &HashSet<u64, FixedState>) -> usize {
+        let mut count = 0;
+        for index in self.first_new..self.entries.len() {
+            if hashes.contains(&self.entries[index].hash) && self.entries[index].labels_bytes > 0 {
+                // Found no more by its text, and thrown out with the next good scrape.
+                self.remove_from_table(index);
+                let entry = &mut self.entries[index];
+                *entry = Entry { raw_bytes: 0, labels_bytes: 0, seen: 0, tracked: 0, ..*entry };
+                self.seen_count -= 1;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    fn remove_from_table(&mut self, index: usize) {
+        let raw = raw_of(&self.arena, self.entries[index]);
+        let hash = self.hasher.hash_one(raw);
+        let found = self.table.find_entry(hash, |&candidate| candidate as usize == index);
+        if let Ok(occupied) = found {
+            hash_table::OccupiedEntry::remove(occupied);
+        }
+    }
+
+    /// Calls `f` with the labels and hash of each series that was tracked in the last scrape and
+    /// is not in this one.
+    pub fn for_each_stale(&self, mut f: impl FnMut(LabelsRef<'_>, u64)) {
+        let is_stale = |entry: &&Entry| entry.tracked != 0 && entry.tracked + 1 == self.iteration;
+        if self.entries.iter().find(is_stale).is_none() {
+            return;
+        }
+        // The same series under another text (labels in another order, say) lives on.
+        let alive: HashSet<u64, FixedState> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.tracked == self.iteration)
+            .map(|entry| entry.hash)
+            .collect();
+        for entry in self.entries.iter().filter(is_stale) {
+            if !alive.contains(&entry.hash) {
+                f(LabelsRef::from_canonical(labels_of(&self.arena, *entry)), entry.hash);
+            }
+        }
+    }
+
+    /// Ends a scrape. `flush` after a page that was read to its end: what was not on it is thrown
+    /// out. True if a flush was forced, because failing scrapes left too much behind.
+    pub fn end_iteration(&mut self, flush: bool) -> bool {
+        let count = self.entries.len() + self.metadata.len();
+        let forced = !flush && count > self.successful_count * 2 + FAILED_ENTRIES_MAX;
+        if flush {
+            self.successful_count = count;
+        }
+        if flush || forced {
+            if self.seen_count < self.entries.len() {
+                self.purge();
+            }
+            self.metadata.forget_unseen(self.iteration);
+        }
+        self.iteration += 1;
+        self.first_new = self.entries.len();
+        self.next = 0;
+        self.seen_count = 0;
+        forced
+    }
+
+    /// Keeps the entries seen in this scrape, in their order.
+    fn purge(&mut self) {
+        let entries = std::mem::take(&mut self.entries);
+        let arena = std::mem::take(&mut self.arena);
+        self.table.clear();
+        let iteration = self.iteration;
+        for mut entry in entries.into_iter().filter(|entry| entry.seen == iteration) {
+            let start = self.arena.len() as u32;
+            let bytes = (entry.raw_bytes + entry.labels_bytes) as usize;
+            self.arena.extend_from_slice(&arena[entry.start as usize..][..bytes]);
+            entry.start = start;
+            let index = self.entries.len() as u32;
+            self.entries.push(entry);
+            self.insert_into_table(index);
+        }
+    }
+
+    /// Notes what a `TYPE`, `HELP` or `UNIT` line says.
+    pub fn set_metadata(&mut self, family: &[u8], field: Field, text: &[u8]) {
+        self.metadata.set(self.iteration, family, field, text);
+    }
+
+    fn raw(&self, entry: Entry) -> &[u8] {
+        raw_of(&self.arena, entry)
+    }
+}
+
+fn raw_of(arena: &[u8], entry: Entry) -> &[u8] {
+    &arena[entry.start as usize..][..entry.raw_bytes as usize]
+}
+
+fn labels_of(arena: &[u8], entry: Entry) -> &[u8] {
+    &arena[(entry.start + entry.raw_bytes) as usize..][..entry.labels_bytes as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::model::Labels;
+
+    /// One scrape of `names` (a dropped one begins with `-`), then the stale ones of it.
+    #[track_caller]
+    fn scrape(cache: &mut ScrapeCache, names: &str, good: bool, expected_stale: &str) {
+        for name in names.split_whitespace() {
+            let raw = name.as_bytes();
+            let id = match cache.find(raw) {
+                Some(Known::Series { id, .. }) => id,
+                Some(Known::Dropped) => continue,
+                None if name.starts_with('-') => {
+                    cache.add(raw, LabelsRef::EMPTY, 0);
+                    continue;
+                }
+                None => {
+                    let labels = Labels::from_pairs([("__name__", name.trim_end_matches('\''))]);
+                    let labels = labels.as_ref();
+                    cache.add(raw, labels, labels.stable_hash()).unwrap()
+                }
+            };
+            cache.track(id);
+        }
+        let mut stale = vec![];
+        cache.for_each_stale(|labels, _| {
+            stale.push(String::from_utf8_lossy(labels.metric_name()).into_owned());
+        });
+        assert_eq!(stale.join(" "), expected_stale, "after {names}");
+        cache.end_iteration(good);
+    }
+
+    #[test]
+    fn what_vanishes_is_stale_once() {
+        let mut cache = ScrapeCache::new();
+        scrape(&mut cache, "a b c -d", true, "");
+        scrape(&mut cache, "a c -d", true, "b");
+        scrape(&mut cache, "c a", true, "");
+        scrape(&mut cache, "", false, "a c");
+        scrape(&mut cache, "", false, "");
+        scrape(&mut cache, "a b c", true, "");
+        assert_eq!(cache.entries.len(), 3);
+    }
+
+    #[test]
+    fn a_series_under_another_text_lives_on() {
+        let mut cache = ScrapeCache::new();
+        scrape(&mut cache, "a", true, "");
+        scrape(&mut cache, "a'", true, "");
+        scrape(&mut cache, "", true, "a");
+    }
+
+    #[test]
+    fn lines_are_found_in_any_order() {
+        let mut cache = ScrapeCache::new();
+        let names: Vec<String> = (0..500).map(|index| format!("m{index}")).collect();
+        scrape(&mut cache, &names.join(" "), true, "");
+        let reversed: Vec<&str> = names.iter().rev().map(String::as_str).collect();
+        scrape(&mut cache, &reversed.join(" "), true, "");
+        assert_eq!(cache.entries.len(), 500);
+        assert!(matches!(cache.find(b"m7"), Some(Known::Series { repeated: false, .. })));
+        assert!(matches!(cache.find(b"m7"), Some(Known::Series { repeated: true, .. })));
+        assert_eq!(cache.find(b"m500"), None);
+    }
+
+    #[test]
+    fn a_refused_series_is_new_again() {
+        let mut cache = ScrapeCache::new();
+        scrape(&mut cache, "a", true, "");
+        let hash_of = |name| Labels::from_pairs([("__name__", name)]).as_ref().stable_hash();
+        let labels = Labels::from_pairs([("__name__", "b")]);
+        cache.add(b"b", labels.as_ref(), hash_of("b"));
+        assert_eq!(cache.forget_new(&["a", "b"].map(hash_of).into_iter().collect()), 1);
+        assert_eq!(cache.find(b"b"), None);
+        assert!(cache.find(b"a").is_some());
+        scrape(&mut cache, "a", true, "");
+        assert_eq!(cache.entries.len(), 1);
+    }
+
+    #[test]
+    fn failing_scrapes_do_not_fill_the_cache() {
+        let mut cache = ScrapeCache::new();
+        for round in 0..30 {
+            let names: Vec<String> = (0..100).map(|index| format!("m{round}_{index}")).collect();
+            for name in &names {
+                assert_eq!(cache.find(name.as_bytes()), None);
+                cache.add(name.as_bytes(), LabelsRef::EMPTY, 0);
+            }
+            cache.end_iteration(false);
+        }
+        assert!(cache.entries.len() <= FAILED_ENTRIES_MAX + 100);
+    }
+}

@@ -1,0 +1,19 @@
+//! Scraping: targets, their loops, and the way of a page into a batch.
+//!
+//! ```text
+//! control thread                      the shard that owns the target
+//! config + discovery                  loop: tick -> http::client -> page -> Batch -> Shard::ingest
+//!   -> populate -> pools of targets      cache: raw text -> labels      report: up, durations
+//!   -> lists by shard ──────────────>  set: starts and stops loops
+//! ```
+//!
+//! A target belongs to the shard that its hash names. What others want to know of it (health, last
+//! error, metadata) stands in its `target`, written once a scrape.
+//!
+//! Source: Prometheus `scrape/{scrape,target,manager}.go`.
+
+pub mod cache;
+pub mod metadata;
+pub mod mutate;
+pub mod report;
+pub mod ticker;

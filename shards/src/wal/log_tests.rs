@@ -1,0 +1,311 @@
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use engine::disk::mem::{MemDisk, MemFile};
+use engine::disk::{Disk, DiskError, DiskErrorKind};
+use engine::wal::{FrameWriter, Record, Records};
+
+use super::{Start, Wal};
+use crate::disk::RingDisk;
+use crate::observe::{Event, Reporter, Silent};
+use crate::runtime::{run, sleep};
+use crate::scratch::Scratch;
+use crate::stats::WalStats;
+use crate::wal::{Replayed, WalError, WalOptions, WalSync, Writer, replay};
+
+const SEGMENT_BYTES: usize = 64 << 10;
+
+/// A disk that several logs use one after the other, and that fails when told to.
+#[derive(Clone, Default)]
+struct Shared(Rc<MemDisk>);
+
+impl Disk for Shared {
+    type File = MemFile;
+
+    async fn create(&self, name: &str, bytes: u64) -> Result<MemFile, DiskError> {
+        self.0.create(name, bytes).await
+    }
+    async fn open(&self, name: &str) -> Result<MemFile, DiskError> {
+        self.0.open(name).await
+    }
+    async fn write_at<B: AsRef<[u8]> + 'static>(
+        &self,
+        file: &MemFile,
+        offset: u64,
+        buffer: B,
+    ) -> (Result<(), DiskError>, B) {
+        self.0.write_at(file, offset, buffer).await
+    }
+    async fn sync(&self, file: &MemFile) -> Result<(), DiskError> {
+        self.0.sync(file).await
+    }
+    async fn sync_dir(&self) -> Result<(), DiskError> {
+        self.0.sync_dir().await
+    }
+    async fn read(&self, name: &str) -> Result<Vec<u8>, DiskError> {
+        self.0.read(name).await
+    }
+    async fn list(&self) -> Result<Vec<String>, DiskError> {
+        self.0.list().await
+    }
+    async fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.0.rename(from, to).await
+    }
+    async fn remove(&self, name: &str) -> Result<(), DiskError> {
+        self.0.remove(name).await
+    }
+}
+
+fn options(sync: WalSync) -> WalOptions {
+    let retry_delay = Duration::from_millis(10);
+    WalOptions { sync, segment_bytes: SEGMENT_BYTES, retry_delay, ..WalOptions::default() }
+}
+
+/// Reads what `disk` holds: the values of all samples in order, and where the log goes on.
+async fn read<D: Disk>(disk: &D) -> (Vec<f64>, Replayed) {
+    let mut found = Vec::new();
+    let (mut ids, mut times, mut values) = (vec![], vec![], vec![]);
+    let apply = |_, frame: engine::wal::Frame<'_>| {
+        for record in Records::new(frame.payload) {
+            let Record::Samples(samples) = record else { panic!("{record:?}") };
+            samples.decode(&mut ids, &mut times, &mut values).unwrap();
+            found.push(values[0]);
+        }
+    };
+    let replayed = replay(disk, SEGMENT_BYTES, apply, |_| {}).await.unwrap();
+    (found, replayed)
+}
+
+async fn open<D: Disk + 'static>(
+    disk: D,
+    sync: WalSync,
+    reporter: Arc<dyn Reporter>,
+    stats: Arc<WalStats>,
+) -> (Wal<D>, Vec<f64>) {
+    let (found, replayed) = read(&disk).await;
+    let start = Start {
+        writer: Writer { shard: 0, shard_count: 1, epoch: replayed.epoch },
+        chain: replayed.chain,
+        segment: replayed.next_segment,
+        is_prepared: replayed.is_prepared,
+    };
+    (Wal::open(options(sync), disk, start, reporter, stats), found)
+}
+
+/// Appends one frame of `count` samples, the first one of which is `value`.
+fn append<D: Disk + 'static>(wal: &Wal<D>, value: f64, count: usize) -> Result<u64, WalError> {
+    let bytes_max = 100 + count * 9;
+    wal.admit(bytes_max)?;
+    let ((), lsn) = wal.append(bytes_max, true, |space| {
+        let mut frame = FrameWriter::begin(space.out);
+        let mut values = vec![0.5; count];
+        values[0] = value;
+        frame.samples(&vec![1; count], &vec![2; count], &values);
+        frame.finish(space.chain);
+    });
+    Ok(lsn)
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Reporter for Heard {
+    fn report(&self, event: Event) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_read_back_after_a_crash() {
+    run(|| async {
+        for sync in [WalSync::Batch, WalSync::Interval(Duration::from_millis(2)), WalSync::Os] {
+            let scratch = Scratch::new("log");
+            let disk = || RingDisk::open(scratch.path().into(), true, Arc::new(Silent)).unwrap();
+            let mut expected = Vec::new();
+            for life in 0..4 {
+                let (wal, found) = open(disk(), sync, Arc::new(Silent), Arc::default()).await;
+                assert_eq!(found, expected, "{sync:?} {life}");
+                // About a segment and a half a life.
+                for number in 0..50 {
+                    let value = f64::from(life * 1000 + number);
+                    let lsn = append(&wal, value, 200).unwrap();
+                    if number % 5 == 4 {
+                        wal.durable(lsn).await.unwrap();
+                    }
+                    expected.push(value);
+                }
+                match life % 2 {
+                    0 => wal.kill().await,
+                    _ => wal.close().await.unwrap(),
+                }
+            }
+            let (found, replayed) = read(&disk()).await;
+            assert_eq!(found, expected);
+            assert_eq!((replayed.epoch, replayed.frame_count), (5, 200));
+            assert!(replayed.damage.is_empty(), "{:?}", replayed.damage);
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_was_acknowledged() {
+    run(|| async {
+        let disk = Shared::default();
+        let (wal, _) = open(disk.clone(), WalSync::Batch, Arc::new(Silent), Arc::default()).await;
+        let mut acknowledged = Vec::new();
+        for number in 0..40 {
+            let value = f64::from(number);
+            let lsn = append(&wal, value, 300).unwrap();
+            if number % 3 != 0 {
+                continue;
+            }
+            wal.durable(lsn).await.unwrap();
+            acknowledged = (0..=number).map(f64::from).collect();
+        }
+        for survivors in 0..8 {
+            let cut = disk.0.power_cut(|_, sector| sector & survivors == 0, |_| survivors != 0);
+            let (found, replayed) = read(&cut).await;
+            assert!(found.starts_with(&acknowledged), "{found:?}");
+            assert!(replayed.chain.next_lsn > acknowledged.len() as u64);
+        }
+        wal.kill().await;
+    })
+    .unwrap();
+}
+
+/// Every operation of a life fails once: nothing that was acknowledged is missing afterwards,
+/// nothing appears twice, and the log goes on.
+#[test]
+fn a_failed_operation_costs_no_acknowledged_frame() {
+    let operation_count = run(|| async { life(None, DiskErrorKind::Io).await.0 }).unwrap();
+    assert!(operation_count > 30);
+    for failing in 0..operation_count {
+        for kind in [DiskErrorKind::Io, DiskErrorKind::NoSpace] {
+            let (_, stats) = run(move || life(Some(failing), kind)).unwrap();
+            assert_eq!(stats.write_failures.get() + stats.prepare_failures.get(), 1);
+        }
+    }
+}
+
+/// Runs a log for a while with a fault at operation `failing`; returns how many operations that
+/// took.
+async fn life(failing: Option<u64>, kind: DiskErrorKind) -> (u64, Arc<WalStats>) {
+    let disk = Shared::default();
+    let (heard, stats) = (Arc::new(Heard::default()), Arc::<WalStats>::default());
+    let (wal, _) = open(disk.clone(), WalSync::Batch, heard.clone(), stats.clone()).await;
+    let begun = disk.0.operation_count();
+    if let Some(failing) = failing {
+        disk.0.fail_operation(begun + failing, kind);
+    }
+    let mut acknowledged = Vec::new();
+    for number in 0..30 {
+        let value = f64::from(number);
+        // A disk that is full refuses for a while; a client tries again.
+        loop {
+            let appended = append(&wal, value, 600);
+            match appended {
+                Ok(lsn) => match wal.durable(lsn).await {
+                    Ok(()) => acknowledged.push(value),
+                    Err(WalError::Unwritable(_)) => {}
+                    Err(error) => panic!("{error}"),
+                },
+                Err(WalError::Unwritable(_)) => {
+                    sleep(Duration::from_millis(2)).await;
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            break;
+        }
+    }
+    let operations = disk.0.operation_count() - begun;
+    wal.close().await.unwrap();
+    let cut = disk.0.power_cut(|_, _| false, |_| false);
+    let (found, replayed) = read(&cut).await;
+    let expected: Vec<f64> = (0..30).map(f64::from).collect();
+    assert_eq!(found, expected, "failing {failing:?}");
+    assert!(acknowledged.len() >= 29, "failing {failing:?}");
+    assert!(replayed.damage.is_empty(), "failing {failing:?}: {:?}", replayed.damage);
+    let heard = heard.0.lock().unwrap();
+    assert_eq!(heard.is_empty(), failing.is_none(), "failing {failing:?}: {heard:?}");
+    (operations, stats)
+}
+
+#[test]
+fn frames_that_nobody_waits_for_are_written_in_time() {
+    run(|| async {
+        let disk = Shared::default();
+        let stats = Arc::<WalStats>::default();
+        let (wal, _) = open(disk, WalSync::Batch, Arc::new(Silent), stats.clone()).await;
+        for number in 0..10 {
+            let ((), lsn) = wal.append(200, false, |space| {
+                let mut frame = FrameWriter::begin(space.out);
+                frame.samples(&[1], &[2], &[f64::from(number)]);
+                frame.finish(space.chain);
+            });
+            if number == 9 {
+                wal.durable(lsn).await.unwrap();
+            }
+        }
+        assert_eq!((stats.writes.count.get(), stats.frames.get()), (1, 10));
+        wal.close().await.unwrap();
+        assert_eq!(append(&wal, 1.0, 1), Err(WalError::Closed));
+    })
+    .unwrap();
+}
+
+#[test]
+fn too_much_that_waits_is_refused() {
+    run(|| async {
+        let disk = Shared::default();
+        let (_, replayed) = read(&disk).await;
+        let start = Start {
+            writer: Writer { shard: 0, shard_count: 1, epoch: 1 },
+            chain: replayed.chain,
+            segment: 1,
+            is_prepared: false,
+        };
+        let options = WalOptions { queue_bytes_max: 10_000, ..options(WalSync::Batch) };
+        let wal = Wal::open(options, disk, start, Arc::new(Silent), Arc::default());
+        // Even what is larger than the queue is taken when nothing waits.
+        append(&wal, 0.0, 2000).unwrap();
+        assert_eq!(append(&wal, 1.0, 1), Err(WalError::Overloaded));
+        wal.flush().await.unwrap();
+        append(&wal, 1.0, 1).unwrap();
+        wal.close().await.unwrap();
+    })
+    .unwrap();
+}
+
+/// Prints the figures of the README; the bound is what a loaded machine must still reach.
+#[test]
+fn a_commit_of_64_kib_takes_well_under_a_tenth_of_a_second() {
+    run(|| async {
+        let scratch = Scratch::new("log");
+        let disk = RingDisk::open(scratch.path().into(), true, Arc::new(Silent)).unwrap();
+        let options = WalOptions { segment_bytes: 32 << 20, ..WalOptions::default() };
+        let start = Start {
+            writer: Writer { shard: 0, shard_count: 1, epoch: 1 },
+            chain: Default::default(),
+            segment: 1,
+            is_prepared: false,
+        };
+        let wal = Wal::open(options, disk, start, Arc::new(Silent), Arc::default());
+        wal.durable(append(&wal, 1.0, 1).unwrap()).await.unwrap();
+        let mut microseconds = Vec::new();
+        for _ in 0..400 {
+            let begun = Instant::now();
+            let lsn = append(&wal, 1.0, (64 << 10) / 9).unwrap();
+            wal.durable(lsn).await.unwrap();
+            microseconds.push(begun.elapsed().as_micros());
+        }
+        wal.close().await.unwrap();
+        microseconds.sort_unstable();
+        let (p50, p99) = (microseconds[200], microseconds[396]);
+        eprintln!("commit of 64 KiB: p50 {p50} us, p99 {p99} us");
+        assert!(p50 < 100_000);
+    })
+    .unwrap();
+}

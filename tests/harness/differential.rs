@@ -1,0 +1,182 @@
+//! `cargo run --release -p tests --bin differential -- PROMETHEUS`: the same samples into hearth
+//! and a real Prometheus, then the requests of `corpus/http/targets.txt` to both; prints every
+//! difference. Budget: half a minute.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::http::{self, Answer};
+use tests::process::{Hearth, Options, free_address, unix_ms};
+use tests::remote_write::{self, Series};
+use tests::workspace::{TemporaryFolder, root};
+
+/// Steps of the data set and their distance.
+const STEP_COUNT: i64 = 240;
+const STEP_MS: i64 = 15_000;
+
+/// How far the answers of floating-point sums may lie apart: the order of addition is free.
+const RELATIVE_ERROR_MAX: f64 = 1e-12;
+
+struct Prometheus(Child);
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_prometheus(program: &str, folder: &TemporaryFolder) -> (Prometheus, SocketAddr) {
+    let address = free_address();
+    let config = folder.path().join("prometheus.yml");
+    std::fs::write(&config, "scrape_configs: []\n").expect("the folder is writable");
+    let child = Command::new(program)
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--web.enable-remote-write-receiver")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let prometheus = Prometheus(child);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200) {
+        assert!(Instant::now() < deadline, "{program} was not ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (prometheus, address)
+}
+
+/// A few instances with the metrics that the corpus asks for.
+fn data(step: i64, timestamp_ms: i64) -> Vec<Series<'static>> {
+    let mut series = Vec::new();
+    for instance in 0..12i64 {
+        let mut push = |name: &str, own: &[(&'static str, &str)], value: f64| {
+            let mut labels = vec![
+                ("__name__", name.to_owned()),
+                ("cluster", "eu-1".to_owned()),
+                ("instance", format!("host-{instance:05}:9100")),
+                ("job", "node".to_owned()),
+            ];
+            labels.extend(own.iter().map(|(name, value)| (*name, (*value).to_owned())));
+            labels.sort();
+            series.push(Series { labels, samples: vec![(timestamp_ms, value)] });
+        };
+        let wave = ((step * 7 + instance * 13) % 100) as f64;
+        push("node_load1", &[], wave / 10.0);
+        push("node_load5", &[], wave / 12.5);
+        push("node_intr_total", &[], (step * (100 + instance)) as f64);
+        push("node_memory_MemFree_bytes", &[], 1e9 + wave * 4096.0);
+        for (cpu, mode) in [("0", "idle"), ("0", "user"), ("1", "idle"), ("1", "user")] {
+            // A counter that starts anew now and then.
+            let value = ((step % (90 + instance)) * (3 + instance)) as f64 / 100.0;
+            push("node_cpu_seconds_total", &[("cpu", cpu), ("mode", mode)], value);
+        }
+        for mount in ["/", "/data"] {
+            push("node_filesystem_avail_bytes", &[("mountpoint", mount)], 1e12 - wave * 4096.0);
+            push("node_filesystem_free_bytes", &[("mountpoint", mount)], 2e12 - wave * 8192.0);
+            push("node_filesystem_readonly", &[("mountpoint", mount)], (instance % 2) as f64);
+        }
+        for device in ["eth0", "lo"] {
+            push("node_network_receive_bytes_total", &[("device", device)], step as f64 * 1234.5);
+        }
+        push("node_disk_io_now", &[("device", "nvme0")], wave);
+        push("node_disk_info", &[("device", "nvme0"), ("model", "X<&>\"1")], 1.0);
+    }
+    series
+}
+
+/// The answer's JSON with results in one order, unless their order is asked for.
+fn normal(answer: &Answer, keep_order: bool) -> Value {
+    let Ok(mut json) = serde_json::from_slice::<Value>(&answer.body) else {
+        return Value::String(answer.text());
+    };
+    if let Some(result) = json.pointer_mut("/data/result").and_then(Value::as_array_mut)
+        && !keep_order
+        && result.iter().all(Value::is_object)
+    {
+        result.sort_by_key(|one| one["metric"].to_string());
+    }
+    if let Some(data) = json.pointer_mut("/data").and_then(Value::as_array_mut) {
+        data.sort_by_key(Value::to_string);
+    }
+    json
+}
+
+/// Equal, where two numbers in text may differ by rounding.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(l, r)| same(l, r))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            left.len() == right.len()
+                && left.iter().all(|(key, l)| right.get(key).is_some_and(|r| same(l, r)))
+        }
+        (Value::String(left), Value::String(right)) => {
+            left == right
+                || match (left.parse::<f64>(), right.parse::<f64>()) {
+                    (Ok(l), Ok(r)) => (l - r).abs() <= RELATIVE_ERROR_MAX * l.abs().max(r.abs()),
+                    _ => false,
+                }
+        }
+        _ => left == right,
+    }
+}
+
+fn main() -> ExitCode {
+    let Some(program) = std::env::args().nth(1) else {
+        eprintln!("usage: differential PROMETHEUS");
+        return ExitCode::FAILURE;
+    };
+    let folder = TemporaryFolder::new("prometheus");
+    let (_prometheus, prometheus) = start_prometheus(&program, &folder);
+    let hearth = Hearth::start(Options::receiver(2));
+    let first_ms = (unix_ms() - STEP_COUNT * STEP_MS) / STEP_MS * STEP_MS;
+    for step in 0..STEP_COUNT {
+        let series = data(step, first_ms + step * STEP_MS);
+        for address in [hearth.address, prometheus] {
+            let answer = remote_write::send(address, &series).expect("a server answers");
+            assert!(answer.status / 100 == 2, "{address}: {} {}", answer.status, answer.text());
+        }
+    }
+    let end_s = (first_ms + (STEP_COUNT - 1) * STEP_MS) / 1000;
+    let corpus = std::fs::read_to_string(root().join("tests/corpus/http/targets.txt"))
+        .expect("the corpus is in the repository");
+    let (mut same_count, mut total) = (0, 0);
+    for line in corpus.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let target = line.strip_prefix("order ").unwrap_or(line);
+        let target = target
+            .replace("{T}", &end_s.to_string())
+            .replace("{S}", &(end_s - 1800).to_string())
+            .replace('"', "%22")
+            .replace('{', "%7B")
+            .replace('}', "%7D");
+        total += 1;
+        let answers = [hearth.address, prometheus]
+            .map(|address| http::get(address, &target).map_err(|error| error.to_string()));
+        let [Ok(own), Ok(other)] = &answers else {
+            println!("NO ANSWER {target}\n  {answers:?}");
+            continue;
+        };
+        let keep_order = line.starts_with("order ");
+        let (own_json, other_json) = (normal(own, keep_order), normal(other, keep_order));
+        if own.status == other.status && same(&own_json, &other_json) {
+            same_count += 1;
+            continue;
+        }
+        let cut = |value: &Value| value.to_string().chars().take(400).collect::<String>();
+        println!(
+            "DIFFERS {target}\n  hearth     {} {}\n  prometheus {} {}",
+            own.status,
+            cut(&own_json),
+            other.status,
+            cut(&other_json)
+        );
+    }
+    println!("{same_count} of {total} answers are the same");
+    if same_count == total { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,298 @@
+//! The HTTP API from outside: the real binary, real requests, Prometheus's answers to the letter.
+
+use serde_json::{Value, json};
+use tests::http::{self, Answer};
+use tests::process::unix_ms;
+use tests::remote_write::{self, HEADERS, Series};
+use tests::{Hearth, Options};
+
+fn series<'a>(labels: &[(&'a str, &str)], samples: &[(i64, f64)]) -> Series<'a> {
+    Series {
+        labels: labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+        samples: samples.to_vec(),
+    }
+}
+
+/// hearth over `shard_count` shards with two series of four samples, one a minute; and the time
+/// of the newest.
+fn with_data(shard_count: usize) -> (Hearth, i64) {
+    let hearth = Hearth::start(Options::receiver(shard_count));
+    let newest_ms = unix_ms() / 60_000 * 60_000 - 60_000;
+    let samples = |scale: f64| -> Vec<(i64, f64)> {
+        (0..4).map(|step| (newest_ms - (3 - step) * 60_000, (step + 1) as f64 * scale)).collect()
+    };
+    let sent = [
+        series(&[("__name__", "m"), ("a", "1"), ("job", "x")], &samples(1.0)),
+        series(&[("__name__", "m"), ("a", "2"), ("job", "x")], &samples(0.25)),
+    ];
+    let answer = remote_write::send(hearth.address, &sent).expect("hearth answers");
+    assert_eq!((answer.status, answer.text()), (204, String::new()));
+    (hearth, newest_ms)
+}
+
+#[track_caller]
+fn check(answer: &Answer, status: u16, expected: Value) {
+    assert_eq!((answer.status, answer.json()), (status, expected));
+}
+
+#[track_caller]
+fn check_error(answer: &Answer, status: u16, kind: &str, text: &str) {
+    let json = answer.json();
+    assert_eq!(answer.status, status, "{json}");
+    assert_eq!(json["status"], "error");
+    assert_eq!(json["errorType"], kind, "{json}");
+    let error = json["error"].as_str().unwrap_or_default();
+    assert!(error.contains(text), "{error} must contain {text}");
+}
+
+#[test]
+fn queries_answer_as_prometheus_does() {
+    for shard_count in [1, 3] {
+        let (hearth, newest_ms) = with_data(shard_count);
+        let s = newest_ms / 1000;
+        let get = |target: &str| hearth.get(&target.replace("{T}", &s.to_string()));
+        check(
+            &get("/api/v1/query?query=sum(m)&time={T}"),
+            200,
+            json!({"status": "success", "data": {"resultType": "vector", "result": [
+                {"metric": {}, "value": [s, "5"]}
+            ]}}),
+        );
+        check(
+            &get("/api/v1/query?query=m%7Ba=%222%22%7D&time={T}"),
+            200,
+            json!({"status": "success", "data": {"resultType": "vector", "result": [
+                {"metric": {"__name__": "m", "a": "2", "job": "x"}, "value": [s, "1"]}
+            ]}}),
+        );
+        check(
+            &get("/api/v1/query?query=scalar(m%7Ba=%221%22%7D)%2B0.5&time={T}"),
+            200,
+            json!({"status": "success", "data": {"resultType": "scalar", "result": [s, "4.5"]}}),
+        );
+        let start = s - 60;
+        check(
+            &get(&format!("/api/v1/query_range?query=sum(m)&start={start}&end={s}&step=30")),
+            200,
+            json!({"status": "success", "data": {"resultType": "matrix", "result": [
+                {"metric": {}, "values": [[s - 60, "3.75"], [s - 30, "3.75"], [s, "5"]]}
+            ]}}),
+        );
+        // The same as a form.
+        let form = format!("query=sum(m)&start={start}&end={s}&step=30");
+        let posted = hearth.post(
+            "/api/v1/query_range",
+            &[("Content-Type", "application/x-www-form-urlencoded")],
+            form.as_bytes(),
+        );
+        assert_eq!(posted.status, 200);
+        assert_eq!(posted.json()["data"]["result"][0]["values"][2][1], "5");
+        check(
+            &get("/api/v1/series?match[]=m"),
+            200,
+            json!({"status": "success", "data": [
+                {"__name__": "m", "a": "1", "job": "x"}, {"__name__": "m", "a": "2", "job": "x"}
+            ]}),
+        );
+        check(
+            &get("/api/v1/labels"),
+            200,
+            json!({"status": "success", "data": ["__name__", "a", "job"]}),
+        );
+        check(
+            &get("/api/v1/label/a/values"),
+            200,
+            json!({"status": "success", "data": ["1", "2"]}),
+        );
+    }
+}
+
+#[test]
+fn bad_requests_are_refused_with_prometheus_texts() {
+    let (hearth, _) = with_data(2);
+    let check = |target: &str, status: u16, kind: &str, text: &str| {
+        check_error(&hearth.get(target), status, kind, text);
+    };
+    check(
+        "/api/v1/query?query=sum(",
+        400,
+        "bad_data",
+        "invalid parameter \"query\": 1:5: parse error: unclosed left parenthesis",
+    );
+    check("/api/v1/query?query=rate(m)", 400, "bad_data", "expected type range vector");
+    check("/api/v1/query?query=m&time=x", 400, "bad_data", "invalid parameter \"time\"");
+    let range = "/api/v1/query_range?query=m";
+    check(
+        &format!("{range}&start=0&end=10&step=0"),
+        400,
+        "bad_data",
+        "zero or negative query resolution step widths are not accepted. Try a positive integer",
+    );
+    check(
+        &format!("{range}&start=10&end=0&step=1"),
+        400,
+        "bad_data",
+        "end timestamp must not be before start time",
+    );
+    check(
+        &format!("{range}&start=0&end=11001&step=1"),
+        400,
+        "bad_data",
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query \
+         resolution (?step=XX)",
+    );
+    check("/api/v1/series", 400, "bad_data", "no match[] parameter provided");
+    check("/api/v1/query?query=m*on()m", 422, "execution", "many-to-many matching not allowed");
+    assert_eq!(hearth.get("/nope").status, 404);
+    assert_eq!(hearth.get("/-/reload").status, 405);
+    assert_eq!(hearth.post("/-/reload", &[], b"").status, 403);
+}
+
+#[test]
+fn remote_write_judges_each_sample_and_says_so() {
+    let (hearth, newest_ms) = with_data(2);
+    let labels = [("__name__", "m"), ("a", "1"), ("job", "x")];
+    let send = |samples: &[(i64, f64)]| {
+        remote_write::send(hearth.address, &[series(&labels, samples)]).expect("hearth answers")
+    };
+    let check = |answer: Answer, status: u16, text: &str| {
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(answer.text().contains(text), "{} must contain {text}", answer.text());
+    };
+    check(send(&[(newest_ms, 4.0)]), 204, "");
+    check(send(&[(newest_ms, 5.0)]), 400, "duplicate sample for timestamp");
+    check(send(&[(newest_ms - 1, 5.0)]), 400, "out of order sample");
+    let future = unix_ms() + 11 * 60_000;
+    check(send(&[(future, 5.0)]), 400, "too far in the future");
+    check(send(&[(newest_ms + 1, 6.0)]), 204, "");
+
+    let post = |headers: &[(&str, &str)], body: &[u8]| hearth.post("/api/v1/write", headers, body);
+    check(post(HEADERS, b"not snappy"), 400, "");
+    check(post(HEADERS, &remote_write::compress(b"\xff\xff\xff")), 400, "");
+    check(
+        post(&[("Content-Encoding", "snappy"), ("Content-Type", "application/json")], b""),
+        415,
+        "expected application/x-protobuf as the first (media) part, got application/json \
+         content-type",
+    );
+    check(
+        post(&[("Content-Encoding", "zstd"), ("Content-Type", "application/x-protobuf")], b""),
+        415,
+        "zstd encoding (compression) is not accepted by this server; only snappy is acceptable",
+    );
+    // A declared length beyond the limit is refused before anything is allocated.
+    check(post(HEADERS, b"\xff\xff\xff\xff\x0f"), 400, "exceeds the 33554432 bytes limit");
+    assert_eq!(
+        hearth.query("count_over_time(m{a=\"1\"}[1h])", newest_ms + 1)["result"][0]["value"][1],
+        "5"
+    );
+}
+
+#[test]
+fn the_receiver_is_off_unless_asked_for() {
+    let hearth = Hearth::start(Options {
+        config: Some("scrape_configs: []\n".to_owned()),
+        ..Options::default()
+    });
+    let answer = hearth.post("/api/v1/write", HEADERS, b"");
+    assert_eq!(answer.status, 404);
+    assert!(answer.text().contains(
+        "remote write receiver needs to be enabled with --web.enable-remote-write-receiver"
+    ));
+}
+
+#[test]
+fn hearth_scrapes_itself_out_of_the_box() {
+    let mut hearth = Hearth::start(Options::default());
+    let up =
+        hearth.wait_query("up", |data| data["result"].as_array().is_some_and(|r| !r.is_empty()));
+    assert_eq!(up["result"][0]["value"][1], "1", "{up}");
+    let targets = hearth.get("/api/v1/targets").json();
+    assert_eq!(targets["data"]["activeTargets"][0]["health"], "up", "{targets}");
+    for target in [
+        "/",
+        "/-/healthy",
+        "/metrics",
+        "/api/v1/status/config",
+        "/api/v1/status/flags",
+        "/api/v1/status/runtimeinfo",
+        "/api/v1/status/buildinfo",
+        "/api/v1/status/tsdb",
+        "/api/v1/metadata",
+    ] {
+        let answer = hearth.get(target);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        assert!(!answer.body.is_empty(), "{target}");
+    }
+    assert!(hearth.get("/metrics").text().contains("prometheus_tsdb_head_series"));
+    assert!(hearth.stop().success());
+    assert!(http::get(hearth.address, "/-/healthy").is_err(), "nobody listens after the stop");
+}
+
+#[test]
+fn data_survives_an_orderly_stop_and_another_shard_count() {
+    let (mut hearth, newest_ms) = with_data(2);
+    assert!(hearth.stop().success());
+    for shard_count in [1, 3] {
+        hearth.set_args(Options::receiver(shard_count).args);
+        hearth.restart();
+        let data = hearth.query("sum(sum_over_time(m[1h]))", newest_ms);
+        assert_eq!(data["result"][0]["value"][1], "12.5", "{shard_count} shards: {data}");
+        let answer = remote_write::send(
+            hearth.address,
+            &[series(
+                &[("__name__", "after"), ("n", &shard_count.to_string())],
+                &[(newest_ms, 1.0)],
+            )],
+        );
+        assert_eq!(answer.expect("hearth answers").status, 204);
+        hearth.kill();
+    }
+    hearth.restart();
+    assert_eq!(hearth.query("count(after)", newest_ms)["result"][0]["value"][1], "2");
+}
+
+#[test]
+fn flags_and_configs_that_are_wrong_end_with_one_clear_error() {
+    let run = |args: &[&str]| {
+        let output = tests::process::run(args).expect("hearth runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (code, text) = run(&["--nope"]);
+    assert_ne!(code, Some(0));
+    assert!(text.contains("unknown long flag '--nope'"), "{text}");
+
+    let folder = tests::workspace::TemporaryFolder::new("config");
+    let path = folder.path().join("bad.yml");
+    std::fs::write(&path, "global:\n  scrape_intervall: 5s\n").expect("writable");
+    let (code, text) = run(&[&format!("--config.file={}", path.display())]);
+    assert_ne!(code, Some(0));
+    assert!(text.contains("bad.yml"), "{text}");
+    assert!(text.contains("line 2: field scrape_intervall not found in type"), "{text}");
+}
+
+#[test]
+fn reload_is_all_or_nothing() {
+    let options = Options {
+        config: Some("scrape_configs: []\n".to_owned()),
+        args: vec!["--web.enable-lifecycle".to_owned()],
+    };
+    let hearth = Hearth::start(options);
+    let config = || hearth.get("/api/v1/status/config").json()["data"]["yaml"].to_string();
+    let before = config();
+    std::fs::write(hearth.config_file(), "scrape_configs: [{}]\n").expect("writable");
+    let answer = hearth.post("/-/reload", &[], b"");
+    assert_eq!(answer.status, 500, "{}", answer.text());
+    assert!(answer.text().contains("failed to reload config"), "{}", answer.text());
+    assert_eq!(config(), before);
+    assert!(hearth.get("/metrics").text().contains("prometheus_config_last_reload_successful 0"));
+    let good = "scrape_configs:\n- job_name: x\n  static_configs: [{targets: ['127.0.0.1:1']}]\n";
+    std::fs::write(hearth.config_file(), good).expect("writable");
+    assert_eq!(hearth.post("/-/reload", &[], b"").status, 200);
+    assert!(config().contains("job_name: x"));
+    let up =
+        hearth.wait_query("up", |data| data["result"].as_array().is_some_and(|r| !r.is_empty()));
+    assert_eq!(up["result"][0]["metric"]["job"], "x");
+    assert_eq!(up["result"][0]["value"][1], "0");
+}
