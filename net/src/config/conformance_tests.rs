@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Loaded;
+use super::{LoadOptions, Loaded};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conformance/config");
 
@@ -29,7 +29,8 @@ fn expectation(name: &str, errors: &[(String, String)]) -> Option<String> {
 
 fn verdict(path: &Path, expected: Option<&str>) -> Result<(), String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let loaded = Loaded::from_file(path, name.starts_with("agent_mode"));
+    let options = LoadOptions { agent: name.starts_with("agent_mode"), ..Default::default() };
+    let loaded = Loaded::from_file(path, &options);
     match (loaded, expected) {
         (Ok(_), None) => Ok(()),
         (Ok(_), Some(text)) => Err(format!("loads, must fail with {text}")),

@@ -2,16 +2,18 @@
 //!
 //! Source: Prometheus `config/config.go`, `GlobalConfig`.
 
-use super::scrape::check_protocols;
+use super::LoadOptions;
+use super::scrape::{check_protocols, protocol_names};
 use super::units::{ByteSize, Millis};
 use super::value::{FilePath, LabelSet, ValidationScheme};
 use super::yaml::{Section, section};
+use crate::wire::negotiation::ScrapeProtocol;
 use crate::wire::quote::quoted;
 
 section! {
     /// [`GlobalConfig::default`] is the section before defaults; [`GlobalConfig::unwritten`] is
     /// what holds when the section is not there.
-    pub struct GlobalConfig("config.plain") check GlobalConfig::fill;
+    pub struct GlobalConfig("config.plain") check GlobalConfig::check_alone;
     omit scrape_interval: Millis;
     /// Never above `scrape_interval`.
     omit scrape_timeout: Millis;
@@ -50,19 +52,30 @@ impl GlobalConfig {
             evaluation_interval: EVALUATION_INTERVAL,
             metric_name_validation_scheme: ValidationScheme::Utf8,
             metric_name_escaping_scheme: "allow-utf-8".to_owned(),
-            scrape_native_histograms: Some(false),
-            extra_scrape_metrics: Some(false),
             ..GlobalConfig::default()
         }
     }
 
-    pub(super) fn is_unwritten(&self) -> bool {
+    /// What is still unset follows the command line.
+    pub(super) fn fill_from(&mut self, options: &LoadOptions) {
+        if self.is_unwritten() {
+            *self = GlobalConfig::unwritten();
+        }
+        self.scrape_native_histograms.get_or_insert(false);
+        self.extra_scrape_metrics.get_or_insert(options.extra_scrape_metrics);
+        if options.proto_first {
+            self.scrape_protocols
+                .get_or_insert_with(|| protocol_names(&ScrapeProtocol::DEFAULT_PROTO_FIRST));
+        }
+    }
+
+    fn is_unwritten(&self) -> bool {
         let mut unwritten = true;
         self.visit(&mut |_, _, field| unwritten &= field.is_empty());
         unwritten
     }
 
-    fn fill(&mut self) -> Result<(), String> {
+    fn check_alone(&mut self) -> Result<(), String> {
         if self.metric_name_validation_scheme == ValidationScheme::Unset {
             self.metric_name_validation_scheme = ValidationScheme::Utf8;
         }
@@ -84,8 +97,6 @@ impl GlobalConfig {
         if self.evaluation_interval == Millis(0) {
             self.evaluation_interval = EVALUATION_INTERVAL;
         }
-        self.scrape_native_histograms.get_or_insert(false);
-        self.extra_scrape_metrics.get_or_insert(false);
         match &self.scrape_protocols {
             Some(protocols) => {
                 check_protocols(protocols).map_err(|text| format!("{text} for global config"))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::path::glob;
 use super::yaml::{self, Abort, Field, section};
-use super::{Config, ScrapeConfig, ValidationScheme};
+use super::{Config, Millis, RetentionConfig, ScrapeConfig, ValidationScheme};
 use crate::wire::quote::quoted;
 
 /// What runs when no configuration file is named: hearth scrapes itself.
@@ -19,6 +19,32 @@ scrape_configs:
     static_configs:
       - targets: ['localhost:9090']
 ";
+
+/// What the command line says about a configuration.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Refuse what an agent has no use for.
+    pub agent: bool,
+    /// Holds where the file says nothing of retention.
+    pub retention: RetentionConfig,
+    /// Ask for protobuf first where the file names no protocols.
+    pub proto_first: bool,
+    pub extra_scrape_metrics: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions {
+            agent: false,
+            retention: RetentionConfig {
+                time: Millis::seconds(15 * 86_400),
+                ..RetentionConfig::default()
+            },
+            proto_first: false,
+            extra_scrape_metrics: false,
+        }
+    }
+}
 
 /// A configuration with everything that other files add to it.
 #[derive(Clone, Debug)]
@@ -68,11 +94,12 @@ impl Config {
     /// gives the environment's variables, which external labels may name.
     pub fn parse(
         text: &str,
+        options: &LoadOptions,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<(Config, Vec<String>), Abort> {
         let mut config = Config::default();
         yaml::decode(text, &mut config)?;
-        config.storage.tsdb.get_or_insert_with(super::TsdbConfig::unwritten);
+        config.fill(options).map_err(|text| Abort::at(0, text))?;
         let mut warnings = Vec::new();
         for value in config.global.external_labels.0.values_mut() {
             *value = expand(value, |name| {
@@ -92,15 +119,15 @@ impl Config {
 impl Loaded {
     /// Loads a file and the files it names. Nothing else changes: the caller puts the result in
     /// place of the running configuration, or keeps that one.
-    pub fn from_file(path: &Path, agent: bool) -> Result<Loaded, ConfigError> {
+    pub fn from_file(path: &Path, options: &LoadOptions) -> Result<Loaded, ConfigError> {
         let at_path =
             |message: String| ConfigError { file: Some(path.to_path_buf()), line: None, message };
         let text = std::fs::read_to_string(path)
             .map_err(|error| at_path(format!("open {}: {}", path.display(), cause(&error))))?;
         let prefix = format!("parsing YAML file {}: ", path.display());
-        let (mut config, warnings) = Config::parse(&text, environment)
+        let (mut config, warnings) = Config::parse(&text, options, environment)
             .map_err(|abort| ConfigError::new(Some(path), abort, &prefix))?;
-        if agent {
+        if options.agent {
             let alerting = &config.alerting;
             let refused = [
                 (!alerting.is_empty(), "alerting"),
@@ -116,8 +143,8 @@ impl Loaded {
     }
 
     /// The configuration of a process that was given none.
-    pub fn embedded() -> Loaded {
-        match Config::parse(EMBEDDED, environment) {
+    pub fn embedded(options: &LoadOptions) -> Loaded {
+        match Config::parse(EMBEDDED, options, environment) {
             Ok((config, warnings)) => Loaded {
                 jobs: config.scrape_configs.iter().cloned().map(Arc::new).collect(),
                 config,

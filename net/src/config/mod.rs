@@ -36,7 +36,7 @@ pub use global::{GlobalConfig, RuntimeConfig};
 pub use http_client::{
     Authorization, BasicAuth, Header, HttpClientConfig, OAuth2, ProxyConfig, SigV4Config, TlsConfig,
 };
-pub use load::{ConfigError, EMBEDDED, Loaded};
+pub use load::{ConfigError, EMBEDDED, LoadOptions, Loaded};
 pub use path::{expand_rule_files, glob};
 pub use remote::{
     AzureAdConfig, GoogleIamConfig, MESSAGE_V1, MESSAGE_V2, MetadataConfig, QueueConfig,
@@ -57,7 +57,7 @@ use crate::wire::quote::quoted;
 
 section! {
     /// The whole file.
-    pub struct Config("config.plain") check Config::fill;
+    pub struct Config("config.plain");
     keep global: GlobalConfig = GlobalConfig::unwritten();
     omit runtime: RuntimeConfig = RuntimeConfig::default();
     omit alerting: AlertingConfig = AlertingConfig::default();
@@ -93,14 +93,14 @@ impl Config {
         yaml::print(self)
     }
 
-    fn fill(&mut self) -> Result<(), String> {
-        if self.global.is_unwritten() {
-            self.global = GlobalConfig::unwritten();
-        }
+    /// Hands defaults down and checks what goes beyond one section.
+    fn fill(&mut self, options: &LoadOptions) -> Result<(), String> {
+        self.global.fill_from(options);
         if self.runtime.is_empty() {
             self.runtime = RuntimeConfig::default();
         }
-        self.storage.tsdb.get_or_insert_with(TsdbConfig::unwritten);
+        let tsdb = self.storage.tsdb.get_or_insert_default();
+        tsdb.retention.get_or_insert_with(|| options.retention.clone());
         for (paths, what) in
             [(&self.rule_files, "rule"), (&self.scrape_config_files, "scrape config")]
         {

@@ -69,7 +69,7 @@ impl Field for RelabelConfig {
         RuleFields {
             source_labels: self.source_labels.as_deref().map(texts),
             separator: self.separator.to_string(),
-            regex: Some(self.regex.as_deref().unwrap_or(RelabelConfig::REGEX).to_owned()),
+            regex: self.regex.as_deref().map(str::to_owned),
             modulus: self.modulus,
             target_label: self.target_label.to_string(),
             replacement: self.replacement.to_string(),

@@ -75,7 +75,7 @@ pub(super) fn check_protocols(names: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn protocol_names(protocols: &[ScrapeProtocol]) -> Vec<String> {
+pub(super) fn protocol_names(protocols: &[ScrapeProtocol]) -> Vec<String> {
     protocols.iter().map(|protocol| protocol.as_str().to_owned()).collect()
 }
 

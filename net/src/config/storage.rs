@@ -16,12 +16,14 @@ section! {
 
 section! {
     pub struct TsdbConfig("config.plain") check TsdbConfig::check_alone;
+    /// Milliseconds of the window below; Prometheus prints them under this key.
+    keep outofordertimewindow: i64;
     /// How far behind the newest sample of its series a sample may lie.
     omit out_of_order_time_window: Millis;
     /// Share of stale series, 0 to 1, that starts their compaction; 0 is never.
     omit stale_series_compaction_threshold: f64;
     omit chunk_encoding: ChunkEncodingConfig;
-    /// Always there after loading.
+    /// Always there after loading: what the command line says if it is not written.
     omit retention: Option<RetentionConfig>;
 }
 
@@ -49,10 +51,6 @@ section! {
 pub const MAX_EXEMPLARS: i64 = 100_000;
 
 impl TsdbConfig {
-    pub(super) fn unwritten() -> TsdbConfig {
-        TsdbConfig { retention: Some(RetentionConfig::default()), ..TsdbConfig::default() }
-    }
-
     fn check_alone(&mut self) -> Result<(), String> {
         let floats = &self.chunk_encoding.floats;
         if !matches!(floats.as_str(), "" | "xor" | "xor2") {
@@ -62,7 +60,7 @@ impl TsdbConfig {
                 quoted(floats.as_bytes())
             ));
         }
-        self.retention.get_or_insert_with(RetentionConfig::default);
+        self.outofordertimewindow = self.out_of_order_time_window.ms();
         Ok(())
     }
 }
