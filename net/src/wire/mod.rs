@@ -9,4 +9,5 @@ pub mod float;
 pub mod names;
 pub mod negotiation;
 pub mod quote;
+pub mod remote_write;
 pub mod text;

@@ -5,6 +5,21 @@
 
 use std::fmt::Write;
 
+use super::names::is_legacy_label_name;
+
+/// A label set as Prometheus's messages show it: `{a="1", "b.c"="2"}`.
+///
+/// Source: Prometheus `model/labels/labels_common.go` `String`.
+pub fn labels_text<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> String {
+    let shown: Vec<_> = pairs
+        .map(|(name, value)| match std::str::from_utf8(name) {
+            Ok(text) if is_legacy_label_name(name) => format!("{text}={}", quoted(value)),
+            _ => format!("{}={}", quoted(name), quoted(value)),
+        })
+        .collect();
+    format!("{{{}}}", shown.join(", "))
+}
+
 /// `bytes` in double quotes, escaped where Go escapes.
 pub fn quoted(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
@@ -58,7 +73,7 @@ fn is_combining(char: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{labels_text, quoted};
 
     #[track_caller]
     fn check(bytes: &[u8], expected: &str) {
@@ -77,5 +92,12 @@ mod tests {
         check("\u{80}\u{a0}\u{2028}".as_bytes(), r#""\u0080\u00a0\u2028""#);
         check("\u{e0001}".as_bytes(), r#""\U000e0001""#);
         check("e\u{301}".as_bytes(), "\"e\u{301}\"");
+    }
+
+    #[test]
+    fn label_sets_are_shown_as_prometheus_shows_them() {
+        let pairs: [(&[u8], &[u8]); 2] = [(b"a", b"x\"y"), (b"b.c", b"")];
+        assert_eq!(labels_text(pairs.into_iter()), r#"{a="x\"y", "b.c"=""}"#);
+        assert_eq!(labels_text([].into_iter()), "{}");
     }
 }

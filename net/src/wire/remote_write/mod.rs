@@ -1,0 +1,241 @@
+//! remote_write requests, both protocols, straight into a [`Batch`].
+//!
+//! ```text
+//! headers    Content-Type, Content-Encoding -> Protocol, or a refusal
+//! snappy     body -> request bytes, within limits
+//! v1, v2     request bytes -> Decoded
+//! encode     the other way: for tests and load generators
+//! ```
+//!
+//! A request that is broken as a whole is a [`Refusal`]. A series that is broken alone is left out
+//! and reported: counted in protocol 1, with Prometheus's text in protocol 2. What is understood
+//! but not stored (native histograms, exemplars) is counted and never dropped in silence.
+//!
+//! Sources: Prometheus `storage/remote/write_handler.go`, `prompb/{remote,types}.proto`,
+//! `prompb/io/prometheus/write/v2/types.proto`; client_golang `exp/api/remote/remote_api.go`.
+
+use engine::model::{Batch, MetricType};
+
+pub mod encode;
+mod headers;
+mod labels;
+mod proto;
+mod snappy;
+mod v1;
+mod v2;
+
+#[cfg(test)]
+mod tests;
+
+pub use headers::{check_body_bytes, check_content_encoding, protocol_of};
+pub use snappy::decompress;
+
+use labels::LabelChecker;
+
+/// Most bytes of a request, compressed or not. Protects memory; every other column of a request
+/// is bounded by it or by the limits below.
+pub const REQUEST_BYTES_MAX: usize = 32 << 20;
+
+/// Most samples of a request. A sample may take two bytes on the wire and takes twenty in a batch.
+pub const SAMPLE_COUNT_MAX: usize = 1 << 20;
+
+/// Most symbols of a request of protocol 2. A symbol may take two bytes on the wire and takes
+/// twenty in the table.
+pub const SYMBOL_COUNT_MAX: usize = 1 << 20;
+
+/// Most bytes of label sets that a request may grow to. In protocol 2 one large symbol can stand
+/// in millions of sets.
+pub const LABEL_BYTES_MAX: usize = REQUEST_BYTES_MAX;
+
+/// Most metadata entries of a request.
+pub const METADATA_COUNT_MAX: usize = 1 << 20;
+
+/// Most texts about refused series that are kept; the rest is counted.
+pub const SERIES_ERROR_COUNT_MAX: usize = 1000;
+
+const _: () = {
+    assert!(LABEL_BYTES_MAX + engine::limits::LABEL_SET_BYTES_MAX <= u32::MAX as usize);
+    assert!(REQUEST_BYTES_MAX <= u32::MAX as usize); // Spans of a request are 32 bits.
+};
+
+/// A remote_write protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `prometheus.WriteRequest`
+    V1,
+    /// `io.prometheus.write.v2.Request`
+    V2,
+}
+
+impl Protocol {
+    /// Full name of the protobuf message.
+    pub fn message_name(self) -> &'static str {
+        match self {
+            Protocol::V1 => "prometheus.WriteRequest",
+            Protocol::V2 => "io.prometheus.write.v2.Request",
+        }
+    }
+}
+
+/// The answer to a request that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    pub message: String,
+}
+
+impl Refusal {
+    fn new(status: u16, message: impl Into<String>) -> Refusal {
+        Refusal { status, message: message.into() }
+    }
+}
+
+/// Bytes `start..end` of the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    /// The bytes in the request that was decoded.
+    pub fn of(self, request: &[u8]) -> &[u8] {
+        &request[self.start as usize..self.end as usize]
+    }
+}
+
+/// Whose metadata an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataOwner {
+    /// A metric family, by name: protocol 1.
+    Family(Span),
+    /// A series of the batch: protocol 2.
+    Series(u32),
+}
+
+/// What a request says about a metric beside its samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    pub owner: MetadataOwner,
+    pub metric_type: MetricType,
+    pub help: Span,
+    pub unit: Span,
+}
+
+/// Why one series of a request of protocol 2 is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesError {
+    /// How many series of the batch stand before it: answers list errors in order of series.
+    pub series_before: u32,
+    pub message: String,
+}
+
+/// A decoded request. Reused: decoding clears it and keeps its room.
+#[derive(Clone, Debug, Default)]
+pub struct Decoded {
+    /// The valid series that have samples, in the order of the request. Two may be equal.
+    pub batch: Batch,
+    pub metadata: Vec<Metadata>,
+    /// Series that are left out; of protocol 2 each has a text below.
+    pub series_errors: Vec<SeriesError>,
+    /// Series whose texts were not kept, see [`SERIES_ERROR_COUNT_MAX`].
+    pub series_errors_left_out: usize,
+    /// What `prometheus_api_remote_write_invalid_labels_samples_total` grows by. (Prometheus
+    /// counts series in protocol 1, samples in protocol 2.)
+    pub invalid_labels_count: usize,
+    /// Native histogram samples of valid series: present, not stored.
+    pub histogram_count: usize,
+    /// Exemplars of valid series: present, not stored.
+    pub exemplar_count: usize,
+}
+
+impl Decoded {
+    fn clear(&mut self) {
+        self.batch.clear();
+        self.metadata.clear();
+        self.series_errors.clear();
+        self.series_errors_left_out = 0;
+        self.invalid_labels_count = 0;
+        self.histogram_count = 0;
+        self.exemplar_count = 0;
+    }
+
+    /// Notes a refused series; the text is made only if it is kept.
+    fn refuse_series(&mut self, message: impl FnOnce() -> String) {
+        if self.series_errors.len() == SERIES_ERROR_COUNT_MAX {
+            self.series_errors_left_out += 1;
+            return;
+        }
+        let series_before = self.batch.series_count() as u32;
+        self.series_errors.push(SeriesError { series_before, message: message() });
+    }
+
+    fn push_metadata(&mut self, metadata: Metadata) -> Result<(), Refusal> {
+        if self.metadata.len() == METADATA_COUNT_MAX {
+            let message = format!("request holds more than {METADATA_COUNT_MAX} metadata entries");
+            return Err(Refusal::new(400, message));
+        }
+        self.metadata.push(metadata);
+        Ok(())
+    }
+
+    /// Adds a valid series with its samples.
+    fn push_series(
+        &mut self,
+        labels: &LabelChecker,
+        request: &[u8],
+        samples: &[(i64, f64)],
+    ) -> Result<u32, Refusal> {
+        if self.batch.label_bytes().len() + labels.canonical_bytes_max() > LABEL_BYTES_MAX {
+            let message =
+                format!("label sets of the request exceed the {LABEL_BYTES_MAX} bytes limit");
+            return Err(Refusal::new(400, message));
+        }
+        if self.batch.sample_count() + samples.len() > SAMPLE_COUNT_MAX {
+            let message = format!("request holds more than {SAMPLE_COUNT_MAX} samples");
+            return Err(Refusal::new(400, message));
+        }
+        let series = self.batch.push_series_with(|out| labels.write(request, out));
+        for &(timestamp_ms, value) in samples {
+            self.batch.push_sample(series, timestamp_ms, value);
+        }
+        Ok(series)
+    }
+}
+
+/// Decodes requests. Holds scratch columns only: nothing of a request outlives its call.
+#[derive(Clone, Debug, Default)]
+pub struct Decoder {
+    labels: LabelChecker,
+    /// Timestamps and values of the series at hand.
+    samples: Vec<(i64, f64)>,
+    /// Protocol 2: label references of the series at hand, and the request's symbols.
+    references: Vec<u32>,
+    symbols: v2::Symbols,
+}
+
+impl Decoder {
+    /// Decodes `request`, which [`decompress`] gave, into `out`.
+    ///
+    /// Cost: O(bytes); no allocation in steady state but for texts about refused series.
+    ///
+    /// # Errors
+    ///
+    /// The request is refused as a whole; what `out` then holds has no meaning.
+    pub fn decode(
+        &mut self,
+        protocol: Protocol,
+        request: &[u8],
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
+        out.clear();
+        if request.len() > REQUEST_BYTES_MAX {
+            return Err(snappy::too_large());
+        }
+        match protocol {
+            Protocol::V1 => self.decode_v1(request, out),
+            Protocol::V2 => self.decode_v2(request, out),
+        }
+    }
+}

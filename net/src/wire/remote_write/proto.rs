@@ -1,0 +1,202 @@
+//! Protocol buffers, as much of them as remote_write needs: fields of one message, in order.
+//!
+//! Nothing is copied and nothing is trusted: a length is checked against its message before it is
+//! used. Groups (deprecated before this protocol was made) are refused.
+//!
+//! Source: protobuf.dev, "Encoding".
+
+use super::{Refusal, Span};
+
+/// Reads the fields of one message: bytes `at..end` of the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message<'a> {
+    request: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+/// Value of a field by its wire type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Varint(u64),
+    Fixed64(u64),
+    Fixed32,
+    Bytes(Text),
+}
+
+/// A length-delimited value together with its length as it stands on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Text {
+    /// Start of the length.
+    pub prefix: u32,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    pub number: u64,
+    pub value: Value,
+    /// Where the field's tag stands, for messages.
+    pub offset: usize,
+}
+
+impl<'a> Message<'a> {
+    pub fn new(request: &'a [u8]) -> Message<'a> {
+        Message { request, at: 0, end: request.len() }
+    }
+
+    pub fn within(request: &'a [u8], span: Span) -> Message<'a> {
+        Message { request, at: span.start as usize, end: span.end as usize }
+    }
+
+    /// The next field, or none at the message's end.
+    #[inline]
+    pub fn next_field(&mut self) -> Result<Option<Field>, Refusal> {
+        if self.at == self.end {
+            return Ok(None);
+        }
+        let offset = self.at;
+        let tag = self.varint()?;
+        let value = match tag & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => {
+                let bytes = self.take(8, offset)?;
+                let bytes = &self.request[bytes.start as usize..bytes.end as usize];
+                Value::Fixed64(u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+            }
+            2 => {
+                let prefix = self.at as u32;
+                let length = self.varint()?;
+                Value::Bytes(Text { prefix, span: self.take(length, offset)? })
+            }
+            5 => {
+                self.take(4, offset)?;
+                Value::Fixed32
+            }
+            wire_type => {
+                return Err(broken(offset, &format!("illegal wire type {wire_type}")));
+            }
+        };
+        let number = tag >> 3;
+        if number == 0 {
+            return Err(broken(offset, "illegal field number 0"));
+        }
+        Ok(Some(Field { number, value, offset }))
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, Refusal> {
+        match self.request[self.at..self.end].first() {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Refusal> {
+        let start = self.at;
+        let mut value = 0u64;
+        for (index, &byte) in self.request[start..self.end].iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index); // Bits beyond 64 fall off, as in Go.
+            if byte < 0x80 {
+                self.at = start + index + 1;
+                return Ok(value);
+            }
+        }
+        let is_cut = self.end - start < 10;
+        Err(broken(start, if is_cut { "unexpected end in a varint" } else { "varint overflow" }))
+    }
+
+    #[inline]
+    fn take(&mut self, length: u64, offset: usize) -> Result<Span, Refusal> {
+        if length > (self.end - self.at) as u64 {
+            let had = self.end - self.at;
+            return Err(broken(
+                offset,
+                &format!("field of {length} bytes, message has {had} left"),
+            ));
+        }
+        let start = self.at;
+        self.at += length as usize; // Fits: at most what is left.
+        Ok(Span { start: start as u32, end: self.at as u32 })
+    }
+
+    /// The varints of a packed field.
+    pub fn next_packed(&mut self) -> Result<Option<u64>, Refusal> {
+        if self.at == self.end { Ok(None) } else { self.varint().map(Some) }
+    }
+}
+
+impl Field {
+    pub fn bytes(&self) -> Result<Text, Refusal> {
+        match self.value {
+            Value::Bytes(text) => Ok(text),
+            _ => Err(self.wrong_type()),
+        }
+    }
+
+    pub fn varint(&self) -> Result<u64, Refusal> {
+        match self.value {
+            Value::Varint(value) => Ok(value),
+            _ => Err(self.wrong_type()),
+        }
+    }
+
+    pub fn double(&self) -> Result<f64, Refusal> {
+        match self.value {
+            Value::Fixed64(bits) => Ok(f64::from_bits(bits)),
+            _ => Err(self.wrong_type()),
+        }
+    }
+
+    pub fn wrong_type(&self) -> Refusal {
+        broken(self.offset, &format!("wrong wire type for field {}", self.number))
+    }
+}
+
+/// The answer to a request whose bytes are no such message.
+fn broken(offset: usize, what: &str) -> Refusal {
+    Refusal::new(400, format!("proto: {what} at byte {offset}"))
+}
+
+impl Text {
+    /// Appends length and bytes in the form of canonical label sets. On the wire they have the
+    /// same form, unless the sender wrote the length with idle bytes.
+    #[inline]
+    pub fn push_canonical(self, request: &[u8], out: &mut Vec<u8>) {
+        let (prefix, start) = (self.prefix as usize, self.span.start as usize);
+        if start - prefix == 1 || request[start - 1] != 0 {
+            out.extend_from_slice(&request[prefix..self.span.end as usize]);
+        } else {
+            engine::model::labels::push_string(out, self.span.of(request));
+        }
+    }
+
+    /// Bytes that [`Text::push_canonical`] writes at most.
+    #[inline]
+    pub fn canonical_bytes_max(self) -> usize {
+        (self.span.end - self.prefix) as usize
+    }
+
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.span.start == self.span.end
+    }
+}
+
+/// A sample message: `value` is field 1, the timestamp field 2 in both protocols.
+#[inline]
+pub(super) fn sample(request: &[u8], span: Span) -> Result<(i64, f64), Refusal> {
+    let (mut timestamp_ms, mut value) = (0, 0.0);
+    let mut message = Message::within(request, span);
+    while let Some(field) = message.next_field()? {
+        match field.number {
+            1 => value = field.double()?,
+            2 => timestamp_ms = field.varint()? as i64,
+            _ => {} // A start timestamp is not stored.
+        }
+    }
+    Ok((timestamp_ms, value))
+}

@@ -1,0 +1,273 @@
+//! Protocol 2: `io.prometheus.write.v2.Request`.
+//!
+//! Texts stand once, in a table of symbols; series refer to them. So a symbol is judged once a
+//! request, and the order of two names once for all series that have them side by side.
+//!
+//! Two walks over the request: one gathers the symbols (they stand first by custom, but need not),
+//! one decodes the series.
+
+use super::labels::LabelFault;
+use super::proto::{Field, Message, Text, Value, sample};
+use super::v1::metric_type_of;
+use super::{Decoded, Decoder, Metadata, MetadataOwner, Refusal, SYMBOL_COUNT_MAX, Span};
+
+/// The request's texts, one element a symbol in each column.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Symbols {
+    texts: Vec<Text>,
+    is_utf8: Vec<bool>,
+    /// A symbol that is known to come before this one by bytes; itself if none is known.
+    before: Vec<u32>,
+}
+
+/// What a series' metadata message holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct MetadataFields {
+    metric_type: u64,
+    help: u32,
+    unit: u32,
+}
+
+/// Counts of what stands in a series beside labels and samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    histogram_count: usize,
+    exemplar_count: usize,
+    metadata: MetadataFields,
+}
+
+impl Symbols {
+    fn gather(&mut self, request: &[u8]) -> Result<(), Refusal> {
+        self.texts.clear();
+        self.is_utf8.clear();
+        self.before.clear();
+        let mut message = Message::new(request);
+        while let Some(field) = message.next_field()? {
+            if field.number != 4 {
+                continue;
+            }
+            if self.texts.len() == SYMBOL_COUNT_MAX {
+                let message = format!("request holds more than {SYMBOL_COUNT_MAX} symbols");
+                return Err(Refusal::new(400, message));
+            }
+            let text = field.bytes()?;
+            self.before.push(self.texts.len() as u32);
+            self.texts.push(text);
+            self.is_utf8.push(simdutf8::basic::from_utf8(text.span.of(request)).is_ok());
+        }
+        Ok(())
+    }
+
+    fn count(&self) -> usize {
+        self.texts.len()
+    }
+
+    fn span(&self, symbol: u32) -> Span {
+        self.texts[symbol as usize].span
+    }
+
+    /// Whether `first` comes before `second` by bytes.
+    #[inline]
+    fn ascends(&mut self, request: &[u8], first: u32, second: u32) -> bool {
+        let known = &mut self.before[second as usize];
+        if *known == first {
+            return first != second;
+        }
+        let (a, b) = (self.texts[first as usize].span, self.texts[second as usize].span);
+        let ascends = a.of(request) < b.of(request);
+        if ascends {
+            *known = first;
+        }
+        ascends
+    }
+}
+
+impl Decoder {
+    pub(super) fn decode_v2(&mut self, request: &[u8], out: &mut Decoded) -> Result<(), Refusal> {
+        self.symbols.gather(request)?;
+        let mut message = Message::new(request);
+        while let Some(field) = message.next_field()? {
+            if field.number == 5 {
+                self.series_v2(request, field.bytes()?.span, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn series_v2(&mut self, request: &[u8], span: Span, out: &mut Decoded) -> Result<(), Refusal> {
+        let beside = self.read_series_v2(request, span)?;
+        let sample_count = self.samples.len() + beside.histogram_count;
+        let labels = match self.resolve_labels(request) {
+            Ok(labels) => labels,
+            Err(message) => {
+                out.invalid_labels_count += sample_count;
+                out.refuse_series(|| self.about_references("labels", &message));
+                return Ok(());
+            }
+        };
+        if let Some(message) = self.bad_metadata(beside.metadata) {
+            out.refuse_series(|| self.about_references("metadata", &message));
+            return Ok(());
+        }
+        let checked = self.labels.check(request, labels.is_text, labels.is_sorted);
+        if let Err(fault) = checked {
+            out.invalid_labels_count += sample_count;
+            out.refuse_series(|| self.about_labels(request, &fault));
+            return Ok(());
+        }
+        if sample_count == 0 {
+            out.refuse_series(|| {
+                format!(
+                    "TimeSeries must contain at least one sample or histogram for series {}",
+                    self.labels.text(request)
+                )
+            });
+            return Ok(());
+        }
+        out.histogram_count += beside.histogram_count;
+        out.exemplar_count += beside.exemplar_count;
+        if !self.samples.is_empty() {
+            let series = out.push_series(&self.labels, request, &self.samples)?;
+            self.push_series_metadata(series, beside.metadata, out)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a series message into the scratch columns.
+    fn read_series_v2(&mut self, request: &[u8], span: Span) -> Result<Beside, Refusal> {
+        self.references.clear();
+        self.samples.clear();
+        let mut beside = Beside::default();
+        let mut message = Message::within(request, span);
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                1 => self.read_references(request, &field)?,
+                2 => self.samples.push(sample(request, field.bytes()?.span)?),
+                3 => beside.histogram_count += field.bytes().map(|_| 1)?,
+                4 => beside.exemplar_count += field.bytes().map(|_| 1)?,
+                5 => read_metadata(request, field.bytes()?.span, &mut beside.metadata)?,
+                _ => {}
+            }
+        }
+        Ok(beside)
+    }
+
+    /// References are packed by custom; one a field is allowed.
+    fn read_references(&mut self, request: &[u8], field: &Field) -> Result<(), Refusal> {
+        match field.value {
+            Value::Varint(reference) => self.references.push(reference as u32),
+            Value::Bytes(text) => {
+                let mut packed = Message::within(request, text.span);
+                while let Some(reference) = packed.next_packed()? {
+                    self.references.push(reference as u32);
+                }
+            }
+            _ => return Err(field.wrong_type()),
+        }
+        Ok(())
+    }
+
+    /// Fills the label scratch from the references.
+    fn resolve_labels(&mut self, request: &[u8]) -> Result<ResolvedLabels, String> {
+        self.labels.clear();
+        if !self.references.len().is_multiple_of(2) {
+            return Err(format!("invalid labelRefs length {}", self.references.len()));
+        }
+        let count = self.symbols.count();
+        let mut resolved = ResolvedLabels { is_text: true, is_sorted: true };
+        let mut previous = None;
+        for pair in self.references.chunks_exact(2) {
+            let (name, value) = (pair[0], pair[1]);
+            if name as usize >= count || value as usize >= count {
+                return Err(format!(
+                    "labelRefs {name} (name) = {value} (value) outside of symbols table (size \
+                     {count})"
+                ));
+            }
+            let symbols = &mut self.symbols;
+            resolved.is_text &= symbols.is_utf8[name as usize] & symbols.is_utf8[value as usize];
+            resolved.is_sorted &=
+                previous.is_none_or(|previous| symbols.ascends(request, previous, name));
+            previous = Some(name);
+            self.labels.push(symbols.texts[name as usize], symbols.texts[value as usize]);
+        }
+        Ok(resolved)
+    }
+
+    fn bad_metadata(&self, metadata: MetadataFields) -> Option<String> {
+        let count = self.symbols.count();
+        let (what, reference) = if metadata.unit as usize >= count {
+            ("unit_ref", metadata.unit)
+        } else if metadata.help as usize >= count {
+            ("help_ref", metadata.help)
+        } else {
+            return None;
+        };
+        Some(format!("metadata {what} {reference} outside of symbols table (size {count})"))
+    }
+
+    fn push_series_metadata(
+        &self,
+        series: u32,
+        metadata: MetadataFields,
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
+        let (help, unit) = (self.symbols.span(metadata.help), self.symbols.span(metadata.unit));
+        let is_empty = help.start == help.end && unit.start == unit.end;
+        if is_empty && metadata.metric_type == 0 {
+            return Ok(());
+        }
+        let metric_type = metric_type_of(metadata.metric_type);
+        out.push_metadata(Metadata {
+            owner: MetadataOwner::Series(series),
+            metric_type,
+            help,
+            unit,
+        })
+    }
+
+    fn about_references(&self, what: &str, message: &str) -> String {
+        let references: Vec<_> = self.references.iter().map(u32::to_string).collect();
+        format!("parsing {what} for series [{}]: {message}", references.join(" "))
+    }
+
+    fn about_labels(&self, request: &[u8], fault: &LabelFault) -> String {
+        match fault {
+            LabelFault::Invalid => {
+                format!("invalid metric name or labels, got {}", self.labels.text(request))
+            }
+            LabelFault::Duplicate(index) => format!(
+                "invalid labels for series, labels {}, duplicated label {}",
+                self.labels.text(request),
+                self.labels.name_text(request, *index)
+            ),
+            LabelFault::TooLarge => format!(
+                "invalid labels for series, {} labels of {} bytes exceed the limits of {} and {}",
+                self.references.len() / 2,
+                self.labels.canonical_bytes_max(),
+                engine::limits::LABEL_COUNT_MAX,
+                engine::limits::LABEL_SET_BYTES_MAX
+            ),
+        }
+    }
+}
+
+/// What is known of a series' labels from its symbols.
+#[derive(Clone, Copy, Debug)]
+struct ResolvedLabels {
+    is_text: bool,
+    is_sorted: bool,
+}
+
+fn read_metadata(request: &[u8], span: Span, metadata: &mut MetadataFields) -> Result<(), Refusal> {
+    let mut message = Message::within(request, span);
+    while let Some(field) = message.next_field()? {
+        match field.number {
+            1 => metadata.metric_type = field.varint()?,
+            3 => metadata.help = field.varint()? as u32,
+            4 => metadata.unit = field.varint()? as u32,
+            _ => {}
+        }
+    }
+    Ok(())
+}
