@@ -11,7 +11,7 @@
 
 use super::frame::{self, FramePlan};
 use super::{Columns, DecodeError, xor};
-use crate::kernels::{self, POW10};
+use crate::kernels::{self, MAGIC, POW10};
 use crate::mem::varint::{push_i64, push_u64, take_bytes, take_i64, take_u64};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,7 @@ impl FloatCodec {
 /// Above this many bytes a value, XOR is tried against the decimal form.
 const DECIMAL_BYTES_GOOD: usize = 5;
 
-/// Rounds by addition: exact below 2^51, and no call into the math library.
-const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
+/// Below this, adding and subtracting [`MAGIC`] rounds: no call into the math library.
 const ROUND_BELOW: f64 = (1u64 << 51) as f64;
 
 /// The integer that stands for `value` at `exponent`, if dividing it back gives the same bits.
@@ -58,7 +57,7 @@ fn decimal(value: f64, exponent: u8) -> Option<i64> {
     let power = POW10[usize::from(exponent)];
     let scaled = value * power;
     if scaled.abs() < ROUND_BELOW {
-        let rounded = (scaled + ROUND) - ROUND;
+        let rounded = (scaled + MAGIC) - MAGIC;
         let is_exact = (rounded / power).to_bits() == value.to_bits();
         return is_exact.then_some(rounded as i64);
     }

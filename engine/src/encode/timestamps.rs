@@ -5,6 +5,7 @@
 
 use super::frame;
 use super::{Columns, DecodeError};
+use crate::kernels;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -27,34 +28,15 @@ impl TimestampCodec {
     }
 }
 
-/// Points of the straight line from the first timestamp to the last, `count` of them, each rounded
-/// down to a millisecond. Exact in integers: encoder and decoder meet on every machine.
-struct LinePoints {
-    point_ms: i64,
-    step_ms: u64,
-    /// The step's fraction and what has gathered of it, in units of `1 / steps`.
-    fraction: u64,
-    gathered: u64,
-    steps: u64,
-}
+/// Longest span whose line is exact in doubles.
+const LINE_SPAN_MS_MAX: u64 = 1 << 50;
 
-impl LinePoints {
-    fn new(first_ms: i64, last_ms: i64, count: usize) -> Self {
-        let steps = (count as u64).saturating_sub(1).max(1);
-        let span_ms = last_ms.wrapping_sub(first_ms) as u64;
-        let (step_ms, fraction) = (span_ms / steps, span_ms % steps);
-        LinePoints { point_ms: first_ms, step_ms, fraction, gathered: 0, steps }
-    }
-
-    #[inline]
-    fn next(&mut self) -> i64 {
-        let point_ms = self.point_ms;
-        self.gathered += self.fraction;
-        let carry = u64::from(self.gathered >= self.steps);
-        self.gathered -= carry * self.steps;
-        self.point_ms = point_ms.wrapping_add((self.step_ms + carry) as i64);
-        point_ms
-    }
+/// Step of the straight line from the first timestamp to the last of `count`; `None` when the span
+/// is too long for it.
+fn line_step_ms(first_ms: i64, last_ms: i64, count: usize) -> Option<f64> {
+    let span_ms = last_ms.wrapping_sub(first_ms) as u64;
+    let steps = count.saturating_sub(1).max(1);
+    (span_ms <= LINE_SPAN_MS_MAX).then(|| span_ms as f64 / steps as f64)
 }
 
 /// Whether all steps of the column are equal.
@@ -64,20 +46,21 @@ fn has_equal_steps(timestamps_ms: &[i64]) -> bool {
     timestamps_ms.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step_ms)
 }
 
-/// Fills `work` with what the frame of `codec` holds.
-fn differences(timestamps_ms: &[i64], codec: TimestampCodec, work: &mut Vec<i64>) {
+fn push_deltas(work: &mut Vec<i64>, timestamps_ms: &[i64]) {
+    work.clear();
+    work.extend(timestamps_ms.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
+}
+
+/// Whether the column has a line; if so, `work` holds the differences to it.
+fn push_line(work: &mut Vec<i64>, timestamps_ms: &[i64]) -> bool {
     work.clear();
     let (first_ms, last_ms) = (timestamps_ms[0], timestamps_ms[timestamps_ms.len() - 1]);
-    match codec {
-        TimestampCodec::Step => {}
-        TimestampCodec::Deltas => {
-            work.extend(timestamps_ms.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
-        }
-        TimestampCodec::Line => {
-            let mut line = LinePoints::new(first_ms, last_ms, timestamps_ms.len());
-            work.extend(timestamps_ms.iter().map(|&ms| ms.wrapping_sub(line.next())));
-        }
-    }
+    let Some(step_ms) = line_step_ms(first_ms, last_ms, timestamps_ms.len()) else { return false };
+    let difference = |(index, &timestamp_ms): (usize, &i64)| {
+        timestamp_ms.wrapping_sub(kernels::line_point(index, first_ms, step_ms))
+    };
+    work.extend(timestamps_ms.iter().enumerate().map(difference));
+    true
 }
 
 /// Appends the column with `codec`; `false` and nothing appended when the codec cannot hold it.
@@ -87,10 +70,12 @@ pub(super) fn push(
     codec: TimestampCodec,
     work: &mut Columns,
 ) -> bool {
-    if codec == TimestampCodec::Step {
-        return has_equal_steps(timestamps_ms);
+    match codec {
+        TimestampCodec::Step => return has_equal_steps(timestamps_ms),
+        TimestampCodec::Deltas => push_deltas(&mut work.integers, timestamps_ms),
+        TimestampCodec::Line if !push_line(&mut work.integers, timestamps_ms) => return false,
+        TimestampCodec::Line => {}
     }
-    differences(timestamps_ms, codec, &mut work.integers);
     let plan = frame::plan(&work.integers);
     frame::push(out, &work.integers, &plan);
     true
@@ -105,16 +90,17 @@ pub(super) fn push_best(
     if has_equal_steps(timestamps_ms) {
         return TimestampCodec::Step;
     }
-    differences(timestamps_ms, TimestampCodec::Deltas, &mut work.integers);
-    differences(timestamps_ms, TimestampCodec::Line, &mut work.other_integers);
-    let (deltas, line) = (frame::plan(&work.integers), frame::plan(&work.other_integers));
-    if deltas.bytes <= line.bytes {
-        frame::push(out, &work.integers, &deltas);
-        TimestampCodec::Deltas
-    } else {
-        frame::push(out, &work.other_integers, &line);
-        TimestampCodec::Line
+    push_deltas(&mut work.integers, timestamps_ms);
+    let deltas = frame::plan(&work.integers);
+    if push_line(&mut work.other_integers, timestamps_ms) {
+        let line = frame::plan(&work.other_integers);
+        if line.bytes < deltas.bytes {
+            frame::push(out, &work.other_integers, &line);
+            return TimestampCodec::Line;
+        }
     }
+    frame::push(out, &work.integers, &deltas);
+    TimestampCodec::Deltas
 }
 
 /// Decodes the section `bytes` into `out`, whose length is the count. The first and last timestamp
@@ -130,10 +116,12 @@ pub(super) fn decode(
     let count = out.len();
     match codec {
         TimestampCodec::Step => {
-            let step_ms = LinePoints::new(first_ms, last_ms, count).step_ms as i64;
-            for (index, timestamp_ms) in out.iter_mut().enumerate() {
-                *timestamp_ms = first_ms.wrapping_add(step_ms.wrapping_mul(index as i64));
-            }
+            let span_ms = last_ms.wrapping_sub(first_ms) as u64;
+            let steps = (count as u64 - 1).max(1);
+            let step_ms = span_ms / steps;
+            kernels::fill_steps(out, first_ms, step_ms as i64);
+            let is_even = step_ms * steps == span_ms && (step_ms > 0 || count == 1);
+            return if is_even && bytes.is_empty() { Ok(()) } else { Err(broken) };
         }
         TimestampCodec::Deltas => {
             let deltas = bytemuck::cast_slice_mut(&mut out[1..]);
@@ -146,14 +134,11 @@ pub(super) fn decode(
             }
         }
         TimestampCodec::Line => {
+            let step_ms = line_step_ms(first_ms, last_ms, count).ok_or(broken)?;
             frame::take(&mut bytes, bytemuck::cast_slice_mut(out)).ok_or(broken)?;
-            let mut line = LinePoints::new(first_ms, last_ms, count);
-            for timestamp_ms in out.iter_mut() {
-                *timestamp_ms = timestamp_ms.wrapping_add(line.next());
-            }
+            kernels::add_line(out, first_ms, step_ms);
         }
     }
-    let ascends = out.windows(2).fold(true, |ascends, pair| ascends & (pair[0] < pair[1]));
     let meets_header = out[0] == first_ms && out[count - 1] == last_ms;
-    if bytes.is_empty() && ascends && meets_header { Ok(()) } else { Err(broken) }
+    if bytes.is_empty() && meets_header && kernels::ascends(out) { Ok(()) } else { Err(broken) }
 }

@@ -213,7 +213,7 @@ impl Head {
             return None;
         }
         self.table.insert(hash, label_handle);
-        self.open.push(Open::EMPTY);
+        self.open.push(Open::new(id));
         self.cold.push(Cold { label_handle, chunks: Default::default() });
         self.live_count += 1;
         Some(id)

@@ -15,19 +15,20 @@
 
 use crate::mem::SlotPool;
 use crate::mem::slots::{class_for, class_words};
+use crate::model::SeriesId;
 
 /// Samples of a constant chunk at most. Costs no memory until it is sealed; a longer chunk makes a
 /// query of its end decode more.
-const CONSTANT_COUNT_MAX: u16 = 240;
+const CONSTANT_COUNT_MAX: u8 = 240;
 
 /// A constant run at least this long is sealed as it is when another value breaks it: expanding it
 /// would cost more than its sealed form.
-const CONSTANT_COUNT_KEPT: u16 = 24;
+const CONSTANT_COUNT_KEPT: u8 = 24;
 
 /// Samples of the other shapes at most. Raising it compresses a little better and lets every open
 /// chunk grow by eight bytes a sample.
-const REGULAR_COUNT_MAX: u16 = 64;
-const IRREGULAR_COUNT_MAX: u16 = 63;
+const REGULAR_COUNT_MAX: u8 = 64;
+const IRREGULAR_COUNT_MAX: u8 = 63;
 
 const REGULAR_WORDS: usize = 2;
 const IRREGULAR_WORDS: usize = 3;
@@ -35,6 +36,8 @@ const IRREGULAR_HEAD_WORDS: usize = 2;
 
 const _: () = {
     assert!(size_of::<Open>() == 32); // Two series to a line.
+    // A constant chunk that breaks, and a first chunk, always have room for one sample more.
+    assert!(CONSTANT_COUNT_KEPT < REGULAR_COUNT_MAX / 2);
     assert!(REGULAR_COUNT_MAX as usize * REGULAR_WORDS == class_words(7));
     // One sample more would take the next, half again as large, class.
     assert!(
@@ -65,7 +68,10 @@ pub(super) struct Open {
     /// The WAL segment, by the head's count of segments, that knows this series.
     pub(super) logged_in: u32,
     /// Samples in the open chunk. Zero only before the first sample ever and after sealing.
-    count: u16,
+    count: u8,
+    /// Samples of a chunk with a slot at most. Smaller for a series' first chunk, and another for
+    /// each: series that started together must not all be sealed in one request.
+    count_max: u8,
     class: u8,
     shape: Shape,
 }
@@ -82,16 +88,21 @@ pub(super) enum Pushed {
 }
 
 impl Open {
-    pub(super) const EMPTY: Open = Open {
-        newest_ms: i64::MIN,
-        newest_bits: 0,
-        slot: 0,
-        step_ms: 0,
-        logged_in: 0,
-        count: 0,
-        class: 0,
-        shape: Shape::Constant,
-    };
+    /// The open chunk of a series that is made now.
+    pub(super) fn new(series: SeriesId) -> Open {
+        let spread = series.0 % u32::from(REGULAR_COUNT_MAX / 2);
+        Open {
+            newest_ms: i64::MIN,
+            newest_bits: 0,
+            slot: 0,
+            step_ms: 0,
+            logged_in: 0,
+            count: 0,
+            count_max: REGULAR_COUNT_MAX - spread as u8,
+            class: 0,
+            shape: Shape::Constant,
+        }
+    }
 
     pub(super) fn count(&self) -> usize {
         usize::from(self.count)
@@ -140,7 +151,9 @@ impl Open {
             Shape::Regular if is_on_grid => self.push_regular(slots, timestamp_ms, bits),
             Shape::Constant | Shape::Regular => {
                 let span_ms = u64::from(self.step_ms) * u64::from(self.count);
-                if self.count >= IRREGULAR_COUNT_MAX || span_ms > u64::from(u32::MAX) {
+                if self.count >= self.count_max.min(IRREGULAR_COUNT_MAX)
+                    || span_ms > u64::from(u32::MAX)
+                {
                     return Pushed::SealFirst;
                 }
                 self.make_irregular(slots);
@@ -151,7 +164,7 @@ impl Open {
     }
 
     #[inline]
-    fn accept(&mut self, timestamp_ms: i64, bits: u64, count_max: u16) -> Pushed {
+    fn accept(&mut self, timestamp_ms: i64, bits: u64, count_max: u8) -> Pushed {
         self.newest_ms = timestamp_ms;
         self.newest_bits = bits;
         self.count += 1;
@@ -174,7 +187,7 @@ impl Open {
         self.reserve(slots, start + REGULAR_WORDS);
         let words = &mut slots.slot_mut(self.class, self.slot)[start..start + REGULAR_WORDS];
         words.copy_from_slice(&split(bits));
-        self.accept(timestamp_ms, bits, REGULAR_COUNT_MAX)
+        self.accept(timestamp_ms, bits, self.count_max)
     }
 
     #[inline]
@@ -188,7 +201,7 @@ impl Open {
         let words = &mut slots.slot_mut(self.class, self.slot)[start..start + IRREGULAR_WORDS];
         let [low, high] = split(bits);
         words.copy_from_slice(&[since_ms, low, high]);
-        self.accept(timestamp_ms, bits, IRREGULAR_COUNT_MAX)
+        self.accept(timestamp_ms, bits, self.count_max.min(IRREGULAR_COUNT_MAX))
     }
 
     fn make_regular(&mut self, slots: &mut SlotPool) {
@@ -278,6 +291,7 @@ impl Open {
     pub(super) fn clear(&mut self, slots: &mut SlotPool) {
         self.release(slots);
         (self.shape, self.count, self.step_ms) = (Shape::Constant, 0, 0);
+        self.count_max = REGULAR_COUNT_MAX;
     }
 }
 
@@ -297,10 +311,12 @@ mod tests {
 
     use super::{Open, Pushed};
     use crate::mem::SlotPool;
+    use crate::model::SeriesId;
 
     proptest! {
         #[test]
         fn what_was_pushed_is_read(
+            series in any::<u32>(),
             steps in prop::collection::vec(
                 (
                     prop_oneof![8 => Just(15_000i64), 1 => 1..40_000i64, 1 => Just(1i64 << 40)],
@@ -309,7 +325,7 @@ mod tests {
                 1..400,
             ),
         ) {
-            let (mut slots, mut open) = (SlotPool::default(), Open::EMPTY);
+            let (mut slots, mut open) = (SlotPool::default(), Open::new(SeriesId(series)));
             let (mut expected_ms, mut expected): (Vec<i64>, Vec<u64>) = (vec![], vec![]);
             let mut timestamp_ms = -5;
             for (step_ms, bits) in steps {

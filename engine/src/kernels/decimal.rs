@@ -6,10 +6,9 @@ pub const POW10: [f64; 19] = [
     1e17, 1e18,
 ];
 
-/// Adding this to a small integer's bits makes a double that is the integer plus `MAGIC`.
-const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
+use super::MAGIC;
 
-/// Magnitude below which the addition above is exact.
+/// Magnitude below which adding [`MAGIC`] is exact.
 const MAGIC_BELOW: u64 = 1 << 51;
 
 /// In place: every element is an offset; it becomes `base + (offset << shift)`, wrapping.

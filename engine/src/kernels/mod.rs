@@ -8,8 +8,14 @@
 
 mod decimal;
 mod prefetch;
+mod timestamps;
 mod unpack;
 
 pub use decimal::{POW10, divide_decimals, scale_offsets};
 pub use prefetch::prefetch;
+pub use timestamps::{add_line, ascends, fill_steps, line_point};
 pub use unpack::{unpack, unpack_scalar};
+
+/// Adding this to a small integer's bits makes a double that is the integer plus this; adding it to
+/// a small double rounds that to an integer. Exact below 2^51 in magnitude.
+pub const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52

@@ -1,40 +1,54 @@
-//! Short lists of words that grow: slots of a few sizes, each size in blocks of its own.
+//! Short lists of words that grow: slots of a few sizes, each block holding one size.
 //!
 //! ```text
-//! class 0   [ 8 8 8 8 8 8 … ]            words per slot
-//! class 1   [ 16 16 16 … ]
-//! …         8 · (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, …)
+//! block of class 0   [ 8 8 8 8 8 8 … ]            256 KiB, words per slot
+//! block of class 3   [ 32 32 32 … ]
+//! …                  8 · (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, …)
 //! ```
 //!
-//! A slot is named by its class and its index. Growing takes a slot of the next class, copies, and
-//! puts the old one on its class's free list, which runs through the first word of free slots.
+//! A slot is named by its class and its index, `block << 13 | place`. Growing takes a slot of the
+//! next class, copies, and gives the old one back. Free slots of a block form a list through their
+//! first words; blocks with free slots form a list per class. A block without taken slots gives
+//! its memory back: series that started together grow together, and would otherwise leave every
+//! size they passed through behind.
+//!
 //! Two sizes to each power of two keep the unused part of a slot below a third.
 
-/// Ends a free list.
+/// Ends a list.
 const NONE: u32 = u32::MAX;
 
-/// Words a block has at least (256 KiB).
+/// Words of a block (256 KiB); a slot that is larger has a block of its own.
 const BLOCK_WORDS: usize = 1 << 16;
 
-/// Classes that exist: the largest slot has twelve million words. A block of a large class is one
-/// slot.
+/// Bits of a slot's place in its block.
+const PLACE_BITS: u32 = 13;
+
+/// Classes that exist: the largest slot has twelve million words.
 pub const CLASS_COUNT: u8 = 41;
+
+const _: () = assert!(BLOCK_WORDS / class_words(0) <= 1 << PLACE_BITS);
 
 #[derive(Clone, Debug)]
 pub struct SlotPool {
-    classes: Vec<Class>,
+    blocks: Vec<Block>,
+    /// Blocks without memory, to be used again.
+    spare_blocks: Vec<u32>,
+    /// By class: first block that has free slots.
+    open_blocks: [u32; CLASS_COUNT as usize],
+    live_bytes: usize,
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Class {
-    words: u32,
-    /// A block holds `1 << per_block_shift` slots.
-    per_block_shift: u32,
-    blocks: Vec<Box<[u32]>>,
-    /// Slots handed out at least once.
-    used_count: u32,
+struct Block {
+    words: Box<[u32]>,
+    taken_count: u32,
+    /// Slots from here on were never taken.
+    fresh_place: u32,
     free_first: u32,
-    free_count: u32,
+    /// Neighbours in the list of the class's blocks with free slots.
+    previous: u32,
+    next: u32,
 }
 
 /// Words of a slot of `class`.
@@ -54,81 +68,163 @@ pub fn class_for(words: usize) -> Option<u8> {
 
 impl Default for SlotPool {
     fn default() -> Self {
-        let classes = (0..CLASS_COUNT).map(|class| {
-            let words = class_words(class);
-            Class {
-                words: words as u32,
-                per_block_shift: (BLOCK_WORDS / words).max(1).ilog2(),
-                blocks: Vec::new(),
-                used_count: 0,
-                free_first: NONE,
-                free_count: 0,
-            }
-        });
-        SlotPool { classes: classes.collect() }
+        SlotPool {
+            blocks: Vec::new(),
+            spare_blocks: Vec::new(),
+            open_blocks: [NONE; CLASS_COUNT as usize],
+            live_bytes: 0,
+            bytes: 0,
+        }
     }
 }
 
+/// Slots of a block of `class`.
+#[inline]
+const fn places_per_block(class: u8) -> u32 {
+    let count = BLOCK_WORDS / class_words(class);
+    if count == 0 { 1 } else { count as u32 }
+}
+
+#[inline]
+fn split(index: u32) -> (usize, u32) {
+    ((index >> PLACE_BITS) as usize, index & ((1 << PLACE_BITS) - 1))
+}
+
 impl SlotPool {
-    /// Takes a slot of `class`. Its words are what the last owner left, or zero.
+    /// Takes a slot of `class`. Its words are what a former owner left, or zero.
     ///
-    /// Cost: O(1); allocates a block when the class has no free slot.
+    /// Cost: O(1); allocates a block when no block of the class has a free slot.
     #[inline]
     pub fn take(&mut self, class: u8) -> u32 {
-        let class = &mut self.classes[usize::from(class)];
-        if class.free_first != NONE {
-            let index = class.free_first;
-            class.free_first = class.slot(index)[0];
-            class.free_count -= 1;
-            return index;
+        if self.open_blocks[usize::from(class)] == NONE {
+            self.add_block(class);
         }
-        let index = class.used_count;
-        assert!(index < NONE, "a class holds fewer slots than its index has values");
-        if index as usize >> class.per_block_shift == class.blocks.len() {
-            let words = (class.words as usize) << class.per_block_shift;
-            class.blocks.push(vec![0; words].into_boxed_slice());
+        let number = self.open_blocks[usize::from(class)];
+        let block = &mut self.blocks[number as usize];
+        let words = class_words(class);
+        let place = match block.free_first {
+            NONE => {
+                block.fresh_place += 1;
+                block.fresh_place - 1
+            }
+            place => {
+                block.free_first = block.words[place as usize * words];
+                place
+            }
+        };
+        block.taken_count += 1;
+        if block.taken_count == places_per_block(class) {
+            self.unlink(class, number);
         }
-        class.used_count += 1;
-        index
+        self.live_bytes += words * size_of::<u32>();
+        number << PLACE_BITS | place
     }
 
-    /// Puts a slot back.
+    /// Gives a slot back.
     #[inline]
     pub fn release(&mut self, class: u8, index: u32) {
-        let class = &mut self.classes[usize::from(class)];
-        debug_assert!(index < class.used_count);
-        let next = class.free_first;
-        class.slot_mut(index)[0] = next;
-        class.free_first = index;
-        class.free_count += 1;
+        let (number, place) = split(index);
+        let words = class_words(class);
+        let block = &mut self.blocks[number];
+        debug_assert!(place < block.fresh_place);
+        block.words[place as usize * words] = block.free_first;
+        block.free_first = place;
+        let was_full = block.taken_count == places_per_block(class);
+        block.taken_count -= 1;
+        let is_empty = block.taken_count == 0;
+        self.live_bytes -= words * size_of::<u32>();
+        if was_full {
+            self.link(class, number as u32);
+        }
+        // The last block with free slots stays, or one slot taken and given back in turn would
+        // allocate each time.
+        let is_alone = self.blocks[number].previous == NONE && self.blocks[number].next == NONE;
+        if is_empty && !is_alone {
+            self.unlink(class, number as u32);
+            let block = &mut self.blocks[number];
+            self.bytes -= size_of_val(&*block.words);
+            block.words = Box::default();
+            self.spare_blocks.push(number as u32);
+        }
+    }
+
+    fn add_block(&mut self, class: u8) {
+        let words = class_words(class) * places_per_block(class) as usize;
+        let block = Block {
+            words: vec![0; words].into_boxed_slice(),
+            taken_count: 0,
+            fresh_place: 0,
+            free_first: NONE,
+            previous: NONE,
+            next: NONE,
+        };
+        self.bytes += words * size_of::<u32>();
+        let number = match self.spare_blocks.pop() {
+            Some(number) => {
+                self.blocks[number as usize] = block;
+                number
+            }
+            None => {
+                self.blocks.push(block);
+                self.blocks.len() as u32 - 1
+            }
+        };
+        assert!(number < NONE >> PLACE_BITS, "slots of one pool take less than 128 GiB");
+        self.link(class, number);
+    }
+
+    /// Puts a block at the head of its class's list.
+    fn link(&mut self, class: u8, number: u32) {
+        let next = std::mem::replace(&mut self.open_blocks[usize::from(class)], number);
+        let block = &mut self.blocks[number as usize];
+        (block.previous, block.next) = (NONE, next);
+        if next != NONE {
+            self.blocks[next as usize].previous = number;
+        }
+    }
+
+    fn unlink(&mut self, class: u8, number: u32) {
+        let Block { previous, next, .. } = self.blocks[number as usize];
+        match previous {
+            NONE => self.open_blocks[usize::from(class)] = next,
+            previous => self.blocks[previous as usize].next = next,
+        }
+        if next != NONE {
+            self.blocks[next as usize].previous = previous;
+        }
+        let block = &mut self.blocks[number as usize];
+        (block.previous, block.next) = (NONE, NONE);
     }
 
     #[inline]
     pub fn slot(&self, class: u8, index: u32) -> &[u32] {
-        self.classes[usize::from(class)].slot(index)
+        let (number, place) = split(index);
+        let words = class_words(class);
+        &self.blocks[number].words[place as usize * words..][..words]
     }
 
     #[inline]
     pub fn slot_mut(&mut self, class: u8, index: u32) -> &mut [u32] {
-        self.classes[usize::from(class)].slot_mut(index)
+        let (number, place) = split(index);
+        let words = class_words(class);
+        &mut self.blocks[number].words[place as usize * words..][..words]
     }
 
     /// Moves the first `words` words of a slot into a new slot of `to`; returns its index.
     pub fn resize(&mut self, from: u8, index: u32, words: usize, to: u8) -> u32 {
         let target = self.take(to);
-        if from != to {
-            let (low, high) = self.classes.split_at_mut(usize::from(from.max(to)));
-            let (source, sink) = if from < to {
-                (low[usize::from(from)].slot(index), high[0].slot_mut(target))
-            } else {
-                (high[0].slot(index), low[usize::from(to)].slot_mut(target))
-            };
-            sink[..words].copy_from_slice(&source[..words]);
+        let (source_block, source_place) = split(index);
+        let (target_block, target_place) = split(target);
+        let source_start = source_place as usize * class_words(from);
+        let target_start = target_place as usize * class_words(to);
+        if source_block == target_block {
+            let block = &mut self.blocks[source_block].words;
+            block.copy_within(source_start..source_start + words, target_start);
         } else {
-            for word in 0..words {
-                let value = self.slot(from, index)[word];
-                self.slot_mut(to, target)[word] = value;
-            }
+            let pair = self.blocks.get_disjoint_mut([source_block, target_block]);
+            let [source, sink] = pair.expect("two blocks");
+            sink.words[target_start..target_start + words]
+                .copy_from_slice(&source.words[source_start..source_start + words]);
         }
         self.release(from, index);
         target
@@ -137,42 +233,20 @@ impl SlotPool {
     /// Asks the processor to fetch word `word` of a slot. Out of range is harmless.
     #[inline]
     pub fn prefetch(&self, class: u8, index: u32, word: usize) {
-        let Some(class) = self.classes.get(usize::from(class)) else { return };
-        if let Some(block) = class.blocks.get(index as usize >> class.per_block_shift) {
-            let slot = index as usize & ((1 << class.per_block_shift) - 1);
-            crate::kernels::prefetch(block, slot * class.words as usize + word);
+        let (number, place) = split(index);
+        if let Some(block) = self.blocks.get(number) {
+            crate::kernels::prefetch(&block.words, place as usize * class_words(class) + word);
         }
     }
 
     /// Bytes of slots that are taken.
     pub fn live_bytes(&self) -> usize {
-        let taken = |class: &Class| (class.used_count - class.free_count) as usize;
-        self.classes.iter().map(|class| taken(class) * class.words as usize * 4).sum()
+        self.live_bytes
     }
 
-    /// Bytes of slots that were ever taken: free ones keep their memory for the next owner.
+    /// Bytes of all blocks.
     pub fn bytes(&self) -> usize {
-        self.classes.iter().map(|class| class.used_count as usize * class.words as usize * 4).sum()
-    }
-}
-
-impl Class {
-    #[inline]
-    fn place(&self, index: u32) -> (usize, usize) {
-        let slot = index as usize & ((1 << self.per_block_shift) - 1);
-        (index as usize >> self.per_block_shift, slot * self.words as usize)
-    }
-
-    #[inline]
-    fn slot(&self, index: u32) -> &[u32] {
-        let (block, start) = self.place(index);
-        &self.blocks[block][start..start + self.words as usize]
-    }
-
-    #[inline]
-    fn slot_mut(&mut self, index: u32) -> &mut [u32] {
-        let (block, start) = self.place(index);
-        &mut self.blocks[block][start..start + self.words as usize]
+        self.bytes
     }
 }
 
@@ -205,12 +279,26 @@ mod tests {
         }
         let slot = pool.slot(class, index);
         assert!(slot.iter().enumerate().all(|(word, &value)| word as u32 == value));
-        let bytes = pool.bytes();
-        for class in 0..class {
-            let again = pool.take(class);
-            assert_eq!(again, 0);
+        assert_eq!(pool.live_bytes(), class_words(class) * 4);
+    }
+
+    #[test]
+    fn slots_that_grow_together_leave_no_block_behind() {
+        let mut pool = SlotPool::default();
+        let count = 20_000;
+        let mut slots: Vec<u32> = (0..count).map(|_| pool.take(0)).collect();
+        for class in 1..8 {
+            for index in &mut slots {
+                *index = pool.resize(class - 1, *index, 8, class);
+            }
         }
-        assert_eq!(pool.bytes(), bytes);
+        assert_eq!(pool.live_bytes(), count * 128 * 4);
+        assert!(pool.bytes() < pool.live_bytes() + 9 * 4 * super::BLOCK_WORDS);
+        for index in slots {
+            pool.release(7, index);
+        }
+        assert_eq!(pool.live_bytes(), 0);
+        assert!(pool.bytes() <= 9 * 4 * super::BLOCK_WORDS);
     }
 
     #[test]

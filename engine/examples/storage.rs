@@ -1,0 +1,191 @@
+//! What storage costs on this machine: `cargo run --release -p engine --example storage`.
+//!
+//! Prints nanoseconds a sample for appending (by number of series, whole batches, series in random
+//! order), for the log's frames, for replay, and for encoding and decoding each kind of column.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use engine::encode::{self, ChunkHeader, Columns};
+use engine::model::{Batch, Labels, Samples, SeriesId, Source, TimeRange};
+use engine::store::{Store, StoreOptions};
+use engine::wal::{Chain, FrameWriter};
+
+const BATCH_SERIES: usize = 2000;
+
+fn nanoseconds(duration: Duration, count: usize) -> f64 {
+    duration.as_secs_f64() * 1e9 / count as f64
+}
+
+/// Scrambles `n`: reproducible noise.
+fn noise(n: u64) -> u64 {
+    let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ mixed >> 32
+}
+
+fn labels(series: usize) -> Labels {
+    Labels::from_pairs([
+        ("__name__", format!("node_network_receive_bytes_total_{}", series % 300)),
+        ("cluster", "eu-central-1-production".to_owned()),
+        ("device", format!("eth{}", series / 300 % 4)),
+        ("instance", format!("10.0.{}.{}:9100", series / 1200 / 250, series / 1200 % 250)),
+        ("job", "node-exporter".to_owned()),
+        ("namespace", "monitoring".to_owned()),
+    ])
+}
+
+/// Half of the series never change, the others count.
+fn value(series: usize, round: usize) -> f64 {
+    match series % 2 {
+        0 => 1.0,
+        _ => (round * 1500 + (noise((series * 64 + round) as u64) % 300) as usize) as f64,
+    }
+}
+
+fn append(series_count: usize, round_count: usize) {
+    let sets: Vec<Labels> = (0..series_count).map(labels).collect();
+    let mut order: Vec<usize> = (0..series_count).collect();
+    for index in (1..series_count).rev() {
+        order.swap(index, noise(index as u64) as usize % (index + 1));
+    }
+    let mut store = Store::new(StoreOptions::default());
+    let (mut batch, mut log) = (Batch::default(), vec![]);
+    let (mut first, mut others, mut worst) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    store.begin_segment(0, &mut log);
+    for round in 0..round_count {
+        for part in order.chunks(BATCH_SERIES) {
+            batch.clear();
+            for &series in part {
+                let index = batch.push_series(sets[series].as_ref());
+                batch.push_sample(index, round as i64 * 15_000, value(series, round));
+            }
+            if round > 1 {
+                log.clear();
+            }
+            let start = Instant::now();
+            let report = store.append(&batch, i64::MAX, &mut log);
+            let took = start.elapsed();
+            assert_eq!(report.accepted_count, part.len());
+            *(if round == 0 { &mut first } else { &mut others }) += took;
+            worst = worst.max(if round == 0 { Duration::ZERO } else { took });
+        }
+        if round == 1 {
+            let mut again = Store::new(StoreOptions::default());
+            let start = Instant::now();
+            let report = again.replay_segment(&log).unwrap();
+            let took = start.elapsed();
+            assert_eq!(report.appended_count, 2 * series_count);
+            let each = nanoseconds(took, 2 * series_count);
+            println!("  replay of new series and two samples each: {each:.0} ns a sample");
+        }
+    }
+    let bytes = store.bytes().head;
+    let per_series = (bytes.total() - bytes.labels - bytes.index) / series_count;
+    println!(
+        "  new series {:.0} ns, known series {:.0} ns a sample, worst batch {:.0} us, log {:.1} B a \
+         sample, {per_series} B a series after {round_count} samples\n  {bytes:?}",
+        nanoseconds(first, series_count),
+        nanoseconds(others, series_count * (round_count - 1)),
+        worst.as_secs_f64() * 1e6,
+        log.len() as f64 / (series_count % BATCH_SERIES.max(1)).max(BATCH_SERIES) as f64,
+    );
+    let start = Instant::now();
+    let (mut samples, mut sample_count) = (Samples::default(), 0);
+    let all_time = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+    for series in 0..series_count {
+        samples.clear();
+        store.samples(SeriesId(series as u32), all_time, &mut samples).unwrap();
+        sample_count += samples.values.len();
+    }
+    let took = start.elapsed();
+    println!("  read of everything: {:.1} ns a sample", nanoseconds(took, sample_count));
+    let start = Instant::now();
+    let expired = store.expire((round_count as i64 / 2) * 15_000);
+    let took = start.elapsed();
+    let each = nanoseconds(took, series_count);
+    println!("  expire: {each:.0} ns a series, {} chunks", expired.chunk_count);
+}
+
+fn frames() {
+    let count = 1000;
+    for (name, spread) in [("neighbours", 1u64), ("scattered over a million", 1_000_000)] {
+        let series: Vec<u32> = (0..count as u64)
+            .map(|n| if spread == 1 { n as u32 } else { (noise(n) % spread) as u32 })
+            .collect();
+        let values: Vec<f64> = (0..count).map(|n| n as f64 * 0.1).collect();
+        for (kind, jitter) in [("same timestamp", 0), ("own timestamps", 50)] {
+            let timestamps_ms: Vec<i64> =
+                (0..count as u64).map(|n| (noise(n) % (jitter + 1)) as i64).collect();
+            let (mut out, mut chain) = (vec![], Chain::default());
+            let rounds = 2000;
+            let start = Instant::now();
+            for _ in 0..rounds {
+                out.clear();
+                let mut frame = FrameWriter::begin(&mut out);
+                frame.samples(black_box(&series), &timestamps_ms, &values);
+                frame.finish(&mut chain);
+            }
+            let each = nanoseconds(start.elapsed(), rounds * count);
+            let bytes = out.len() as f64 / count as f64;
+            println!("  {name}, {kind}: {each:.1} ns, {bytes:.1} B a sample");
+        }
+    }
+}
+
+fn chunks(count: usize) {
+    let columns: [(&str, fn(u64) -> f64); 9] = [
+        ("constant", |_| 1.0),
+        ("even counter", |n| n as f64 * 15.0),
+        ("small integers", |n| (noise(n) % 200) as f64),
+        ("two decimals", |n| (noise(n) % 10_000) as f64 / 100.0),
+        ("three decimals, wide", |n| (noise(n) % 100_000_000) as f64 / 1000.0),
+        ("pages of memory", |n| ((1 << 20) + noise(n) % 256) as f64 * 4096.0),
+        ("counter", |n| (1_000_000 + n * 1000 + noise(n) % 200) as f64),
+        ("sine", |n| (n as f64 * 0.1).sin()),
+        ("random bits", |n| f64::from_bits(noise(n))),
+    ];
+    for (name, column) in columns {
+        let values: Vec<f64> = (0..count as u64).map(column).collect();
+        for jitter in [0, 8] {
+            let timestamps_ms: Vec<i64> =
+                (0..count as u64).map(|n| (n * 15_000 + noise(n) % (jitter + 1)) as i64).collect();
+            let (mut work, mut chunk) = (Columns::default(), vec![]);
+            let rounds = 1_000_000 / count;
+            let start = Instant::now();
+            for _ in 0..rounds {
+                chunk.clear();
+                encode::encode(black_box(&timestamps_ms), &values, &mut work, &mut chunk);
+            }
+            let encode_ns = nanoseconds(start.elapsed(), rounds * count);
+            let (mut t, mut v) = (vec![], vec![]);
+            let start = Instant::now();
+            for _ in 0..rounds {
+                t.clear();
+                v.clear();
+                encode::decode(black_box(&chunk), &mut t, &mut v).unwrap();
+            }
+            let decode_ns = nanoseconds(start.elapsed(), rounds * count);
+            let header = ChunkHeader::decode(&chunk).unwrap();
+            println!(
+                "  {name:22} {:6} {:13}: encode {encode_ns:5.1} ns, decode {decode_ns:5.2} ns, {:.2} \
+                 B a sample",
+                format!("{:?}", header.timestamp_codec),
+                format!("{:?}", header.float_codec),
+                chunk.len() as f64 / count as f64,
+            );
+        }
+    }
+}
+
+fn main() {
+    for count in [64, 240] {
+        println!("chunks of {count} samples");
+        chunks(count);
+    }
+    println!("frames of the log");
+    frames();
+    for (series_count, round_count) in [(100_000, 80), (1_000_000, 20)] {
+        println!("{series_count} series, batches of {BATCH_SERIES}");
+        append(series_count, round_count);
+    }
+}
