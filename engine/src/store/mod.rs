@@ -112,8 +112,7 @@ impl Store {
     ///
     /// Frames appended before this call belong into the former segment.
     pub fn begin_segment(&mut self, segment: u64, out: &mut Vec<u8>) -> SegmentHeader {
-        self.replay.end();
-        self.head.begin_segment();
+        self.forget_logged();
         let header = SegmentHeader {
             shard: self.options.shard,
             shard_count: self.options.shard_count,
@@ -124,6 +123,17 @@ impl Store {
         };
         header.encode(out);
         header
+    }
+
+    /// The next frame is the first of a segment whose header someone else wrote.
+    pub fn forget_logged(&mut self) {
+        self.replay.end();
+        self.head.begin_segment();
+    }
+
+    /// What the next segments say in their headers.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Judges and appends `batch`, and appends its frame to `frame_out` if anything is to be

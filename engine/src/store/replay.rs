@@ -110,6 +110,16 @@ impl Store {
     /// When the bytes are no segment of this format; the store is then as it was, and the caller
     /// decides: [`SegmentError::Unused`] is the end of the log.
     pub fn replay_segment(&mut self, bytes: &[u8]) -> Result<ReplayReport, SegmentError> {
+        self.replay_segment_of(bytes, |_| true)
+    }
+
+    /// As [`Store::replay_segment`], for the series only whose stable hash `keep` wants: of a log
+    /// that another number of shards wrote. Samples of the others are not counted.
+    pub fn replay_segment_of(
+        &mut self,
+        bytes: &[u8],
+        keep: impl Fn(u64) -> bool,
+    ) -> Result<ReplayReport, SegmentError> {
         let mut report = ReplayReport::default();
         let mut replay = Replay::new(bytes, self.replay.chain)?;
         let epoch = replay.header().map(|header| header.epoch);
@@ -120,7 +130,7 @@ impl Store {
         self.epoch = self.epoch.max(epoch.unwrap_or(self.epoch).saturating_add(1));
         for event in &mut replay {
             match event {
-                Event::Frame(frame) => self.replay_frame(frame, &mut report),
+                Event::Frame(frame) => self.replay_frame(frame, &keep, &mut report),
                 Event::Damage(damage) => {
                     let after_ms = report.max_ms;
                     report.lost.push(LostRange { damage, after_ms, before_ms: None });
@@ -133,7 +143,19 @@ impl Store {
         Ok(report)
     }
 
-    fn replay_frame(&mut self, frame: Frame<'_>, report: &mut ReplayReport) {
+    /// The segments that follow are of another log: nothing of the former one continues there, and
+    /// new frames continue the last of these logs.
+    pub fn begin_log(&mut self) {
+        self.replay.end();
+        self.chain = Chain::default();
+    }
+
+    fn replay_frame(
+        &mut self,
+        frame: Frame<'_>,
+        keep: impl Fn(u64) -> bool,
+        report: &mut ReplayReport,
+    ) {
         report.frame_count += 1;
         for record in Records::new(frame.payload) {
             match record {
@@ -143,8 +165,11 @@ impl Store {
                             report.malformed_count += 1;
                             break;
                         };
-                        let id = self.head.find_or_insert(labels);
-                        self.replay.ids.set(wal_id, id.map_or(REFUSED, |id| id.0));
+                        let id = match keep(labels.stable_hash()) {
+                            true => self.head.find_or_insert(labels).map_or(REFUSED, |id| id.0),
+                            false => ELSEWHERE,
+                        };
+                        self.replay.ids.set(wal_id, id);
                     }
                 }
                 Record::Samples(samples) => self.replay_samples(samples, report),
@@ -165,14 +190,15 @@ impl Store {
             report.malformed_count += 1;
             return;
         }
-        report.sample_count += state.wal_series.len();
         state.series.clear();
         // Samples without a series are moved out; the order of the others stays.
         let mut kept = 0;
+        let mut elsewhere_count = 0;
         for sample in 0..state.wal_series.len() {
             match state.ids.get(state.wal_series[sample]) {
                 UNKNOWN => report.orphaned_count += 1,
                 REFUSED => report.refused_count += 1,
+                ELSEWHERE => elsewhere_count += 1,
                 id => {
                     state.series.push(SeriesId(id));
                     state.timestamps_ms[kept] = state.timestamps_ms[sample];
@@ -181,6 +207,7 @@ impl Store {
                 }
             }
         }
+        report.sample_count += state.wal_series.len() - elsewhere_count;
         state.timestamps_ms.truncate(kept);
         state.values.truncate(kept);
         if let Some(newest_ms) = state.timestamps_ms.iter().copied().max() {
@@ -197,4 +224,7 @@ impl Store {
 /// A series of the log that the head did not take.
 const REFUSED: u32 = u32::MAX - 1;
 
-const _: () = assert!(crate::limits::SERIES_COUNT_MAX < REFUSED as usize);
+/// A series of the log that lives on another shard now.
+const ELSEWHERE: u32 = u32::MAX - 2;
+
+const _: () = assert!(crate::limits::SERIES_COUNT_MAX < ELSEWHERE as usize);

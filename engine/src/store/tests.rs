@@ -217,3 +217,21 @@ fn every_flipped_bit_of_a_log_is_detected_or_harmless() {
         assert!(found.iter().all(|sample| whole.contains(sample)), "bit {bit}");
     }
 }
+
+#[test]
+fn a_log_of_other_shards_is_read_by_hash() {
+    let mut store = Store::new(StoreOptions::default());
+    let bytes = write(&mut store, 0, 0..50);
+    let mut parts = 0;
+    for shard in 0..2 {
+        let mut part = Store::new(StoreOptions::default());
+        let report = part.replay_segment_of(&bytes, |hash| hash >> 63 == shard).unwrap();
+        assert_eq!((report.appended_count, report.orphaned_count), (report.sample_count, 0));
+        parts += report.sample_count;
+        // Another log follows, whose frames continue nothing.
+        part.begin_log();
+        assert_eq!(part.chain(), Store::new(StoreOptions::default()).chain());
+        assert_eq!(part.epoch(), 1);
+    }
+    assert_eq!(parts, 150);
+}

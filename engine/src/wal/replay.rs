@@ -102,10 +102,13 @@ impl<'a> Replay<'a> {
         self.header = Some(header);
         self.chain = Chain { next_lsn: header.first_lsn, last_crc: header.previous_crc };
         let chain = self.chain;
-        self.opening = previous.filter(|previous| *previous != chain).map(|previous| Damage {
+        // A segment that begins before the end of the one before it repeats frames whose write was
+        // reported as failed and whose bytes may have arrived all the same.
+        let is_gap = |previous: &Chain| *previous != chain && previous.next_lsn <= chain.next_lsn;
+        self.opening = previous.filter(is_gap).map(|previous| Damage {
             kind: DamageKind::Gap,
             segment: Some(header.segment),
-            lsns: previous.next_lsn..chain.next_lsn.max(previous.next_lsn),
+            lsns: previous.next_lsn..chain.next_lsn,
             bytes: 0..0,
         });
     }

@@ -268,3 +268,14 @@ fn frames_may_begin_on_a_block_of_their_own() {
     assert_eq!(found.damage, []);
     assert_eq!(end_chain, chain);
 }
+
+#[test]
+fn a_segment_may_repeat_what_the_one_before_it_failed_to_write() {
+    let mut chain = Chain::default();
+    let (first, _) = segment(1, &mut chain, 3);
+    let before = Chain::default();
+    let (again, _) = segment(2, &mut before.clone(), 3);
+    let (_, end) = read(&first, None).unwrap();
+    let (found, _) = read(&again, Some(end)).unwrap();
+    assert_eq!((found.lsns, found.damage), (vec![1, 2, 3], vec![]));
+}

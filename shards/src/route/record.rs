@@ -3,29 +3,35 @@
 //! ```text
 //! hearth-layout 1
 //! route xxh3-64/multiply-high
-//! shards 2
-//! generation 1
+//! generation 1 shards 2
+//! generation 2 shards 4
 //! ```
 //!
-//! A change of the shard count writes a new generation of logs beside the old one and then
-//! replaces this file; until then the old generation is the truth.
+//! A generation is a set of logs written by one number of shards. When that number changes, a new
+//! generation begins; the older ones are only read any more, by every shard, each for its own
+//! series.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use engine::limits::SHARD_COUNT_MAX;
+
 use super::ROUTE_NAME;
 
 const FILE_NAME: &str = "layout";
 const MAGIC: &str = "hearth-layout 1";
 
+/// Most changes of the shard count that a directory takes: a bound on what a strange file can make
+/// us read.
+const GENERATION_COUNT_MAX: usize = 10_000;
+
 /// What the file says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    pub shard_count: usize,
-    /// Counts the changes of the shard count, from one.
-    pub generation: u64,
+    /// Shards of each generation, the first of which has number one.
+    pub shard_counts: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -66,7 +72,7 @@ impl Layout {
     }
 
     /// Replaces the record durably: written aside, synced, renamed, the directory synced.
-    pub fn write(self, data_dir: &Path) -> Result<(), LayoutError> {
+    pub fn write(&self, data_dir: &Path) -> Result<(), LayoutError> {
         let path = data_dir.join(FILE_NAME);
         let aside = data_dir.join("layout.tmp");
         let write = || {
@@ -84,8 +90,10 @@ impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{MAGIC}")?;
         writeln!(f, "route {ROUTE_NAME}")?;
-        writeln!(f, "shards {}", self.shard_count)?;
-        writeln!(f, "generation {}", self.generation)
+        for (shard_count, generation) in self.shard_counts.iter().zip(1..) {
+            writeln!(f, "generation {generation} shards {shard_count}")?;
+        }
+        Ok(())
     }
 }
 
@@ -94,41 +102,43 @@ fn parse(text: &str) -> Result<Layout, String> {
     if lines.next() != Some(MAGIC) {
         return Err(format!("does not begin with {MAGIC:?}"));
     }
-    let mut field = |name: &str| {
-        let line = lines.next().unwrap_or_default();
-        let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' '));
-        value.map(str::to_owned).ok_or_else(|| format!("{line:?} where {name:?} belongs"))
-    };
-    let route = field("route")?;
-    if route != ROUTE_NAME {
-        return Err(format!("series are routed by {route:?}, not by {ROUTE_NAME:?}"));
+    let route = lines.next().unwrap_or_default();
+    if route.strip_prefix("route ") != Some(ROUTE_NAME) {
+        return Err(format!("{route:?} where \"route {ROUTE_NAME}\" belongs"));
     }
-    let shards = field("shards")?;
-    let shard_count =
-        shards.parse().ok().filter(|count| (1..=engine::limits::SHARD_COUNT_MAX).contains(count));
-    let generation = field("generation")?;
-    Ok(Layout {
-        shard_count: shard_count.ok_or_else(|| format!("{shards:?} shards"))?,
-        generation: generation.parse().map_err(|_| format!("generation {generation:?}"))?,
-    })
+    let mut shard_counts = Vec::new();
+    for (line, generation) in lines.zip(1..) {
+        let shard_count = line
+            .strip_prefix(&format!("generation {generation} shards "))
+            .and_then(|shards| shards.parse().ok())
+            .filter(|shards| (1..=SHARD_COUNT_MAX).contains(shards));
+        shard_counts.push(shard_count.ok_or_else(|| {
+            format!("{line:?} where \"generation {generation} shards …\" belongs")
+        })?);
+    }
+    if shard_counts.is_empty() || shard_counts.len() > GENERATION_COUNT_MAX {
+        return Err(format!("{} generations", shard_counts.len()));
+    }
+    Ok(Layout { shard_counts })
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Layout, parse};
 
+    const TEXT: &str = "hearth-layout 1\nroute xxh3-64/multiply-high\n\
+                        generation 1 shards 12\ngeneration 2 shards 3\n";
+
     #[test]
     fn a_record_reads_back() {
-        let layout = Layout { shard_count: 12, generation: 3 };
-        let text = "hearth-layout 1\nroute xxh3-64/multiply-high\nshards 12\ngeneration 3\n";
-        assert_eq!(layout.to_string(), text);
-        assert_eq!(parse(text), Ok(layout));
+        let layout = Layout { shard_counts: vec![12, 3] };
+        assert_eq!(layout.to_string(), TEXT);
+        assert_eq!(parse(TEXT), Ok(layout));
     }
 
     #[track_caller]
     fn check_refused(from: &str, to: &str, expected: &str) {
-        let text = Layout { shard_count: 2, generation: 1 }.to_string().replace(from, to);
-        assert_eq!(parse(&text).unwrap_err(), expected);
+        assert_eq!(parse(&TEXT.replace(from, to)).unwrap_err(), expected);
     }
 
     #[test]
@@ -137,11 +147,21 @@ mod tests {
         check_refused(
             "xxh3-64/",
             "md5/",
-            r#"series are routed by "md5/multiply-high", not by "xxh3-64/multiply-high""#,
+            r#""route md5/multiply-high" where "route xxh3-64/multiply-high" belongs"#,
         );
-        check_refused("shards 2", "shards 0", r#""0" shards"#);
-        check_refused("shards 2", "shards 1025", r#""1025" shards"#);
-        check_refused("shards", "sharks", r#""sharks 2" where "shards" belongs"#);
-        check_refused("generation 1", "", r#""" where "generation" belongs"#);
+        let second = r#"where "generation 2 shards …" belongs"#;
+        check_refused("shards 3", "shards 0", &format!(r#""generation 2 shards 0" {second}"#));
+        check_refused(
+            "shards 3",
+            "shards 1025",
+            &format!(r#""generation 2 shards 1025" {second}"#),
+        );
+        check_refused(
+            "generation 2",
+            "generation 3",
+            &format!(r#""generation 3 shards 3" {second}"#),
+        );
+        let begin = TEXT.find("generation").unwrap();
+        assert_eq!(parse(&TEXT[..begin]).unwrap_err(), "0 generations");
     }
 }

@@ -1,10 +1,13 @@
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use engine::disk::mem::{MemDisk, MemFile};
 use engine::disk::{Disk, DiskError, DiskErrorKind};
-use engine::wal::{FrameWriter, Record, Records};
+use engine::model::{Batch, Labels, MatchOp, Matcher, Samples, Source, TimeRange};
+use engine::store::{Store, StoreOptions};
+use engine::wal::{Chain, FrameWriter};
 
 use super::{Start, Wal};
 use crate::disk::RingDisk;
@@ -12,9 +15,17 @@ use crate::observe::{Event, Reporter, Silent};
 use crate::runtime::{run, sleep};
 use crate::scratch::Scratch;
 use crate::stats::WalStats;
-use crate::wal::{Replayed, WalError, WalOptions, WalSync, Writer, replay};
+use crate::wal::{Replayed, Space, WalError, WalOptions, WalSync, Writer, replay};
 
 const SEGMENT_BYTES: usize = 64 << 10;
+
+/// A log that begins.
+const FIRST: Start = Start {
+    writer: Writer { shard: 0, shard_count: 1, epoch: 0 },
+    chain: Chain { next_lsn: 1, last_crc: 0 },
+    segment: 1,
+    is_prepared: false,
+};
 
 /// A disk that several logs use one after the other, and that fails when told to.
 #[derive(Clone, Default)]
@@ -62,19 +73,23 @@ fn options(sync: WalSync) -> WalOptions {
     WalOptions { sync, segment_bytes: SEGMENT_BYTES, retry_delay, ..WalOptions::default() }
 }
 
-/// Reads what `disk` holds: the values of all samples in order, and where the log goes on.
-async fn read<D: Disk>(disk: &D) -> (Vec<f64>, Replayed) {
-    let mut found = Vec::new();
-    let (mut ids, mut times, mut values) = (vec![], vec![], vec![]);
-    let apply = |_, frame: engine::wal::Frame<'_>| {
-        for record in Records::new(frame.payload) {
-            let Record::Samples(samples) = record else { panic!("{record:?}") };
-            samples.decode(&mut ids, &mut times, &mut values).unwrap();
-            found.push(values[0]);
-        }
-    };
-    let replayed = replay(disk, SEGMENT_BYTES, apply, |_| {}).await.unwrap();
-    (found, replayed)
+/// The store that `disk` holds, the values of its one series in order, and where the log goes on.
+async fn read<D: Disk>(disk: &D) -> (Store, Vec<f64>, Replayed) {
+    let mut store = Store::new(StoreOptions::default());
+    let replayed = replay(disk, SEGMENT_BYTES, &mut store, |_| true, |_| {}).await.unwrap();
+    let all = TimeRange { min_ms: 0, max_ms: i64::MAX };
+    let mut samples = Samples::default();
+    let up = Matcher::new("__name__", MatchOp::Equal, "up");
+    for series in store.select(&[up], all).unwrap() {
+        store.samples(series, all, &mut samples).unwrap();
+    }
+    (store, samples.values, replayed)
+}
+
+/// A log with its store, as a shard has them.
+struct Logged<D: Disk> {
+    wal: Wal<D>,
+    store: RefCell<Store>,
 }
 
 async fn open<D: Disk + 'static>(
@@ -82,29 +97,43 @@ async fn open<D: Disk + 'static>(
     sync: WalSync,
     reporter: Arc<dyn Reporter>,
     stats: Arc<WalStats>,
-) -> (Wal<D>, Vec<f64>) {
-    let (found, replayed) = read(&disk).await;
+) -> (Logged<D>, Vec<f64>) {
+    let (store, found, replayed) = read(&disk).await;
     let start = Start {
-        writer: Writer { shard: 0, shard_count: 1, epoch: replayed.epoch },
-        chain: replayed.chain,
+        writer: Writer { shard: 0, shard_count: 1, epoch: store.epoch() },
+        chain: store.chain(),
         segment: replayed.next_segment,
         is_prepared: replayed.is_prepared,
     };
-    (Wal::open(options(sync), disk, start, reporter, stats), found)
+    let wal = Wal::open(options(sync), disk, start, reporter, stats);
+    (Logged { wal, store: RefCell::new(store) }, found)
 }
 
-/// Appends one frame of `count` samples, the first one of which is `value`.
-fn append<D: Disk + 'static>(wal: &Wal<D>, value: f64, count: usize) -> Result<u64, WalError> {
-    let bytes_max = 100 + count * 9;
-    wal.admit(bytes_max)?;
-    let ((), lsn) = wal.append(bytes_max, true, |space| {
-        let mut frame = FrameWriter::begin(space.out);
-        let mut values = vec![0.5; count];
-        values[0] = value;
-        frame.samples(&vec![1; count], &vec![2; count], &values);
-        frame.finish(space.chain);
-    });
-    Ok(lsn)
+impl<D: Disk + 'static> Logged<D> {
+    /// Appends one frame: `value` as the next sample of one series, and `count` other series.
+    fn append(&self, value: f64, count: usize) -> Result<u64, WalError> {
+        let mut batch = Batch::default();
+        let mut push = |name: &str| {
+            let labels = Labels::from_pairs([("__name__", name)]);
+            let series = batch.push_series(labels.as_ref());
+            batch.push_sample(series, 1 + value as i64, value);
+        };
+        push("up");
+        (0..count).for_each(|number| push(&format!("other_{number}")));
+        let bytes_max = 100 + batch.label_bytes().len() + batch.series_count() * 30;
+        self.wal.admit(bytes_max)?;
+        let mut store = self.store.borrow_mut();
+        let (report, lsn) = self.wal.append(bytes_max, true, |space| {
+            if space.begins_segment {
+                store.forget_logged();
+            }
+            let report = store.append(&batch, i64::MAX, space.out);
+            *space.chain = store.chain();
+            report
+        });
+        assert_eq!(report.accepted_count, count + 1);
+        Ok(lsn)
+    }
 }
 
 #[derive(Default)]
@@ -124,26 +153,26 @@ fn what_was_acknowledged_is_read_back_after_a_crash() {
             let disk = || RingDisk::open(scratch.path().into(), true, Arc::new(Silent)).unwrap();
             let mut expected = Vec::new();
             for life in 0..4 {
-                let (wal, found) = open(disk(), sync, Arc::new(Silent), Arc::default()).await;
+                let (log, found) = open(disk(), sync, Arc::new(Silent), Arc::default()).await;
                 assert_eq!(found, expected, "{sync:?} {life}");
                 // About a segment and a half a life.
                 for number in 0..50 {
                     let value = f64::from(life * 1000 + number);
-                    let lsn = append(&wal, value, 200).unwrap();
+                    let lsn = log.append(value, 40).unwrap();
                     if number % 5 == 4 {
-                        wal.durable(lsn).await.unwrap();
+                        log.wal.durable(lsn).await.unwrap();
                     }
                     expected.push(value);
                 }
                 match life % 2 {
-                    0 => wal.kill().await,
-                    _ => wal.close().await.unwrap(),
+                    0 => log.wal.kill().await,
+                    _ => log.wal.close().await.unwrap(),
                 }
             }
-            let (found, replayed) = read(&disk()).await;
+            let (store, found, replayed) = read(&disk()).await;
             assert_eq!(found, expected);
-            assert_eq!((replayed.epoch, replayed.frame_count), (5, 200));
-            assert!(replayed.damage.is_empty(), "{:?}", replayed.damage);
+            assert_eq!((store.epoch(), replayed.frame_count), (4, 200));
+            assert!(replayed.losses.is_empty(), "{:?}", replayed.losses);
         }
     })
     .unwrap();
@@ -153,24 +182,24 @@ fn what_was_acknowledged_is_read_back_after_a_crash() {
 fn a_power_cut_takes_nothing_that_was_acknowledged() {
     run(|| async {
         let disk = Shared::default();
-        let (wal, _) = open(disk.clone(), WalSync::Batch, Arc::new(Silent), Arc::default()).await;
+        let (log, _) = open(disk.clone(), WalSync::Batch, Arc::new(Silent), Arc::default()).await;
         let mut acknowledged = Vec::new();
         for number in 0..40 {
             let value = f64::from(number);
-            let lsn = append(&wal, value, 300).unwrap();
+            let lsn = log.append(value, 60).unwrap();
             if number % 3 != 0 {
                 continue;
             }
-            wal.durable(lsn).await.unwrap();
+            log.wal.durable(lsn).await.unwrap();
             acknowledged = (0..=number).map(f64::from).collect();
         }
         for survivors in 0..8 {
             let cut = disk.0.power_cut(|_, sector| sector & survivors == 0, |_| survivors != 0);
-            let (found, replayed) = read(&cut).await;
+            let (store, found, _) = read(&cut).await;
             assert!(found.starts_with(&acknowledged), "{found:?}");
-            assert!(replayed.chain.next_lsn > acknowledged.len() as u64);
+            assert!(store.chain().next_lsn > acknowledged.len() as u64);
         }
-        wal.kill().await;
+        log.wal.kill().await;
     })
     .unwrap();
 }
@@ -194,7 +223,7 @@ fn a_failed_operation_costs_no_acknowledged_frame() {
 async fn life(failing: Option<u64>, kind: DiskErrorKind) -> (u64, Arc<WalStats>) {
     let disk = Shared::default();
     let (heard, stats) = (Arc::new(Heard::default()), Arc::<WalStats>::default());
-    let (wal, _) = open(disk.clone(), WalSync::Batch, heard.clone(), stats.clone()).await;
+    let (log, _) = open(disk.clone(), WalSync::Batch, heard.clone(), stats.clone()).await;
     let begun = disk.0.operation_count();
     if let Some(failing) = failing {
         disk.0.fail_operation(begun + failing, kind);
@@ -204,9 +233,9 @@ async fn life(failing: Option<u64>, kind: DiskErrorKind) -> (u64, Arc<WalStats>)
         let value = f64::from(number);
         // A disk that is full refuses for a while; a client tries again.
         loop {
-            let appended = append(&wal, value, 600);
+            let appended = log.append(value, 100);
             match appended {
-                Ok(lsn) => match wal.durable(lsn).await {
+                Ok(lsn) => match log.wal.durable(lsn).await {
                     Ok(()) => acknowledged.push(value),
                     Err(WalError::Unwritable(_)) => {}
                     Err(error) => panic!("{error}"),
@@ -221,13 +250,13 @@ async fn life(failing: Option<u64>, kind: DiskErrorKind) -> (u64, Arc<WalStats>)
         }
     }
     let operations = disk.0.operation_count() - begun;
-    wal.close().await.unwrap();
+    log.wal.close().await.unwrap();
     let cut = disk.0.power_cut(|_, _| false, |_| false);
-    let (found, replayed) = read(&cut).await;
+    let (_, found, replayed) = read(&cut).await;
     let expected: Vec<f64> = (0..30).map(f64::from).collect();
     assert_eq!(found, expected, "failing {failing:?}");
     assert!(acknowledged.len() >= 29, "failing {failing:?}");
-    assert!(replayed.damage.is_empty(), "failing {failing:?}: {:?}", replayed.damage);
+    assert!(replayed.losses.is_empty(), "failing {failing:?}: {:?}", replayed.losses);
     let heard = heard.0.lock().unwrap();
     assert_eq!(heard.is_empty(), failing.is_none(), "failing {failing:?}: {heard:?}");
     (operations, stats)
@@ -238,7 +267,8 @@ fn frames_that_nobody_waits_for_are_written_in_time() {
     run(|| async {
         let disk = Shared::default();
         let stats = Arc::<WalStats>::default();
-        let (wal, _) = open(disk, WalSync::Batch, Arc::new(Silent), stats.clone()).await;
+        let (log, _) = open(disk, WalSync::Batch, Arc::new(Silent), stats.clone()).await;
+        let wal = &log.wal;
         for number in 0..10 {
             let ((), lsn) = wal.append(200, false, |space| {
                 let mut frame = FrameWriter::begin(space.out);
@@ -251,7 +281,7 @@ fn frames_that_nobody_waits_for_are_written_in_time() {
         }
         assert_eq!((stats.writes.count.get(), stats.frames.get()), (1, 10));
         wal.close().await.unwrap();
-        assert_eq!(append(&wal, 1.0, 1), Err(WalError::Closed));
+        assert_eq!(log.append(1.0, 1), Err(WalError::Closed));
     })
     .unwrap();
 }
@@ -260,23 +290,28 @@ fn frames_that_nobody_waits_for_are_written_in_time() {
 fn too_much_that_waits_is_refused() {
     run(|| async {
         let disk = Shared::default();
-        let (_, replayed) = read(&disk).await;
-        let start = Start {
-            writer: Writer { shard: 0, shard_count: 1, epoch: 1 },
-            chain: replayed.chain,
-            segment: 1,
-            is_prepared: false,
-        };
+        let store = RefCell::new(Store::new(StoreOptions::default()));
         let options = WalOptions { queue_bytes_max: 10_000, ..options(WalSync::Batch) };
-        let wal = Wal::open(options, disk, start, Arc::new(Silent), Arc::default());
+        let wal = Wal::open(options, disk, FIRST, Arc::new(Silent), Arc::default());
+        let log = Logged { wal, store };
         // Even what is larger than the queue is taken when nothing waits.
-        append(&wal, 0.0, 2000).unwrap();
-        assert_eq!(append(&wal, 1.0, 1), Err(WalError::Overloaded));
-        wal.flush().await.unwrap();
-        append(&wal, 1.0, 1).unwrap();
-        wal.close().await.unwrap();
+        log.append(0.0, 2000).unwrap();
+        assert_eq!(log.append(1.0, 1), Err(WalError::Overloaded));
+        log.wal.flush().await.unwrap();
+        log.append(1.0, 1).unwrap();
+        log.wal.close().await.unwrap();
     })
     .unwrap();
+}
+
+/// Appends a frame of `count` samples, without a store.
+fn append(wal: &Wal<RingDisk>, count: usize) -> u64 {
+    let write = |space: Space<'_>| {
+        let mut frame = FrameWriter::begin(space.out);
+        frame.samples(&vec![1; count], &vec![2; count], &vec![0.5; count]);
+        frame.finish(space.chain);
+    };
+    wal.append(100 + count * 9, true, write).1
 }
 
 /// Prints the figures of the README; the bound is what a loaded machine must still reach.
@@ -286,18 +321,12 @@ fn a_commit_of_64_kib_takes_well_under_a_tenth_of_a_second() {
         let scratch = Scratch::new("log");
         let disk = RingDisk::open(scratch.path().into(), true, Arc::new(Silent)).unwrap();
         let options = WalOptions { segment_bytes: 32 << 20, ..WalOptions::default() };
-        let start = Start {
-            writer: Writer { shard: 0, shard_count: 1, epoch: 1 },
-            chain: Default::default(),
-            segment: 1,
-            is_prepared: false,
-        };
-        let wal = Wal::open(options, disk, start, Arc::new(Silent), Arc::default());
-        wal.durable(append(&wal, 1.0, 1).unwrap()).await.unwrap();
+        let wal = Wal::open(options, disk, FIRST, Arc::new(Silent), Arc::default());
+        wal.durable(append(&wal, 1)).await.unwrap();
         let mut microseconds = Vec::new();
         for _ in 0..400 {
             let begun = Instant::now();
-            let lsn = append(&wal, 1.0, (64 << 10) / 9).unwrap();
+            let lsn = append(&wal, (64 << 10) / 9);
             wal.durable(lsn).await.unwrap();
             microseconds.push(begun.elapsed().as_micros());
         }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use groups::{Space, Writer};
 pub use log::{Start, Wal};
-pub use replay::{Replayed, replay};
+pub use replay::{ReplayError, Replayed, replay};
 
 use crate::disk::padded;
 
