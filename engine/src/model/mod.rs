@@ -1,6 +1,7 @@
-//! The nouns of the field: label sets and their hash, matchers, samples, batches.
+//! The nouns of the field: label sets and their hash, matchers, samples, histograms, batches.
 
 pub mod batch;
+pub mod histogram;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
@@ -10,6 +11,7 @@ pub mod series;
 pub mod source;
 
 pub use batch::Batch;
+pub use histogram::{FloatHistogram, Histogram};
 pub use labels::{Labels, LabelsBuilder, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::MetricType;
