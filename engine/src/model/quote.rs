@@ -13,6 +13,19 @@ pub fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// As [`push_quoted`], with bytes that are no UTF-8 as `\xff`.
+pub fn push_quoted_bytes(out: &mut String, bytes: &[u8]) {
+    out.push('"');
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push_escaped(out, c, '"'));
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out.push('"');
+}
+
 /// `text` in double quotes, as Go's `%q`.
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -76,7 +89,7 @@ fn is_printable(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{code_point, quote, quote_char};
+    use super::{code_point, push_quoted_bytes, quote, quote_char};
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
@@ -90,6 +103,9 @@ mod tests {
         check("\x07\x08\x0c\n\r\t\x0b\0\x7f", r#""\a\b\f\n\r\t\v\x00\x7f""#);
         check("ÿ炬☺\u{301}", "\"ÿ炬☺\u{301}\"");
         check("\u{a0}\u{ad}\u{200b}\u{e000}\u{e0001}", r#""\u00a0\u00ad\u200b\ue000\U000e0001""#);
+        let mut bytes = String::new();
+        push_quoted_bytes(&mut bytes, b"a\xc5z\xe9");
+        assert_eq!(bytes, r#""a\xc5z\xe9""#);
         assert_eq!(quote_char('\''), r"'\''");
         assert_eq!(quote_char('"'), "'\"'");
         assert_eq!(code_point('c'), "U+0063 'c'");

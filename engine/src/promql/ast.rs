@@ -136,7 +136,8 @@ pub enum Expr {
         /// Was written as a duration (`5m`), and is printed as one.
         duration: bool,
     },
-    String(Box<str>),
+    /// Bytes, because `"\xff"` is a string, too.
+    String(Box<[u8]>),
     Vector(Box<VectorSelector>),
     Matrix {
         /// Always a [`Expr::Vector`].

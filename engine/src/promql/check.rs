@@ -263,12 +263,13 @@ impl Checker<'_> {
         if let Some(matching) = &binary.matching
             && matching.on
         {
-            let twice = |label: &&Box<str>| matching.include.contains(label);
-            for label in matching.labels.iter().filter(twice) {
-                let label = quote(label);
-                let message =
-                    format!("label {label} must not occur in ON and GROUP clause at once");
-                self.error(self.operator_position(binary), message);
+            for label in &matching.labels {
+                if matching.include.contains(label) {
+                    let label = quote(label);
+                    let message =
+                        format!("label {label} must not occur in ON and GROUP clause at once");
+                    self.error(self.operator_position(binary), message);
+                }
             }
         }
         for (operand, value_type) in [(binary.lhs, lhs), (binary.rhs, rhs)] {

@@ -9,6 +9,7 @@ mod lex;
 mod lex_series;
 mod number;
 mod parse;
+mod print;
 mod token;
 mod unquote;
 
@@ -16,6 +17,7 @@ pub use ast::{Ast, Expr, ExprId, PosRange};
 pub use duration::{parse_duration, print_duration};
 pub use error::{ParseError, ParseErrors};
 pub use number::{push_float, push_float_general};
+pub use print::print;
 
 use crate::limits::PROMQL_BYTES_MAX;
 use crate::model::Matcher;
@@ -94,5 +96,7 @@ impl ParseOptions {
     };
 }
 
+#[cfg(test)]
+mod series_tests;
 #[cfg(test)]
 mod tests;

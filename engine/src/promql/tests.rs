@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{ParseErrors, ParseOptions, parse};
+use super::{ParseErrors, ParseOptions, parse, parse_selector, print};
 
 const CONFORMANCE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conformance/promql-parser");
@@ -88,4 +88,104 @@ fn prometheus_tables_hold() {
     }
     eprintln!("{} of {total} hold, {cut} are cut", total - failures.len());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What a text gives: its printed form, or `! ` and the message.
+fn outcome(text: &str) -> String {
+    match parse(text, &ParseOptions::ALL) {
+        Ok(ast) => print(&ast, ast.root()),
+        Err(errors) => format!("! {errors}"),
+    }
+}
+
+/// Our own corpus: `text`, `text => printed` or `text =>! message`. What is printed prints the
+/// same again.
+#[test]
+fn the_corpus_prints_or_is_refused_as_written() {
+    let corpus = include_str!("../../../tests/corpus/promql/expressions.txt");
+    let mut failures = Vec::new();
+    for line in corpus.lines().filter(|line| !line.starts_with('#')) {
+        let (text, expected) = line.split_once(" =>").unwrap_or((line, line));
+        let expected = expected.trim_start();
+        let got = outcome(&text.replace("\\n", "\n"));
+        let stable = expected.starts_with('!') || outcome(expected) == expected;
+        if got != expected || !stable {
+            failures.push(format!("{line}\n    {got}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[track_caller]
+fn check_selector(text: &str, expected: Result<&str, &str>) {
+    let got = parse_selector(text)
+        .map(|matchers| matchers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        .map_err(|errors| errors.to_string());
+    assert_eq!(got.as_deref().map_err(|message| &**message), expected);
+}
+
+#[test]
+fn selectors_stand_alone() {
+    check_selector("up{job=\"a\"}", Ok("job=\"a\" __name__=\"up\""));
+    check_selector("{\"a.b\", c=~'d'}", Ok("__name__=\"a.b\" c=~\"d\""));
+    check_selector("{}", Ok(""));
+    check_selector("up offset 5m", Err("1:4: parse error: unexpected <offset>"));
+    check_selector("", Err("unknown position: parse error: unexpected end of input"));
+    check_selector("1", Err("1:1: parse error: unexpected number \"1\""));
+    check_selector(
+        "a{b}",
+        Err(
+            "1:4: parse error: unexpected \"}\" in label matching, expected label matching operator",
+        ),
+    );
+}
+
+/// Deep and long texts, on a thread with a small stack.
+#[track_caller]
+fn check_size(text: String, expected_error: Option<&'static str>) {
+    let run = move || match parse(&text, &ParseOptions::ALL) {
+        Ok(ast) => {
+            assert_eq!(expected_error, None);
+            print(&ast, ast.root());
+        }
+        Err(errors) => assert_eq!(Some(&*errors.errors[0].message), expected_error),
+    };
+    std::thread::Builder::new()
+        .stack_size(256 << 10)
+        .spawn(run)
+        .expect("a thread")
+        .join()
+        .expect("no text overflows the stack");
+}
+
+#[test]
+fn no_text_overflows_the_stack() {
+    const DEEP: &str = "expression is nested deeper than 2000 levels";
+    let nested = |open: &str, core: &str, close: &str, depth: usize| {
+        format!("{}{core}{}", open.repeat(depth), close.repeat(depth))
+    };
+    check_size("1+".repeat(1 << 19) + "1", None);
+    check_size("1^".repeat(1 << 19) + "1", None);
+    check_size("a and ".repeat(1 << 18) + "a", None);
+    check_size(nested("(", "1", ")", 2_000), None);
+    check_size(nested("(", "1", ")", 2_001), Some(DEEP));
+    check_size(nested("(", "1", ")", 1 << 19), Some(DEEP));
+    check_size(nested("-", "a", "", 1 << 20), Some(DEEP));
+    check_size(nested("abs(", "a", ")", 2_000), None);
+    check_size(nested("sum(", "a", ")", 2_001), Some(DEEP));
+    check_size("abs(".repeat(1 << 18), Some(DEEP));
+    let duration = "duration is nested deeper than 2000 levels";
+    check_size(nested("a[", &nested("(", "1", ")", 2_001), "]", 1), Some(duration));
+    check_size(format!("a[{}5m]", "1+".repeat(1 << 19)), None);
+    check_size(format!("a[{}1]", "1^".repeat(1_999)), None);
+    check_size(format!("a{{{}}}", "b=\"c\",".repeat(1 << 17)), None);
+}
+
+#[test]
+fn errors_of_many_parts_stay_cheap() {
+    let text = format!("({}){}", "-{}-1".repeat(10_000), "[1m:]".repeat(1_000));
+    let errors = parse(&text, &TABLE_OPTIONS).expect_err("empty selectors").errors;
+    assert_eq!(errors.len(), 10_999);
+    let last = errors.last().expect("errors");
+    assert_eq!((last.position.start, last.position.end), (0, 50_012 + 5 * 998));
 }

@@ -204,8 +204,8 @@ impl<'a> Parser<'a> {
             }
             TokenKind::String => {
                 let token = self.advance();
-                let text = self.unquote(token);
-                self.push(Expr::String(text), token.position);
+                let bytes = self.unquote_bytes(token);
+                self.push(Expr::String(bytes.into()), token.position);
             }
             TokenKind::LeftParen => {
                 let start = self.advance().position.start;
@@ -482,7 +482,9 @@ impl<'a> Parser<'a> {
             if let Some(card) = card {
                 self.advance();
                 matching.card = card;
-                if self.peek() == TokenKind::LeftParen {
+                // Without a list the right operand follows; anything else was meant as a list.
+                let next = self.peek();
+                if next == TokenKind::LeftParen || !next.begins_expression() {
                     matching.include = self.grouping_labels()?;
                 }
             }

@@ -109,8 +109,8 @@ impl Parser<'_> {
         self.error(token.position, message);
     }
 
-    /// What a string stands for. Bytes that are no UTF-8 (`"\xff"`) become U+FFFD: no label and
-    /// no answer could hold them.
+    /// What a name or a value of a matcher stands for. Bytes that are no UTF-8 (`"\xff"`) become
+    /// U+FFFD: no label could hold them.
     pub(super) fn unquote(&mut self, token: Token) -> Box<str> {
         let bytes = self.unquote_bytes(token);
         String::from_utf8_lossy(&bytes).into()
