@@ -59,7 +59,7 @@ impl Builder<'_> {
         let grid = self.grid(id);
         let node = match self.ast.expr(id) {
             Expr::Number { value, .. } => self.push(Op::Number(*value), grid),
-            Expr::String(text) => self.push(Op::Text(text.clone()), grid),
+            Expr::String(text) => self.push(Op::Text(String::from_utf8_lossy(text).into()), grid),
             Expr::Duration(_) => return Ok(None),
             Expr::Paren(expr) => self.node_of(*expr),
             Expr::Subquery(subquery) => self.node_of(subquery.expr),
@@ -200,7 +200,7 @@ impl Builder<'_> {
             let unwrapped = unparen(self.ast, id);
             param_position = self.ast.position(unwrapped);
             match self.ast.expr(unwrapped) {
-                Expr::String(label) => value_label = label.clone(),
+                Expr::String(label) => value_label = String::from_utf8_lossy(label).into(),
                 _ => param = Some(self.param(id)),
             }
         }

@@ -123,7 +123,7 @@ impl Builder<'_> {
 
     fn text(&self, id: ExprId) -> Box<str> {
         match self.ast.expr(unparen(self.ast, id)) {
-            Expr::String(text) => text.clone(),
+            Expr::String(text) => String::from_utf8_lossy(text).into(),
             other => panic!("the parser checks that {other:?} is a string"),
         }
     }
