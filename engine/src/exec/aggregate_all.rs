@@ -1,4 +1,4 @@
-//! Aggregations in the gather: all operators, over rows that are all here.
+//! Aggregations over rows that are all here: all operators.
 //!
 //! Those whose groups merge are done by [`GroupColumns`], as on the shards. The others need every
 //! row of a group at a step: `quantile`, `topk`, `bottomk`, `limitk`, `limit_ratio`,
@@ -10,8 +10,8 @@
 use std::cmp::Ordering;
 
 use crate::model::LabelsBuilder;
-use crate::plan::node::Aggregate;
-use crate::plan::part::{Grouping, Param};
+use crate::model::source::Turns;
+use crate::plan::part::{Aggregate, Grouping, Param};
 use crate::promql::ast::AggregateOp;
 
 use super::aggregate::GroupColumns;
@@ -22,17 +22,19 @@ use super::functions::quantile::{compare, quantile, warn_invalid};
 use super::label_table::{LabelIndex, project};
 use super::matrix::{Matrix, Row, is_set, ones, set, words};
 use super::ratio;
+use super::turn::spend;
 
-pub fn run(
-    rows: Matrix,
+pub async fn run(
+    rows: &Matrix,
     aggregate: &Aggregate,
     annotations: &mut Annotations,
+    turns: &impl Turns,
 ) -> Result<Matrix, ExecError> {
     use AggregateOp::*;
     match aggregate.op {
-        CountValues => count_values(&rows, aggregate),
-        Quantile => Ok(quantiles(&rows, aggregate, annotations)),
-        Topk | Bottomk | Limitk | LimitRatio => select(&rows, aggregate, annotations),
+        CountValues => count_values(rows, aggregate, turns).await,
+        Quantile => quantiles(rows, aggregate, annotations, turns).await,
+        Topk | Bottomk | Limitk | LimitRatio => select(rows, aggregate, annotations, turns).await,
         op => {
             let grouping = aggregate.grouping.clone();
             let mut groups = GroupColumns::new(op, grouping, rows.step_count());
@@ -43,6 +45,7 @@ pub fn run(
                     rows.values(row),
                     rows.present(row),
                 );
+                spend(turns, rows.step_count()).await?;
             }
             Ok(groups.finish())
         }
@@ -83,7 +86,12 @@ fn param(aggregate: &Aggregate) -> &Param {
     aggregate.param.as_ref().expect("the parser asks for a parameter")
 }
 
-fn quantiles(rows: &Matrix, aggregate: &Aggregate, annotations: &mut Annotations) -> Matrix {
+async fn quantiles(
+    rows: &Matrix,
+    aggregate: &Aggregate,
+    annotations: &mut Annotations,
+    turns: &impl Turns,
+) -> Result<Matrix, ExecError> {
     let param = param(aggregate);
     let (min, max) = param_bounds(param);
     let position = aggregate.param_position;
@@ -107,18 +115,20 @@ fn quantiles(rows: &Matrix, aggregate: &Aggregate, annotations: &mut Annotations
             if !values.is_empty() {
                 row.set(step, quantile(param.at(step), &mut values));
             }
+            spend(turns, members.len()).await?;
         }
         let drops_name = members.iter().any(|&member| rows.drops_name(member as usize));
         result.push_row(index.get(group), drops_name, &row);
     }
-    result
+    Ok(result)
 }
 
 /// Rows of which some points are chosen: the largest, the first, or a share.
-fn select(
+async fn select(
     rows: &Matrix,
     aggregate: &Aggregate,
     annotations: &mut Annotations,
+    turns: &impl Turns,
 ) -> Result<Matrix, ExecError> {
     let param = param(aggregate);
     let op = aggregate.op;
@@ -149,6 +159,7 @@ fn select(
             if rows.step_count() == 1 {
                 order.extend(candidates.iter().map(|&(_, row)| row));
             }
+            spend(turns, members.len()).await?;
         }
     }
     if rows.step_count() == 1 {
@@ -231,10 +242,15 @@ fn choose(op: AggregateOp, k: f64, candidates: &mut Vec<(f64, u32)>) {
     debug_assert!(candidates.is_sorted_by(|a, b| better(a, b) != Ordering::Greater));
 }
 
-fn count_values(rows: &Matrix, aggregate: &Aggregate) -> Result<Matrix, ExecError> {
+async fn count_values(
+    rows: &Matrix,
+    aggregate: &Aggregate,
+    turns: &impl Turns,
+) -> Result<Matrix, ExecError> {
     let label = &*aggregate.value_label;
-    if label.is_empty() {
-        return Err(ExecError::Evaluation("invalid label name \"\"".to_owned()));
+    // The parser puts the replacement character where a string was no UTF-8.
+    if label.is_empty() || label.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(ExecError::Evaluation(format!("invalid label name {label:?}")));
     }
     let mut grouping = aggregate.grouping.clone();
     if !grouping.without {
@@ -245,6 +261,7 @@ fn count_values(rows: &Matrix, aggregate: &Aggregate) -> Result<Matrix, ExecErro
     let mut counts = Matrix::new(rows.step_count());
     let mut bytes = Vec::new();
     for row in 0..rows.row_count() {
+        spend(turns, rows.step_count()).await?;
         let mut builder = LabelsBuilder::from_labels(rows.labels(row));
         // A series keeps its values for long: the group of the previous point often is the next's.
         let mut previous: Option<(u64, usize)> = None;

@@ -7,6 +7,7 @@
 //! Source: Prometheus `promql/engine.go`, `VectorBinop`, `resultMetric`, `VectorAnd`, `VectorOr`,
 //! `VectorUnless`.
 
+use crate::model::source::Turns;
 use crate::model::{Labels, LabelsBuilder, LabelsRef};
 use crate::plan::node::Binary;
 use crate::plan::part::changes_metric;
@@ -19,22 +20,24 @@ use super::label_table::{LabelIndex, filter, is_reserved, names_hold};
 use super::matrix::{Matrix, any, is_set, ones, set, words};
 use super::merge_rows::{Meeting, settle};
 use super::stage::float_only;
+use super::turn::spend;
 
 /// The result of `lhs op rhs`. O(rows + points).
-pub fn run(
+pub async fn run(
     lhs: &Matrix,
     rhs: &Matrix,
     binary: &Binary,
     delayed_names: bool,
     annotations: &mut Annotations,
+    turns: &impl Turns,
 ) -> Result<Matrix, ExecError> {
     let mut signatures = Signatures::new(&binary.matching);
-    let of_lhs = signatures.of_rows(lhs);
-    let of_rhs = signatures.of_rows(rhs);
+    let of_lhs = signatures.of_rows(lhs, turns).await?;
+    let of_rhs = signatures.of_rows(rhs, turns).await?;
     let count = signatures.index.len();
     if binary.op.is_set() {
         let result = set_operation(binary.op, (lhs, &of_lhs), (rhs, &of_rhs), count);
-        return settle(result, Meeting::Merged);
+        return settle(result, Meeting::Merged, turns).await;
     }
     // One-to-many is many-to-one from the other side; values are swapped back in `Join::value`.
     let swapped = binary.matching.card == Card::OneToMany;
@@ -52,7 +55,7 @@ pub fn run(
         active: active_steps(lhs, rhs, &binary.matching),
         out: Output::new(lhs.step_count()),
     };
-    join.run(count)?;
+    join.run(count, turns).await?;
     if join.out.refused_floats {
         float_only(annotations, binary.op, binary.position);
     }
@@ -72,14 +75,15 @@ impl<'a> Signatures<'a> {
         Signatures { matching, index: LabelIndex::default() }
     }
 
-    fn of_rows(&mut self, rows: &Matrix) -> Vec<u32> {
+    async fn of_rows(&mut self, rows: &Matrix, turns: &impl Turns) -> Result<Vec<u32>, ExecError> {
         let mut bytes = Vec::new();
-        (0..rows.row_count())
-            .map(|row| {
-                let labels = match_labels(rows.labels(row), self.matching, &mut bytes);
-                self.index.intern(labels).0 as u32
-            })
-            .collect()
+        let mut signatures = Vec::with_capacity(rows.row_count());
+        for row in 0..rows.row_count() {
+            let labels = match_labels(rows.labels(row), self.matching, &mut bytes);
+            signatures.push(self.index.intern(labels).0 as u32);
+            spend(turns, 1).await?;
+        }
+        Ok(signatures)
     }
 }
 
@@ -185,7 +189,7 @@ impl Operand<'_> {
 const END: u32 = u32::MAX;
 
 impl Join<'_> {
-    fn run(&mut self, signature_count: usize) -> Result<(), ExecError> {
+    async fn run(&mut self, signature_count: usize, turns: &impl Turns) -> Result<(), ExecError> {
         // Rows of the one side by signature, as chains in their order.
         let mut first = vec![END; signature_count];
         let mut next = vec![END; self.one.row_count()];
@@ -197,6 +201,7 @@ impl Join<'_> {
         self.check_one_side(&first, &next)?;
         let mut steps = vec![0; self.active.len()];
         for row in 0..self.many.row_count() {
+            spend(turns, self.many.step_count()).await?;
             let signature = self.of_many[row];
             let mut rest = self.many.present(row).to_vec();
             let mut partner = first[signature as usize];
@@ -217,6 +222,7 @@ impl Join<'_> {
             return Ok(());
         }
         for row in 0..self.one.row_count() {
+            spend(turns, self.one.step_count()).await?;
             let signature = self.of_one[row];
             let matched = &self.matched[signature as usize * steps.len()..][..steps.len()];
             let rest: Vec<u64> = self

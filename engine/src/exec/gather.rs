@@ -6,6 +6,9 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
 use crate::model::source::Turns;
 use crate::plan::Plan;
 use crate::plan::grid::Grid;
@@ -19,11 +22,12 @@ use super::error::ExecError;
 use super::functions::{histogram, info, labels, math, order};
 use super::label_table::drop_reserved;
 use super::matrix::{Matrix, Row, is_set, ones, set_all};
-use super::merge_rows::{Meeting, rename, row_of_scalar, settle};
+use super::merge_rows::{Meeting, rename, row_of_scalar, settle, sort_by_labels};
 use super::outcome::{Outcome, Value};
 use super::scan::{Partial, PartialValue, Ranges};
 use super::stage::{self, Scratch, StageContext};
 use super::stats::SampleStats;
+use super::turn::spend;
 use super::{aggregate_all, binary};
 
 /// How parts reach the shards.
@@ -43,14 +47,10 @@ pub trait Scatter {
 pub async fn evaluate(plan: &Plan, scatter: &impl Scatter) -> Result<Outcome, ExecError> {
     let mut gather = Gather::new(plan);
     for index in 0..plan.nodes.len() {
-        let id = NodeId(index as u32);
-        gather.node(id, scatter).await?;
-        let work = gather.slots[index].value.point_count();
-        if scatter.turns().spend(work) {
-            scatter.turns().pause().await?;
-        }
+        gather.node(NodeId(index as u32), scatter).await?;
+        spend(scatter.turns(), gather.slots[index].held).await?;
     }
-    gather.finish()
+    gather.finish(scatter.turns()).await
 }
 
 /// The value of a node, on its grid.
@@ -74,7 +74,7 @@ impl NodeValue {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Slot {
     value: NodeValue,
     /// Samples that each step of the node's grid looked at.
@@ -82,9 +82,18 @@ struct Slot {
     held: usize,
 }
 
+#[derive(Default)]
+struct Kept {
+    slot: Slot,
+    /// Nodes that are still to ask for it.
+    asking_count: usize,
+}
+
 struct Gather<'a> {
     plan: &'a Plan,
     slots: Vec<Slot>,
+    /// Values that a later node names again, by the node that has them.
+    kept: HashMap<NodeId, Kept, RandomState>,
     annotations: Annotations,
     stats: SampleStats,
     scratch: Scratch,
@@ -95,7 +104,13 @@ impl<'a> Gather<'a> {
         let slots = plan.nodes.iter().map(|_| Slot::default()).collect();
         let stats = SampleStats::new(0, plan.samples_max);
         let (annotations, scratch) = (Annotations::default(), Scratch::default());
-        Gather { plan, slots, annotations, stats, scratch }
+        let mut kept: HashMap<NodeId, Kept, RandomState> = HashMap::default();
+        for node in &plan.nodes {
+            if let Op::Same(first) = node.op {
+                kept.entry(first).or_default().asking_count += 1;
+            }
+        }
+        Gather { plan, slots, kept, annotations, stats, scratch }
     }
 
     fn grid(&self, id: NodeId) -> Grid {
@@ -145,10 +160,19 @@ impl<'a> Gather<'a> {
         let plan = self.plan;
         let value = match &plan.nodes[id.index()].op {
             Op::Moved => return Ok(()),
+            Op::Same(first) => {
+                self.slots[id.index()] = self.ask_again(*first)?;
+                return Ok(());
+            }
             Op::Scatter(part) => {
                 let rows = self.scatter(part, scatter, &mut queryable).await?;
                 let held = rows.point_count();
-                self.slots[id.index()] = Slot { value: rows, queryable_per_step: queryable, held };
+                let slot = Slot { value: rows, queryable_per_step: queryable, held };
+                if let Some(kept) = self.kept.get_mut(&id) {
+                    kept.slot = slot.clone();
+                    self.stats.hold(held)?;
+                }
+                self.slots[id.index()] = slot;
                 return Ok(());
             }
             Op::Info { child, info } => {
@@ -156,12 +180,23 @@ impl<'a> Gather<'a> {
                 let enriched = info::run(base, info, grid, plan, scatter, &mut self.stats).await?;
                 NodeValue::Rows(enriched)
             }
-            op => self.local(op, grid, &mut queryable)?,
+            op => self.local(op, grid, &mut queryable, scatter.turns()).await?,
         };
         let held = value.point_count();
         self.stats.hold(held)?;
         self.slots[id.index()] = Slot { value, queryable_per_step: queryable, held };
         Ok(())
+    }
+
+    /// What the node `first` computed, once more.
+    fn ask_again(&mut self, first: NodeId) -> Result<Slot, ExecError> {
+        let kept = self.kept.get_mut(&first).expect("every asking node was counted");
+        kept.asking_count -= 1;
+        if kept.asking_count == 0 {
+            return Ok(std::mem::take(&mut kept.slot));
+        }
+        self.stats.hold(kept.slot.held)?;
+        Ok(kept.slot.clone())
     }
 
     /// Runs a part on the shards and puts the partials together.
@@ -184,20 +219,22 @@ impl<'a> Gather<'a> {
         }
         queryable.iter_mut().zip(&of_params).for_each(|(total, added)| *total += added);
         let held: usize = partials.iter().map(|partial| partial.stats.held()).sum();
-        let value = self.put_together(&part, partials)?;
+        let value = self.put_together(&part, partials, scatter.turns()).await?;
         // What was held as partials is held as their sum now.
         self.stats.release(held);
         self.stats.hold(value.point_count())?;
         Ok(value)
     }
 
-    fn put_together(
+    async fn put_together(
         &mut self,
         part: &ShardPart,
         partials: Vec<Partial>,
+        turns: &impl Turns,
     ) -> Result<NodeValue, ExecError> {
         let mut together: Option<PartialValue> = None;
         for partial in partials {
+            spend(turns, partial.stats.held()).await?;
             self.annotations.merge(partial.annotations);
             match (&mut together, partial.value) {
                 (None, value) => together = Some(value),
@@ -218,18 +255,19 @@ impl<'a> Gather<'a> {
             Some(PartialValue::Rows(rows)) if part.rows_may_meet() => {
                 let meeting =
                     if part.ends_in_window() { Meeting::Refused } else { Meeting::Merged };
-                NodeValue::Rows(settle(rows, meeting)?)
+                NodeValue::Rows(settle(rows, meeting, turns).await?)
             }
             Some(PartialValue::Rows(rows)) => NodeValue::Rows(rows),
         })
     }
 
     /// A node that needs no shard.
-    fn local(
+    async fn local(
         &mut self,
         op: &Op,
         grid: Grid,
         queryable: &mut Vec<u64>,
+        turns: &impl Turns,
     ) -> Result<NodeValue, ExecError> {
         let steps = grid.step_count;
         let scalar =
@@ -270,28 +308,31 @@ impl<'a> Gather<'a> {
                 }
                 other => return Ok(other),
             },
-            Op::Stage { child, stage } => self.stage(*child, stage, grid, queryable)?,
+            Op::Stage { child, stage } => self.stage(*child, stage, grid, queryable, turns).await?,
             Op::Aggregate { child, aggregate } => {
                 let mut aggregate = (**aggregate).clone();
                 if let Some(param) = &mut aggregate.param {
                     self.fill(param, queryable);
                 }
                 let rows = self.rows(*child, queryable);
-                aggregate_all::run(rows, &aggregate, &mut self.annotations)?
+                aggregate_all::run(&rows, &aggregate, &mut self.annotations, turns).await?
             }
             Op::Binary { lhs, rhs, binary } => {
                 let lhs = self.rows(*lhs, queryable);
                 let rhs = self.rows(*rhs, queryable);
-                binary::run(&lhs, &rhs, binary, self.plan.delayed_names, &mut self.annotations)?
+                let delayed = self.plan.delayed_names;
+                binary::run(&lhs, &rhs, binary, delayed, &mut self.annotations, turns).await?
             }
             Op::Absent { child, labels } => {
                 let rows = self.rows(*child, queryable);
                 absent(&rows, labels.as_ref(), steps)
             }
             Op::LabelReplace { child, replace } => {
-                labels::replace(self.rows(*child, queryable), replace)?
+                labels::replace(self.rows(*child, queryable), replace, turns).await?
             }
-            Op::LabelJoin { child, join } => labels::join(self.rows(*child, queryable), join)?,
+            Op::LabelJoin { child, join } => {
+                labels::join(self.rows(*child, queryable), join, turns).await?
+            }
             Op::Sort { child, order, position } => {
                 let rows = self.rows(*child, queryable);
                 order::sort(rows, order, *position, self.plan, &mut self.annotations)
@@ -303,20 +344,24 @@ impl<'a> Gather<'a> {
                 }
                 let rows = self.rows(*child, queryable);
                 let delayed = self.plan.delayed_names;
-                histogram::run(&rows, &histogram, grid, delayed, &mut self.annotations)?
+                histogram::run(&rows, &histogram, grid, delayed, &mut self.annotations, turns)
+                    .await?
             }
-            Op::Moved | Op::Scatter(_) | Op::Info { .. } => unreachable!("the caller has these"),
+            Op::Moved | Op::Same(_) | Op::Scatter(_) | Op::Info { .. } => {
+                unreachable!("the caller has these")
+            }
         };
         Ok(NodeValue::Rows(rows))
     }
 
     /// Runs a stage on all rows of a vector.
-    fn stage(
+    async fn stage(
         &mut self,
         child: NodeId,
         stage: &Stage,
         grid: Grid,
         queryable: &mut Vec<u64>,
+        turns: &impl Turns,
     ) -> Result<Matrix, ExecError> {
         let mut stage = stage.clone();
         let mut of_params = Vec::new();
@@ -334,6 +379,7 @@ impl<'a> Gather<'a> {
         result.is_ordered = rows.is_ordered;
         let (mut row, mut label_bytes) = (Row::default(), Vec::new());
         for index in 0..rows.row_count() {
+            spend(turns, child_grid.step_count).await?;
             let labels = rows.labels(index);
             row.load(rows.values(index), rows.present(index));
             let name = String::from_utf8_lossy(labels.metric_name());
@@ -359,10 +405,10 @@ impl<'a> Gather<'a> {
         if delayed || !stage.drops_name() {
             return Ok(result);
         }
-        settle(result, if is_window { Meeting::Refused } else { Meeting::Merged })
+        settle(result, if is_window { Meeting::Refused } else { Meeting::Merged }, turns).await
     }
 
-    fn finish(mut self) -> Result<Outcome, ExecError> {
+    async fn finish(mut self, turns: &impl Turns) -> Result<Outcome, ExecError> {
         let plan = self.plan;
         let root = plan.root();
         let grid = self.grid(root);
@@ -380,11 +426,11 @@ impl<'a> Gather<'a> {
             }
             NodeValue::Rows(mut rows) => {
                 if plan.delayed_names {
-                    rows = clean_names(rows)?;
+                    rows = clean_names(rows, turns).await?;
                 }
                 let is_vector = plan.times.is_instant() && plan.value_type == ValueType::Vector;
                 if !(is_vector && rows.is_ordered) {
-                    rows.sort_by_labels();
+                    rows = sort_by_labels(rows, turns).await?;
                 }
                 if is_vector {
                     Value::Vector { timestamp_ms, rows }
@@ -452,12 +498,13 @@ fn absent(rows: &Matrix, labels: crate::model::LabelsRef<'_>, step_count: usize)
 }
 
 /// Drops the names that operations wanted dropped.
-fn clean_names(rows: Matrix) -> Result<Matrix, ExecError> {
+async fn clean_names(rows: Matrix, turns: &impl Turns) -> Result<Matrix, ExecError> {
     let mut bytes = Vec::new();
-    let renamed = rename(rows, |rows, row, out| {
+    let renamed = rename(rows, turns, |rows, row, out| {
         let labels = rows.labels(row);
         out.push(if rows.drops_name(row) { drop_reserved(labels, &mut bytes) } else { labels });
         false
-    });
-    settle(renamed, Meeting::Merged)
+    })
+    .await?;
+    settle(renamed, Meeting::Merged, turns).await
 }

@@ -12,7 +12,7 @@
 //! A native histogram will stand beside the floats as a sparse column keyed by (row, step), with
 //! its point present here and a bit that says which kind it is.
 
-use crate::model::{Labels, LabelsRef};
+use crate::model::LabelsRef;
 
 use super::label_table::LabelTable;
 
@@ -264,21 +264,6 @@ impl Matrix {
         matrix
     }
 
-    /// Sorts the rows by their labels.
-    pub fn sort_by_labels(&mut self) {
-        let sorted = |a: usize, b: usize| self.labels(a).compare(self.labels(b));
-        if (1..self.row_count()).all(|row| sorted(row - 1, row).is_le()) {
-            return;
-        }
-        let mut order: Vec<u32> = (0..self.row_count() as u32).collect();
-        order.sort_by(|&a, &b| sorted(a as usize, b as usize));
-        *self = self.select_rows(&order);
-    }
-
-    pub fn to_labels(&self, row: usize) -> Labels {
-        self.labels(row).to_owned()
-    }
-
     fn assert_columns(&self) {
         let rows = self.row_count();
         assert!(self.labels.len() == rows);
@@ -289,8 +274,7 @@ impl Matrix {
 
 #[cfg(test)]
 mod tests {
-    use super::{Matrix, Row, count, ones, set, set_all, words};
-    use crate::model::Labels;
+    use super::{count, ones, set, set_all, words};
 
     #[test]
     fn bits_past_the_last_step_are_zero() {
@@ -303,22 +287,5 @@ mod tests {
         let mut bits = vec![0; 2];
         set(&mut bits, 70);
         assert_eq!(ones(&bits).collect::<Vec<_>>(), [70]);
-    }
-
-    #[test]
-    fn rows_are_sorted_with_their_points() {
-        let mut matrix = Matrix::new(2);
-        let mut row = Row::default();
-        for (name, value) in [("b", 1.0), ("a", 2.0), ("none", 0.0)] {
-            row.reset(2);
-            if value > 0.0 {
-                row.set(1, value);
-            }
-            matrix.push_row(Labels::from_pairs([("l", name)]).as_ref(), false, &row);
-        }
-        matrix.sort_by_labels();
-        assert_eq!(matrix.row_count(), 2);
-        assert_eq!(matrix.labels(0).get(b"l"), b"a");
-        assert_eq!((matrix.get(0, 0), matrix.get(0, 1)), (None, Some(2.0)));
     }
 }

@@ -1,10 +1,13 @@
 //! Rows whose labels became the same.
 
+use crate::model::LabelsRef;
+use crate::model::source::Turns;
 use crate::plan::grid::Grid;
 
 use super::error::{ExecError, same_labelset};
 use super::label_table::{LabelIndex, LabelTable};
 use super::matrix::{Matrix, is_set, ones, set};
+use super::turn::spend;
 
 /// What becomes of rows with the same labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +19,16 @@ pub enum Meeting {
 }
 
 /// Leaves one row per label set. O(rows); without an allocation per row.
-pub fn settle(matrix: Matrix, meeting: Meeting) -> Result<Matrix, ExecError> {
+pub async fn settle(
+    matrix: Matrix,
+    meeting: Meeting,
+    turns: &impl Turns,
+) -> Result<Matrix, ExecError> {
     let mut index = LabelIndex::default();
     let mut targets = Vec::with_capacity(matrix.row_count());
     for row in 0..matrix.row_count() {
         targets.push(index.intern(matrix.labels(row)).0);
+        spend(turns, 1).await?;
     }
     if index.len() == matrix.row_count() {
         return Ok(matrix);
@@ -31,6 +39,7 @@ pub fn settle(matrix: Matrix, meeting: Meeting) -> Result<Matrix, ExecError> {
     let mut merged = Matrix::new(matrix.step_count());
     merged.is_ordered = matrix.is_ordered;
     for (row, target) in targets.into_iter().enumerate() {
+        spend(turns, matrix.step_count()).await?;
         if target == merged.row_count() {
             let labels = matrix.labels(row);
             merged.push_columns(
@@ -55,23 +64,60 @@ pub fn settle(matrix: Matrix, meeting: Meeting) -> Result<Matrix, ExecError> {
 
 /// The rows with new labels: `rename` writes each row's into its buffer and says whether the name
 /// is still to be dropped.
-pub fn rename(
+pub async fn rename(
     matrix: Matrix,
+    turns: &impl Turns,
     mut rename: impl FnMut(&Matrix, usize, &mut LabelTable) -> bool,
-) -> Matrix {
+) -> Result<Matrix, ExecError> {
     let mut labels = LabelTable::default();
     let mut drops_name = Vec::with_capacity(matrix.row_count());
     for row in 0..matrix.row_count() {
         drops_name.push(rename(&matrix, row, &mut labels));
+        spend(turns, 1).await?;
     }
-    matrix.with_labels(labels, drops_name)
+    Ok(matrix.with_labels(labels, drops_name))
+}
+
+/// Rows that are sorted at a stretch.
+const SORT_ROWS: usize = 4096;
+
+/// The rows in the order of their labels. O(rows log rows), in runs that are then merged.
+pub async fn sort_by_labels(matrix: Matrix, turns: &impl Turns) -> Result<Matrix, ExecError> {
+    let compare = |a: u32, b: u32| matrix.labels(a as usize).compare(matrix.labels(b as usize));
+    let mut order: Vec<u32> = (0..matrix.row_count() as u32).collect();
+    if order.is_sorted_by(|&a, &b| compare(a, b).is_le()) {
+        return Ok(matrix);
+    }
+    for run in order.chunks_mut(SORT_ROWS) {
+        run.sort_by(|&a, &b| compare(a, b));
+        spend(turns, run.len()).await?;
+    }
+    let mut merged = Vec::with_capacity(order.len());
+    let mut run_rows = SORT_ROWS;
+    while run_rows < order.len() {
+        merged.clear();
+        for pair in order.chunks(2 * run_rows) {
+            let (mut left, mut right) = pair.split_at(run_rows.min(pair.len()));
+            while let (Some(&a), Some(&b)) = (left.first(), right.first()) {
+                let side = if compare(a, b).is_le() { &mut left } else { &mut right };
+                merged.push(side[0]);
+                *side = &side[1..];
+                spend(turns, 1).await?;
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        std::mem::swap(&mut order, &mut merged);
+        run_rows *= 2;
+    }
+    Ok(matrix.select_rows(&order))
 }
 
 /// One row without labels: a scalar as a vector.
 pub fn row_of_scalar(grid: Grid, values: &[f64]) -> Matrix {
     let mut matrix = Matrix::new(grid.step_count);
     if grid.step_count > 0 {
-        let row = matrix.push_absent(crate::model::LabelsRef::EMPTY, false);
+        let row = matrix.push_absent(LabelsRef::EMPTY, false);
         let (out, present) = matrix.row_mut(row);
         out.copy_from_slice(values);
         super::matrix::set_all(present, grid.step_count);

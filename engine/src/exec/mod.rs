@@ -31,6 +31,7 @@ mod merge_rows;
 mod ratio;
 mod stage;
 mod sum;
+mod turn;
 mod window;
 
 #[cfg(test)]

@@ -13,12 +13,14 @@ use crate::plan::part::{Extend, Finish, Select, SelectOutput, ShardPart, Stage, 
 use crate::promql::functions::FunctionId;
 
 use super::aggregate::GroupColumns;
+use super::aggregate_all;
 use super::annotations::Annotations;
 use super::error::ExecError;
 use super::label_table::{LabelTable, drop_reserved};
 use super::matrix::{Matrix, Row, count};
 use super::stage::{self, Scratch, StageContext};
 use super::stats::SampleStats;
+use super::turn::spend;
 use super::window::{self, Points};
 
 /// What one shard has to say: owned, dense, `Send`.
@@ -110,11 +112,9 @@ pub async fn run_part(
         let mut result = Ok(());
         source.with_labels(id, &mut |labels| result = run.series(labels));
         result?;
-        if turns.spend(work) {
-            turns.pause().await?;
-        }
+        spend(turns, work).await?;
     }
-    run.finish()
+    run.finish(turns).await
 }
 
 /// The samples that any step of `select` can look at.
@@ -161,7 +161,9 @@ impl<'a> PartRun<'a> {
         }
         let value = match (&part.finish, &part.select.output) {
             (_, SelectOutput::Samples { .. }) => PartialValue::Ranges(Ranges::default()),
-            (Finish::Rows, _) => PartialValue::Rows(Matrix::new(grid.step_count)),
+            (Finish::Rows | Finish::Candidates(_), _) => {
+                PartialValue::Rows(Matrix::new(grid.step_count))
+            }
             (Finish::Groups { op, grouping }, _) => {
                 PartialValue::Groups(GroupColumns::new(*op, grouping.clone(), grid.step_count))
             }
@@ -301,12 +303,22 @@ impl<'a> PartRun<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Partial, ExecError> {
+    async fn finish(mut self, turns: &impl Turns) -> Result<Partial, ExecError> {
         self.stats.queryable_per_step.truncate(self.part.grid().step_count);
-        if let PartialValue::Groups(groups) = &self.value {
-            self.stats.release(self.stats.held());
-            self.stats.hold(groups.point_count())?;
+        if let (Finish::Candidates(aggregate), PartialValue::Rows(rows)) =
+            (&self.part.finish, &self.value)
+        {
+            let chosen = aggregate_all::run(rows, aggregate, &mut self.annotations, turns).await?;
+            self.value = PartialValue::Rows(chosen);
         }
+        // What the rows held is gone, what became of them is here.
+        let points = match &self.value {
+            PartialValue::Groups(groups) => groups.point_count(),
+            PartialValue::Rows(rows) => rows.point_count(),
+            PartialValue::Ranges(_) => self.stats.held(),
+        };
+        self.stats.release(self.stats.held());
+        self.stats.hold(points)?;
         Ok(Partial { value: self.value, annotations: self.annotations, stats: self.stats })
     }
 }

@@ -76,8 +76,10 @@ fn check(build: impl Fn(&mut Ast), times: QueryTimes, expected: &[&str]) {
     build(&mut ast);
     for shards in [1, 3] {
         for push in [true, false] {
-            let options =
-                PlanOptions { push_stages: push, push_aggregates: push, ..PlanOptions::default() };
+            let mut options = PlanOptions::default();
+            if !push {
+                options = options.without_rewrites();
+            }
             let plan = Plan::new(&ast, times, &options).unwrap();
             let outcome = block_on(evaluate(&plan, &counters(shards))).unwrap();
             assert_eq!(show(&outcome.value), expected, "{shards} shards, pushed: {push}");

@@ -4,12 +4,14 @@ use crate::model::Labels;
 use crate::promql::ast::{AggregateOp, Ast, Expr, ExprId, UnaryOp, ValueType, VectorSelector};
 
 use super::grid::Grid;
-use super::node::{Aggregate, Binary, Node, NodeId, Op};
-use super::part::{Extend, Finish, Grouping, Map, Param, Select, SelectOutput, ShardPart, Stage};
+use super::node::{Binary, Node, NodeId, Op};
+use super::part::{
+    Aggregate, Extend, Finish, Grouping, Map, Param, Select, SelectOutput, ShardPart, Stage,
+};
 use super::push_aggregates::{can_push, push_aggregate};
 use super::push_stages::{keeps_series_apart, push_stage};
 use super::resolve::{Resolved, unparen};
-use super::{PlanError, PlanOptions, QueryTimes};
+use super::{PlanError, PlanOptions, QueryTimes, push_candidates, share_parts};
 
 pub(super) struct Builder<'a> {
     pub ast: &'a Ast,
@@ -38,6 +40,9 @@ pub(super) fn build(
     let op = std::mem::replace(&mut builder.nodes[root.index()].op, Op::Moved);
     let grid = builder.nodes[root.index()].grid;
     builder.push(op, grid);
+    if options.share_parts {
+        share_parts::share(&mut builder.nodes);
+    }
     Ok(builder.nodes)
 }
 
@@ -216,10 +221,27 @@ impl Builder<'_> {
             _ => false,
         };
         if !pushed {
+            let child = self.candidates(child, &aggregate);
             return self.push(Op::Aggregate { child, aggregate: Box::new(aggregate) }, grid);
         }
         let mut part = self.take_part(child);
         push_aggregate(&mut part, aggregate.op, aggregate.grouping);
+        self.push(Op::Scatter(part), grid)
+    }
+
+    fn candidates(&mut self, child: NodeId, aggregate: &Aggregate) -> NodeId {
+        let pushed = match &self.nodes[child.index()].op {
+            Op::Scatter(part) => {
+                self.options.push_candidates && push_candidates::can_push(part, aggregate)
+            }
+            _ => false,
+        };
+        if !pushed {
+            return child;
+        }
+        let mut part = self.take_part(child);
+        push_candidates::push(&mut part, aggregate);
+        let grid = part.grid();
         self.push(Op::Scatter(part), grid)
     }
 

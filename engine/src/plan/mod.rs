@@ -2,9 +2,9 @@
 //! gather part.
 //!
 //! ```text
-//! durations   expressions in [] and offset    ─┐
-//! resolve     grids, @, what does not step     ├─►  build  ─►  Plan: nodes in post-order
-//! push_*      rewrites, each with its switch  ─┘
+//! durations             expressions in [] and offset    ─┐
+//! resolve               grids, @, what does not step     ├─►  build  ─►  Plan
+//! push_*, share_parts   rewrites, each with its switch  ─┘
 //! ```
 //!
 //! A plan holds no data and knows no shard; `exec` evaluates it. Every rewrite leaves the result
@@ -18,8 +18,13 @@ mod build;
 mod calls;
 mod durations;
 mod push_aggregates;
+mod push_candidates;
 mod push_stages;
 mod resolve;
+mod share_parts;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -84,6 +89,23 @@ pub struct PlanOptions {
     pub push_stages: bool,
     /// Rewrite: shards aggregate their own series.
     pub push_aggregates: bool,
+    /// Rewrite: shards choose candidates for `topk` and its like.
+    pub push_candidates: bool,
+    /// Rewrite: equal parts run once.
+    pub share_parts: bool,
+}
+
+impl PlanOptions {
+    /// Every rewrite off: what the others are compared with.
+    pub fn without_rewrites(self) -> PlanOptions {
+        PlanOptions {
+            push_stages: false,
+            push_aggregates: false,
+            push_candidates: false,
+            share_parts: false,
+            ..self
+        }
+    }
 }
 
 impl Default for PlanOptions {
@@ -94,6 +116,8 @@ impl Default for PlanOptions {
             type_and_unit: false,
             push_stages: true,
             push_aggregates: true,
+            push_candidates: true,
+            share_parts: true,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The nodes of a plan: an arena in post-order, as the tree they come from.
 
 use crate::model::{Labels, Matcher};
-use crate::promql::ast::{AggregateOp, BinaryOp, PosRange, VectorMatching};
+use crate::promql::ast::{BinaryOp, PosRange, VectorMatching};
 use crate::promql::functions::FunctionId;
 
 use super::grid::{Grid, Lookup};
-use super::part::{Grouping, Param, ShardPart, Stage};
+use super::part::{Aggregate, Param, ShardPart, Stage};
 
 /// Position of a node in its [`super::Plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,7 +25,7 @@ pub struct Node {
     pub grid: Grid,
 }
 
-/// What a node computes from the nodes it names. Every node is named once.
+/// What a node computes from the nodes it names. Every node is named once, but by [`Op::Same`].
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Its work was taken over by a later node.
@@ -51,6 +51,9 @@ pub enum Op {
     ScalarOf(NodeId),
 
     Text(Box<str>),
+
+    /// The value of that node once more, computed once.
+    Same(NodeId),
 
     // Vectors: rows of steps.
     /// `vector(s)`.
@@ -100,17 +103,6 @@ pub enum Op {
         child: NodeId,
         info: Box<Info>,
     },
-}
-
-#[derive(Clone, Debug)]
-pub struct Aggregate {
-    pub op: AggregateOp,
-    pub grouping: Grouping,
-    /// `k`, `φ` or the ratio.
-    pub param: Option<Param>,
-    pub param_position: PosRange,
-    /// The label of `count_values`.
-    pub value_label: Box<str>,
 }
 
 #[derive(Clone, Debug)]

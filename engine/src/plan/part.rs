@@ -19,7 +19,7 @@ use crate::promql::functions::FunctionId;
 use super::grid::{Grid, Lookup};
 use super::node::NodeId;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ShardPart {
     pub matchers: Vec<Matcher>,
     pub select: Select,
@@ -34,7 +34,7 @@ pub struct ShardPart {
 }
 
 /// The first step of a part: samples to one row per series.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Select {
     pub grid: Grid,
     pub lookup: Lookup,
@@ -43,7 +43,7 @@ pub struct Select {
     pub lookback_ms: i64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SelectOutput {
     /// The newest sample within the lookback.
     Value,
@@ -60,7 +60,7 @@ pub enum SelectOutput {
 }
 
 /// A function over a range vector, which ends at the lookup time and is open on its left.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub function: FunctionId,
     pub range_ms: i64,
@@ -82,7 +82,7 @@ pub enum Extend {
 }
 
 /// A scalar argument.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     Number(f64),
     /// A node of the plan, replaced by its column before a part is sent.
@@ -106,7 +106,7 @@ impl Param {
 }
 
 /// One operation on the row of a series.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
     Map(Map),
     /// A window function over the points of the row: what follows a subquery. The row is on
@@ -119,7 +119,7 @@ pub enum Stage {
 }
 
 /// One operation on every point of a row.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Map {
     Negate,
     /// `abs`, `ceil`, `ln`, …: functions of one number.
@@ -190,7 +190,7 @@ pub fn changes_metric(op: BinaryOp) -> bool {
     matches!(op, Add | Sub | Mul | Div | Mod | Pow | Atan2)
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Finish {
     Rows,
     /// Groups with everything needed to merge them with those of other shards.
@@ -198,6 +198,19 @@ pub enum Finish {
         op: AggregateOp,
         grouping: Grouping,
     },
+    /// The rows that may be chosen when all are together.
+    Candidates(Box<Aggregate>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    pub op: AggregateOp,
+    pub grouping: Grouping,
+    /// `k`, `φ` or the ratio.
+    pub param: Option<Param>,
+    pub param_position: PosRange,
+    /// The label of `count_values`.
+    pub value_label: Box<str>,
 }
 
 /// `by (…)` or `without (…)`.
@@ -257,6 +270,25 @@ impl ShardPart {
             Stage::Map(_) => None,
         });
         staged.unwrap_or(self.select.grid)
+    }
+
+    /// Calls `f` with every place in the text that the part remembers for annotations.
+    pub fn for_each_position(&mut self, f: &mut dyn FnMut(&mut PosRange)) {
+        if let SelectOutput::Window(window) = &mut self.select.output {
+            window.arg_positions.iter_mut().for_each(&mut *f);
+        }
+        for stage in &mut self.stages {
+            match stage {
+                Stage::Window { window, .. } => {
+                    window.arg_positions.iter_mut().for_each(&mut *f);
+                }
+                Stage::Map(Map::Scalar { position, .. }) => f(position),
+                Stage::Map(_) => {}
+            }
+        }
+        if let Finish::Candidates(aggregate) = &mut self.finish {
+            f(&mut aggregate.param_position);
+        }
     }
 
     /// Calls `f` with every scalar argument.

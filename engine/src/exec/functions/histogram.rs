@@ -12,6 +12,8 @@ use crate::exec::format::open_metrics;
 use crate::exec::label_table::{LabelIndex, filter, is_reserved};
 use crate::exec::matrix::{Matrix, Row, ones};
 use crate::exec::merge_rows::{Meeting, settle};
+use crate::exec::turn::spend;
+use crate::model::source::Turns;
 use crate::model::{LabelsBuilder, LabelsRef};
 use crate::plan::grid::Grid;
 use crate::plan::node::Histogram;
@@ -39,12 +41,13 @@ struct BucketRow {
     row: u32,
 }
 
-pub fn run(
+pub async fn run(
     rows: &Matrix,
     histogram: &Histogram,
     grid: Grid,
     delayed_names: bool,
     annotations: &mut Annotations,
+    turns: &impl Turns,
 ) -> Result<Matrix, ExecError> {
     if histogram.function != FunctionId::HistogramFraction {
         warn_quantiles(histogram, grid, annotations);
@@ -57,6 +60,7 @@ pub fn run(
             let bounds = [&histogram.params[0], &histogram.params[1]];
             for (index, members) in members.iter().enumerate() {
                 let row = run.fraction(members, bounds);
+                spend(turns, members.len() * grid.step_count).await?;
                 run.push(&mut result, labels.get(index), None, &row);
             }
         }
@@ -66,13 +70,14 @@ pub fn run(
                     let name =
                         String::from_utf8_lossy(labels.get(index).metric_name()).into_owned();
                     let row = run.quantile(members, q, &name);
+                    spend(turns, members.len() * grid.step_count).await?;
                     let added = (function == FunctionId::HistogramQuantiles).then_some(q);
                     run.push(&mut result, labels.get(index), added, &row);
                 }
             }
         }
     }
-    settle(result, Meeting::Merged)
+    settle(result, Meeting::Merged, turns).await
 }
 
 fn warn_quantiles(histogram: &Histogram, grid: Grid, annotations: &mut Annotations) {

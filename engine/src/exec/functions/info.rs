@@ -11,10 +11,13 @@ use crate::exec::error::{ExecError, same_labelset};
 use crate::exec::gather::Scatter;
 use crate::exec::label_table::{LabelIndex, filter};
 use crate::exec::matrix::{Matrix, is_set, ones, set};
+use crate::exec::merge_rows::sort_by_labels;
 use crate::exec::scan::PartialValue;
 use crate::exec::stats::SampleStats;
+use crate::exec::turn::spend;
 use crate::index::CompiledMatcher;
 use crate::model::labels::METRIC_NAME;
+use crate::model::source::Turns;
 use crate::model::{Labels, LabelsBuilder, MatchOp, Matcher};
 use crate::plan::Plan;
 use crate::plan::grid::Grid;
@@ -54,10 +57,10 @@ pub async fn run(
                 infos.append(rows);
             }
         }
-        infos.sort_by_labels();
+        infos = sort_by_labels(infos, scatter.turns()).await?;
     }
     let data = compile(&data_matchers)?;
-    enrich(&base, &infos, &is_kept, &data)
+    enrich(&base, &infos, &is_kept, &data, scatter.turns()).await
 }
 
 /// The matchers on the name, completed, and those on data labels.
@@ -195,11 +198,12 @@ impl Newest {
     }
 }
 
-fn enrich(
+async fn enrich(
     base: &Matrix,
     infos: &Matrix,
     is_kept: &[bool],
     data: &[CompiledMatcher],
+    turns: &impl Turns,
 ) -> Result<Matrix, ExecError> {
     let newest = Newest::new(infos);
     if base.row_count() > 0 {
@@ -211,6 +215,7 @@ fn enrich(
     let mut result = Matrix::new(base.step_count());
     let no_rows = Vec::new();
     for (row, &is_kept) in is_kept.iter().enumerate() {
+        spend(turns, base.step_count()).await?;
         let identity = signature(row, base);
         let candidates: Vec<&Vec<usize>> = newest
             .by_name

@@ -7,10 +7,15 @@ use crate::exec::matrix::Matrix;
 use crate::exec::merge_rows::{Meeting, rename, settle};
 use crate::model::LabelsBuilder;
 use crate::model::labels::METRIC_NAME;
+use crate::model::source::Turns;
 use crate::plan::node::{LabelJoin, LabelReplace};
 use crate::regex::{CaptureRegex, Captures};
 
-pub fn replace(rows: Matrix, replace: &LabelReplace) -> Result<Matrix, ExecError> {
+pub async fn replace(
+    rows: Matrix,
+    replace: &LabelReplace,
+    turns: &impl Turns,
+) -> Result<Matrix, ExecError> {
     let regex = CaptureRegex::anchored(&replace.regex).map_err(|_| {
         ExecError::Evaluation(format!(
             "invalid regular expression in label_replace(): {}",
@@ -21,7 +26,7 @@ pub fn replace(rows: Matrix, replace: &LabelReplace) -> Result<Matrix, ExecError
     let target = replace.target.as_bytes();
     let mut captures = Captures::default();
     let mut value = Vec::new();
-    let replaced = rename(rows, |rows, row, out| {
+    let replaced = rename(rows, turns, |rows, row, out| {
         let labels = rows.labels(row);
         let source = labels.get(replace.source.as_bytes());
         if !regex.captures(source, &mut captures) {
@@ -35,18 +40,19 @@ pub fn replace(rows: Matrix, replace: &LabelReplace) -> Result<Matrix, ExecError
         out.push(builder.finish().as_ref());
         // A name given here is meant to stay.
         target != METRIC_NAME && rows.drops_name(row)
-    });
-    settle(replaced, Meeting::Merged)
+    })
+    .await?;
+    settle(replaced, Meeting::Merged, turns).await
 }
 
-pub fn join(rows: Matrix, join: &LabelJoin) -> Result<Matrix, ExecError> {
+pub async fn join(rows: Matrix, join: &LabelJoin, turns: &impl Turns) -> Result<Matrix, ExecError> {
     for source in &join.sources {
         check_name(source, "source", "label_join")?;
     }
     check_name(&join.target, "destination", "label_join")?;
     let target = join.target.as_bytes();
     let mut value = Vec::new();
-    let joined = rename(rows, |rows, row, out| {
+    let joined = rename(rows, turns, |rows, row, out| {
         let labels = rows.labels(row);
         value.clear();
         for (index, source) in join.sources.iter().enumerate() {
@@ -59,13 +65,15 @@ pub fn join(rows: Matrix, join: &LabelJoin) -> Result<Matrix, ExecError> {
         builder.set(target, &value);
         out.push(builder.finish().as_ref());
         target != METRIC_NAME && rows.drops_name(row)
-    });
-    settle(joined, Meeting::Merged)
+    })
+    .await?;
+    settle(joined, Meeting::Merged, turns).await
 }
 
-/// Any text but the empty one names a label.
+/// Any text but the empty one names a label. Where a string was no UTF-8, the parser has put the
+/// replacement character.
 fn check_name(name: &str, which: &str, function: &str) -> Result<(), ExecError> {
-    if !name.is_empty() {
+    if !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER) {
         return Ok(());
     }
     Err(ExecError::Evaluation(format!("invalid {which} label name in {function}(): {name}")))
