@@ -161,14 +161,15 @@ impl<'a> Replay<'a> {
         Event::Frame(frame)
     }
 
-    /// Steps over zeros up to the next block, if a frame starts there: writers begin every group of
-    /// frames on a block of its own.
+    /// Steps over zeros up to the next block, if the frame that follows starts there: writers begin
+    /// every group of frames on a block of its own. Any other frame there would mean that what
+    /// should stand here was zeroed.
     fn skip_padding(&mut self) -> bool {
         let block = self.offset.next_multiple_of(DISK_ALIGN);
         let is_padding = self.offset < block
             && self.bytes.get(self.offset..block).is_some_and(|gap| gap.iter().all(|&b| b == 0))
             && Frame::decode(&self.bytes[block..])
-                .is_some_and(|frame| self.chain.next_lsn <= frame.lsn);
+                .is_some_and(|frame| frame.lsn == self.chain.next_lsn);
         if is_padding {
             self.offset = block;
         }

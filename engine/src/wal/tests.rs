@@ -253,20 +253,36 @@ proptest! {
     }
 }
 
+/// Frames `0..frame_count`, each on a block of its own, and where each starts.
+fn spread_segment(chain: &mut Chain, frame_count: u32) -> (Vec<u8>, Vec<usize>) {
+    let (mut bytes, mut starts) = (vec![], vec![]);
+    header(1, *chain).encode(&mut bytes);
+    for n in 0..frame_count {
+        bytes.resize(bytes.len().next_multiple_of(crate::disk::DISK_ALIGN), 0);
+        starts.push(bytes.len());
+        push_frame(&mut bytes, chain, n);
+    }
+    (bytes, starts)
+}
+
 #[test]
 fn frames_may_begin_on_a_block_of_their_own() {
     let mut chain = Chain::default();
-    let (mut bytes, _) = segment(1, &mut chain, 3);
-    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
-    bytes.truncate(end);
-    for n in 3..6 {
-        bytes.resize(bytes.len().next_multiple_of(crate::disk::DISK_ALIGN), 0);
-        push_frame(&mut bytes, &mut chain, n);
-    }
+    let (bytes, starts) = spread_segment(&mut chain, 6);
     let (found, end_chain) = read(&bytes, Some(Chain::default())).unwrap();
     assert_eq!(found.lsns, [1, 2, 3, 4, 5, 6]);
     assert_eq!(found.damage, []);
     assert_eq!(end_chain, chain);
+    // A block that was zeroed is not padding.
+    for (lost, pair) in starts.windows(2).enumerate() {
+        let mut zeroed = bytes.clone();
+        zeroed[pair[0]..pair[1]].fill(0);
+        let (found, _) = read(&zeroed, Some(Chain::default())).unwrap();
+        assert_eq!(found.lsns.len(), 5, "frame {lost}");
+        assert_eq!(found.damage.len(), 1);
+        assert_eq!(found.damage[0].kind, DamageKind::Frames);
+        assert_eq!(found.damage[0].lsns, lost as u64 + 1..lost as u64 + 2);
+    }
 }
 
 #[test]
