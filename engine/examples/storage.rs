@@ -17,6 +17,22 @@ fn nanoseconds(duration: Duration, count: usize) -> f64 {
     duration.as_secs_f64() * 1e9 / count as f64
 }
 
+/// The shortest of five runs of `work`: the machine is shared.
+fn best(mut work: impl FnMut()) -> Duration {
+    let run = || {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    std::iter::repeat_with(run).take(5).min().expect("five runs")
+}
+
+/// The median of `times`, and the 99th percentile.
+fn spread(times: &mut [Duration]) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[times.len() / 2], times[times.len() * 99 / 100])
+}
+
 /// Scrambles `n`: reproducible noise.
 fn noise(n: u64) -> u64 {
     let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -50,7 +66,7 @@ fn append(series_count: usize, round_count: usize) {
     }
     let mut store = Store::new(StoreOptions::default());
     let (mut batch, mut log) = (Batch::default(), vec![]);
-    let (mut first, mut others, mut worst) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let (mut first, mut others) = (vec![], vec![]);
     store.begin_segment(0, &mut log);
     for round in 0..round_count {
         for part in order.chunks(BATCH_SERIES) {
@@ -66,8 +82,11 @@ fn append(series_count: usize, round_count: usize) {
             let report = store.append(&batch, i64::MAX, &mut log);
             let took = start.elapsed();
             assert_eq!(report.accepted_count, part.len());
-            *(if round == 0 { &mut first } else { &mut others }) += took;
-            worst = worst.max(if round == 0 { Duration::ZERO } else { took });
+            if round == 0 {
+                first.push(took)
+            } else {
+                others.push(took)
+            };
         }
         if round == 1 {
             let mut again = Store::new(StoreOptions::default());
@@ -81,13 +100,16 @@ fn append(series_count: usize, round_count: usize) {
     }
     let bytes = store.bytes().head;
     let per_series = (bytes.total() - bytes.labels - bytes.index) / series_count;
+    let (new, _) = spread(&mut first);
+    let (known, slow) = spread(&mut others);
     println!(
-        "  new series {:.0} ns, known series {:.0} ns a sample, worst batch {:.0} us, log {:.1} B a \
-         sample, {per_series} B a series after {round_count} samples\n  {bytes:?}",
-        nanoseconds(first, series_count),
-        nanoseconds(others, series_count * (round_count - 1)),
-        worst.as_secs_f64() * 1e6,
-        log.len() as f64 / (series_count % BATCH_SERIES.max(1)).max(BATCH_SERIES) as f64,
+        "  new series {:.0} ns, known series {:.0} ns a sample at the median batch, {:.0} ns at the \
+         99th percentile\n  log {:.1} B a sample, memory {per_series} B a series after {round_count} \
+         samples\n  {bytes:?}",
+        nanoseconds(new, BATCH_SERIES),
+        nanoseconds(known, BATCH_SERIES),
+        nanoseconds(slow, BATCH_SERIES),
+        log.len() as f64 / BATCH_SERIES as f64,
     );
     let start = Instant::now();
     let (mut samples, mut sample_count) = (Samples::default(), 0);
@@ -117,15 +139,15 @@ fn frames() {
             let timestamps_ms: Vec<i64> =
                 (0..count as u64).map(|n| (noise(n) % (jitter + 1)) as i64).collect();
             let (mut out, mut chain) = (vec![], Chain::default());
-            let rounds = 2000;
-            let start = Instant::now();
-            for _ in 0..rounds {
-                out.clear();
-                let mut frame = FrameWriter::begin(&mut out);
-                frame.samples(black_box(&series), &timestamps_ms, &values);
-                frame.finish(&mut chain);
-            }
-            let each = nanoseconds(start.elapsed(), rounds * count);
+            let took = best(|| {
+                for _ in 0..500 {
+                    out.clear();
+                    let mut frame = FrameWriter::begin(&mut out);
+                    frame.samples(black_box(&series), &timestamps_ms, &values);
+                    frame.finish(&mut chain);
+                }
+            });
+            let each = nanoseconds(took, 500 * count);
             let bytes = out.len() as f64 / count as f64;
             println!("  {name}, {kind}: {each:.1} ns, {bytes:.1} B a sample");
         }
@@ -150,21 +172,23 @@ fn chunks(count: usize) {
             let timestamps_ms: Vec<i64> =
                 (0..count as u64).map(|n| (n * 15_000 + noise(n) % (jitter + 1)) as i64).collect();
             let (mut work, mut chunk) = (Columns::default(), vec![]);
-            let rounds = 1_000_000 / count;
-            let start = Instant::now();
-            for _ in 0..rounds {
-                chunk.clear();
-                encode::encode(black_box(&timestamps_ms), &values, &mut work, &mut chunk);
-            }
-            let encode_ns = nanoseconds(start.elapsed(), rounds * count);
+            let rounds = 200_000 / count;
+            let took = best(|| {
+                for _ in 0..rounds {
+                    chunk.clear();
+                    encode::encode(black_box(&timestamps_ms), &values, &mut work, &mut chunk);
+                }
+            });
+            let encode_ns = nanoseconds(took, rounds * count);
             let (mut t, mut v) = (vec![], vec![]);
-            let start = Instant::now();
-            for _ in 0..rounds {
-                t.clear();
-                v.clear();
-                encode::decode(black_box(&chunk), &mut t, &mut v).unwrap();
-            }
-            let decode_ns = nanoseconds(start.elapsed(), rounds * count);
+            let took = best(|| {
+                for _ in 0..rounds {
+                    t.clear();
+                    v.clear();
+                    encode::decode(black_box(&chunk), &mut t, &mut v).unwrap();
+                }
+            });
+            let decode_ns = nanoseconds(took, rounds * count);
             let header = ChunkHeader::decode(&chunk).unwrap();
             println!(
                 "  {name:22} {:6} {:13}: encode {encode_ns:5.1} ns, decode {decode_ns:5.2} ns, {:.2} \

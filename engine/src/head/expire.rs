@@ -15,6 +15,20 @@ pub struct Expired {
 }
 
 impl Head {
+    /// Seals the open chunks of series whose newest sample is before `before_ms`: a series that
+    /// ended keeps its samples in a tenth of the memory. Returns how many. Cost: O(series).
+    pub fn seal_idle(&mut self, before_ms: i64) -> usize {
+        let mut sealed_count = 0;
+        for series in 0..self.open.len() {
+            let open = &self.open[series];
+            if open.count() > 0 && open.newest_ms < before_ms {
+                self.seal(series);
+                sealed_count += 1;
+            }
+        }
+        sealed_count
+    }
+
     /// Drops sealed chunks whose last sample is before `before_ms`, and series whose newest sample
     /// is. From now on samples before `before_ms` are out of bounds.
     ///

@@ -185,6 +185,19 @@ fn what_retention_passed_is_gone_and_its_memory_is_used_again() {
 }
 
 #[test]
+fn idle_series_are_sealed_and_go_on() {
+    let mut head = Head::new(HeadOptions::default());
+    for n in 0..20 {
+        append(&mut head, &[(0, n * 1000, n as u64), (1, n * 1000 + 500, n as u64)], i64::MAX);
+    }
+    assert_eq!(head.seal_idle(19_100), 1);
+    assert_eq!((head.seal_idle(19_100), head.sealed_chunk_count()), (0, 1));
+    assert_eq!(append(&mut head, &[(0, 19_000, 19)], i64::MAX), [Verdict::Repeated]);
+    append(&mut head, &[(0, 20_000, 20)], i64::MAX);
+    assert_eq!(read(&head, 0, ALL_TIME), (0..21).map(|n| (n * 1000, n as u64)).collect::<Vec<_>>());
+}
+
+#[test]
 fn one_million_series_would_be_small() {
     let mut head = Head::new(HeadOptions::default());
     let series_count = 20_000;

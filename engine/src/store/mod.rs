@@ -203,6 +203,11 @@ impl Store {
         self.head.expire(before_ms)
     }
 
+    /// Puts series that had no sample since `before_ms` into less memory; see [`Head::seal_idle`].
+    pub fn seal_idle(&mut self, before_ms: i64) -> usize {
+        self.head.seal_idle(before_ms)
+    }
+
     /// Memory in use.
     pub fn bytes(&self) -> StoreBytes {
         StoreBytes { head: self.head.bytes(), metadata: self.metadata.bytes() }
