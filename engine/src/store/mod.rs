@@ -172,6 +172,12 @@ impl Store {
         }
     }
 
+    /// Most bytes that [`Store::append`] appends for `batch`.
+    pub fn frame_bytes_max(batch: &Batch) -> usize {
+        let label_bytes = batch.label_bytes().len();
+        FrameWriter::bytes_max(batch.series_count(), label_bytes, batch.sample_count())
+    }
+
     /// Replaces what is known about metric families, and appends a frame with what changed.
     /// Returns its LSN; `None` when nothing changed.
     pub fn append_metadata<'a>(

@@ -4,7 +4,9 @@
 //! frame before it, so that a hole, a cut at a frame's border or a block from another place does
 //! not pass for a log.
 
-use super::record::{MetadataRecord, RecordType};
+use super::record::{
+    MetadataRecord, RECORDS_BYTES_MAX, RecordType, SAMPLE_BYTES_MAX, SERIES_BYTES_MAX,
+};
 use super::segment::{le_u32, le_u64};
 use crate::limits::WAL_FRAME_BYTES_MAX;
 use crate::mem::varint;
@@ -44,6 +46,14 @@ pub struct FrameWriter<'a> {
 }
 
 impl<'a> FrameWriter<'a> {
+    /// Most bytes of a frame, its padding included, with at most so many series records (their label
+    /// sets `label_bytes` long together) and samples: what a writer reserves before it appends.
+    pub fn bytes_max(series_count: usize, label_bytes: usize, sample_count: usize) -> usize {
+        let series = series_count * SERIES_BYTES_MAX + label_bytes;
+        let records = RECORDS_BYTES_MAX + series + sample_count * SAMPLE_BYTES_MAX;
+        (FRAME_HEADER_BYTES + records).next_multiple_of(FRAME_ALIGN)
+    }
+
     pub fn begin(out: &'a mut Vec<u8>) -> Self {
         debug_assert!(out.len().is_multiple_of(FRAME_ALIGN));
         let start = out.len();

@@ -32,6 +32,18 @@ const VALUES_RAW: u8 = 0;
 /// Count, base, the two forms.
 const SAMPLES_HEADER_BYTES: usize = 4 + 8 + 1 + 1;
 
+/// Most bytes that one sample takes in a samples record: id, timestamp, value.
+pub(super) const SAMPLE_BYTES_MAX: usize = 5 + VARINT_BYTES_MAX + 8;
+
+/// Most bytes that one series takes in a series record, besides its labels: id and length.
+pub(super) const SERIES_BYTES_MAX: usize = 5 + 5;
+
+/// Bytes of a record's type and length.
+const RECORD_HEAD_BYTES: usize = 1 + 4;
+
+/// Most bytes of a series record and a samples record together, besides what is in them.
+pub(super) const RECORDS_BYTES_MAX: usize = 2 * RECORD_HEAD_BYTES + SAMPLES_HEADER_BYTES;
+
 /// Appends the body of a samples record. Columns of equal length, not empty.
 pub(super) fn push_samples(
     out: &mut Vec<u8>,

@@ -217,6 +217,23 @@ fn leftovers_of_a_recycled_file_are_not_a_loss() {
     assert_eq!(found.damage, []);
 }
 
+#[test]
+fn a_frame_keeps_the_bound_it_was_reserved_by() {
+    for series_count in 0..20u32 {
+        let labels = Labels::from_pairs([("a", "b".repeat(200 * series_count as usize + 1))]);
+        let ids: Vec<u32> = (0..series_count).map(|n| (n % 2) * u32::MAX).collect();
+        let timestamps_ms: Vec<i64> =
+            ids.iter().map(|&id| if id == 0 { i64::MAX } else { i64::MIN / 2 }).collect();
+        let (mut out, mut chain) = (vec![], Chain::default());
+        let mut frame = FrameWriter::begin(&mut out);
+        frame.series(ids.iter().map(|&id| (id, labels.as_ref())));
+        frame.samples(&ids, &timestamps_ms, &vec![0.0; ids.len()]);
+        frame.finish(&mut chain);
+        let label_bytes = labels.as_ref().as_bytes().len() * ids.len();
+        assert!(out.len() <= FrameWriter::bytes_max(ids.len(), label_bytes, ids.len()));
+    }
+}
+
 proptest! {
     #[test]
     fn random_samples_come_back(
