@@ -1,8 +1,10 @@
 //! Everything that speaks to the outside world.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod http;
+pub mod observe;
 pub mod relabel;
 pub mod scrape;
 pub mod wire;

@@ -1,0 +1,3 @@
+//! What hearth says about itself.
+
+pub mod log;
