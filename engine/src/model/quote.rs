@@ -47,7 +47,8 @@ pub fn code_point(c: char) -> String {
     if is_printable(c) { format!("U+{number:04X} '{c}'") } else { format!("U+{number:04X}") }
 }
 
-fn push_escaped(out: &mut String, c: char, quote: char) {
+/// Appends `c` as it stands between quotes of the kind `quote`.
+pub fn push_escaped(out: &mut String, c: char, quote: char) {
     match c {
         '\\' => out.push_str("\\\\"),
         _ if c == quote => {

@@ -1,9 +1,9 @@
-//! Text quoted as Go's `%q` quotes it, for messages that must read as Prometheus's do.
-//!
-//! Source: Go `strconv.Quote`. Which characters above ASCII are printable follows Rust's tables,
-//! whose Unicode version may differ from Go's; a message may so differ in an escape.
+//! Bytes quoted as Go's `%q` quotes them, for messages that must read as Prometheus's do. Texts
+//! that are known to be UTF-8 have `engine::model::quote`.
 
 use std::fmt::Write;
+
+use engine::model::quote::push_escaped;
 
 use super::names::is_legacy_label_name;
 
@@ -25,50 +25,13 @@ pub fn quoted(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
     out.push('"');
     for chunk in bytes.utf8_chunks() {
-        chunk.valid().chars().for_each(|char| push_char(&mut out, char));
+        chunk.valid().chars().for_each(|char| push_escaped(&mut out, char, '"'));
         for byte in chunk.invalid() {
             let _ = write!(out, "\\x{byte:02x}");
         }
     }
     out.push('"');
     out
-}
-
-fn push_char(out: &mut String, char: char) {
-    match char {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\x07' => out.push_str("\\a"),
-        '\x08' => out.push_str("\\b"),
-        '\x0c' => out.push_str("\\f"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\x0b' => out.push_str("\\v"),
-        ' '..='~' => out.push(char),
-        _ if is_printable(char) => out.push(char),
-        '\0'..='\x1f' | '\x7f' => drop(write!(out, "\\x{:02x}", char as u32)),
-        _ if u32::from(char) < 0x1_0000 => drop(write!(out, "\\u{:04x}", char as u32)),
-        _ => drop(write!(out, "\\U{:08x}", char as u32)),
-    }
-}
-
-/// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols and no space but ASCII's.
-fn is_printable(char: char) -> bool {
-    // `escape_debug` leaves printable characters alone, but escapes marks that combine.
-    char.is_alphanumeric()
-        || (!char.is_whitespace() && !char.is_control() && escape_is_identity(char))
-        || is_combining(char)
-}
-
-fn escape_is_identity(char: char) -> bool {
-    char.escape_debug().eq([char])
-}
-
-/// The blocks of combining marks that labels carry in practice.
-fn is_combining(char: char) -> bool {
-    matches!(u32::from(char), 0x300..=0x36f | 0x483..=0x489 | 0x1ab0..=0x1ace | 0x20d0..=0x20f0)
-        || matches!(u32::from(char), 0xfe00..=0xfe0f | 0xfe20..=0xfe2f | 0xe0100..=0xe01ef)
 }
 
 #[cfg(test)]
