@@ -219,8 +219,8 @@ pub struct Aggregate {
     /// `k`, `φ` or the ratio.
     pub param: Option<Param>,
     pub param_position: PosRange,
-    /// The label of `count_values`.
-    pub value_label: Box<str>,
+    /// The label of `count_values` as it was written, which may be no UTF-8.
+    pub value_label: Box<[u8]>,
 }
 
 /// `by (…)` or `without (…)`.
