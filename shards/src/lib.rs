@@ -3,27 +3,44 @@
 //! The rooms in reading order:
 //!
 //! ```text
-//! observe    what a shard tells the outside: events, counters
-//! topology   which CPUs there are, how many shards
-//! runtime    executor, tasks, timers, sockets, blocking work: the one room that knows glommio
-//! fair       waiting in order
-//! route      which shard a series lives on; splits batches
-//! mesh       requests and answers between shards, bounded by credits
-//! disk       the seam to the disk, by io_uring
-//! wal        the log: frames in groups, acknowledged when durable; replay
+//! observe stats  what a shard tells the outside: events, counters
+//! topology       which CPUs there are, how many shards
+//! runtime        executor, tasks, timers, sockets, blocking calls: the one room that knows glommio
+//! fair cancel    waiting in order; telling work that it is not wanted any more
+//! route          which shard a series lives on; splits batches; the record of it
+//! mesh           requests and answers between shards, bounded by credits
+//! disk           the seam to the disk, by io_uring
+//! wal            the log: frames in groups, acknowledged when durable; replay
+//! turns          heavy work, half a millisecond at a time
+//! message shard  what shards say to each other; what a core owns
+//! ingest query   batches to their owners; expressions over all shards
+//! watchdog boot  start, stop, and a look at whether every shard turns
 //! ```
 
+pub mod boot;
+pub mod cancel;
 pub mod disk;
 pub mod fair;
+pub mod ingest;
 pub mod mesh;
+mod message;
 pub mod observe;
+pub mod query;
 pub mod route;
 pub mod runtime;
 #[cfg(test)]
 mod scratch;
+mod shard;
 pub mod stats;
 pub mod topology;
+pub mod turns;
 pub mod wal;
+mod watchdog;
 
+pub use boot::{BootError, BootOptions, Running, Stopper, start};
+pub use cancel::CancelToken;
+pub use ingest::{FamilyMetadata, IngestError, IngestOptions, IngestReport};
 pub use observe::{Event, Reporter};
+pub use query::{QueryError, QueryOptions, QueryOutcome, QueryRequest};
 pub use route::ShardId;
+pub use shard::Shard;

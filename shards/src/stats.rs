@@ -1,7 +1,10 @@
 //! Counters of a shard: written by it alone, read by whoever answers `/metrics`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use engine::head::Verdict;
 
 /// A number that one shard writes and any thread reads. Reads of several counters are not of one
 /// moment.
@@ -60,4 +63,67 @@ pub struct WalStats {
     pub prepare_failures: Counter,
     /// Bytes that wait to be written.
     pub queued_bytes: Counter,
+}
+
+/// How far a shard has read its logs.
+#[derive(Debug, Default)]
+pub struct ReplayStats {
+    pub bytes: Counter,
+    pub samples: Counter,
+}
+
+/// Counters of a shard.
+#[derive(Debug, Default)]
+pub struct ShardStats {
+    pub wal: Arc<WalStats>,
+    pub replay: ReplayStats,
+    pub samples_accepted: Counter,
+    /// Samples that were there already.
+    pub samples_repeated: Counter,
+    /// Refused samples by verdict, in the order of [`ShardStats::REFUSALS`].
+    pub samples_refused: [Counter; ShardStats::REFUSALS.len()],
+    /// Parts of requests that were refused as overload or by the disk.
+    pub parts_refused: Counter,
+    pub series: Counter,
+    pub series_created: Counter,
+    pub chunks: Counter,
+    /// Bytes of memory that the store holds.
+    pub store_bytes: Counter,
+    pub queries: Counter,
+    /// Queries that are being evaluated, and that wait for a place.
+    pub queries_active: Counter,
+    pub queries_waiting: Counter,
+    /// Panics that ended a task and nothing else.
+    pub task_panics: Counter,
+    /// Counts up while the shard turns; what the watchdog looks at.
+    pub heartbeats: Counter,
+    /// Stalls of more than a second that the watchdog saw.
+    pub stalls: Counter,
+}
+
+impl ShardStats {
+    /// Names of the verdicts that refuse, as metrics label them.
+    pub const REFUSALS: [&str; 7] = [
+        "duplicate",
+        "out_of_order",
+        "out_of_bounds",
+        "too_old",
+        "too_far_in_future",
+        "series_limit",
+        "labels_too_long",
+    ];
+
+    pub fn count_refusal(&self, verdict: Verdict) {
+        let index = match verdict {
+            Verdict::Accepted | Verdict::Repeated => return,
+            Verdict::Duplicate { .. } => 0,
+            Verdict::OutOfOrder => 1,
+            Verdict::OutOfBounds => 2,
+            Verdict::TooOld => 3,
+            Verdict::TooFarInFuture => 4,
+            Verdict::SeriesLimit => 5,
+            Verdict::LabelsTooLong => 6,
+        };
+        self.samples_refused[index].add(1);
+    }
 }

@@ -92,7 +92,7 @@ impl Top {
             return;
         }
         self.stats.push(Stat { name: name.concat(), count });
-        if self.stats.len() >= 2 * self.count_max {
+        if self.stats.len() >= self.count_max.saturating_mul(2) {
             self.shrink();
             self.count_min = self.stats.last().map_or(0, |stat| stat.count);
         }

@@ -111,6 +111,11 @@ impl<Q: Send + 'static, A: Send + 'static> Lane<Q, A> {
         Ok(async move { answer.recv().await.map_err(|_| Gone) })
     }
 
+    /// Who waits here for a credit towards `target`.
+    pub fn waiting_count(&self, target: ShardId) -> usize {
+        self.queues[target.index()].waiting_count()
+    }
+
     /// Sends with a credit in hand.
     fn send(&self, target: ShardId, question: Q) -> Result<Receiver<A>, Gone> {
         let credit = Credit(self.credit_returns[target.index()].clone());

@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use engine::disk::Disk;
+use engine::limits::WAL_FRAME_BYTES_MAX;
 use engine::wal::Chain;
 
 use super::commit::Commit;
@@ -105,6 +106,11 @@ impl<D: Disk + 'static> Wal<D> {
         let inner = &*self.0;
         if inner.is_closing.get() {
             return Err(WalError::Closed);
+        }
+        if frame_bytes_max > WAL_FRAME_BYTES_MAX {
+            return Err(WalError::Unwritable(format!(
+                "a request of {frame_bytes_max} bytes does not fit a frame of {WAL_FRAME_BYTES_MAX}"
+            )));
         }
         if let Some(message) = &*inner.trouble.borrow() {
             return Err(WalError::Unwritable(message.clone()));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use engine::disk::{Disk, DiskError};
+use engine::disk::{Disk, DiskError, DiskErrorKind};
 use engine::store::Store;
 use engine::wal::SegmentError;
 
@@ -106,7 +106,11 @@ async fn tidy<D: Disk>(disk: &D) -> Result<Vec<(SegmentNumber, String)>, DiskErr
     let mut segments = Vec::new();
     for name in disk.list().await? {
         if name.ends_with(".tmp") {
-            disk.remove(&name).await?;
+            // Several shards may read, and tidy, the log of an older generation.
+            match disk.remove(&name).await {
+                Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         } else if let Some(number) = segment_number(&name) {
             let file = disk.open(&name).await?;
             disk.sync(&file).await?;

@@ -1,0 +1,356 @@
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use engine::exec::{ExecError, Value};
+use engine::head::Verdict;
+use engine::model::{Batch, Labels, MatchOp, Matcher, TimeRange};
+
+use super::{BootOptions, Running, start};
+use crate::cancel::CancelToken;
+use crate::ingest::{FamilyMetadata, IngestError, IngestOptions, IngestReport};
+use crate::observe::{Event, Reporter};
+use crate::query::{QueryError, QueryRequest};
+use crate::route::ShardId;
+use crate::runtime::{sleep, timeout};
+use crate::scratch::Scratch;
+use crate::shard::Shard;
+use crate::wal::WalSync;
+
+const WAIT: IngestOptions = IngestOptions { wait: true, max_timestamp_ms: i64::MAX };
+const ALWAYS: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+
+fn options(data_dir: &Path, shard_count: usize) -> BootOptions {
+    let mut options = BootOptions::new(data_dir);
+    options.shard_count = Some(shard_count);
+    options.wal.segment_bytes = 256 << 10;
+    options
+}
+
+fn boot<F, Fut>(options: BootOptions, on_first: F) -> Running
+where
+    F: Fn(Shard) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    start(options, move |shard| {
+        let on_first = on_first.clone();
+        async move {
+            if shard.id() == ShardId(0) {
+                on_first(shard).await;
+            } else {
+                shard.stopping().await;
+            }
+        }
+    })
+    .unwrap()
+}
+
+/// Runs `main` on the first shard of a process, which ends when `main` does.
+fn with_shards<F, Fut>(data_dir: &Path, shard_count: usize, main: F)
+where
+    F: Fn(Shard) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    boot(options(data_dir, shard_count), main).wait().unwrap();
+}
+
+fn labels(number: u64) -> Labels {
+    Labels::from_pairs([("__name__", "requests"), ("number", &number.to_string())])
+}
+
+/// One sample of each of `series_count` series; its value is the series' number.
+fn batch(series_count: u64, timestamp_ms: i64) -> Batch {
+    let mut batch = Batch::default();
+    for number in 0..series_count {
+        let series = batch.push_series(labels(number).as_ref());
+        batch.push_sample(series, timestamp_ms, number as f64);
+    }
+    batch
+}
+
+/// The one value of an instant query.
+async fn value(shard: &Shard, text: &str, time_ms: i64) -> f64 {
+    let request = QueryRequest::instant(text, time_ms);
+    let answer = shard.query(request, &CancelToken::default()).await.unwrap();
+    let mut values = Vec::new();
+    let rows = answer.outcome.value.row_count();
+    (0..rows).for_each(|row| answer.outcome.value.for_each_point(row, |_, v| values.push(v)));
+    assert_eq!(values.len(), 1, "{text}");
+    values[0]
+}
+
+#[test]
+fn what_comes_in_is_found_over_any_number_of_shards() {
+    for shard_count in [1, 2, 5] {
+        let scratch = Scratch::new("boot");
+        with_shards(scratch.path(), shard_count, move |shard| async move {
+            assert_eq!(shard.count(), shard_count);
+            for step in 1..=20 {
+                let report = shard.ingest(&batch(100, step * 1000), WAIT).await.unwrap();
+                assert_eq!((report.accepted, report.refused.len()), (100, 0));
+                assert_eq!(report.new_series, if step == 1 { 100 } else { 0 });
+            }
+            assert_eq!(value(&shard, "sum(requests)", 20_000).await, 4950.0);
+            assert_eq!(value(&shard, "count(requests > 50)", 20_000).await, 49.0);
+            assert_eq!(value(&shard, "requests{number=\"7\"}", 20_000).await, 7.0);
+            assert_eq!(value(&shard, "sum(count_over_time(requests[1h]))", 20_000).await, 2000.0);
+            assert_eq!(value(&shard, "1 + 1", 0).await, 2.0);
+
+            let range = QueryRequest::range("sum(requests)", 5_000, 20_000, 5_000);
+            let answer = shard.query(range, &CancelToken::default()).await.unwrap();
+            let Value::Matrix { grid, rows } = &answer.outcome.value else { panic!() };
+            assert_eq!((grid.step_count, rows.values(0)), (4, &[4950.0; 4][..]));
+
+            let any = vec![vec![Matcher::new("__name__", MatchOp::Equal, "requests")]];
+            let series = shard.series(&any, ALWAYS, usize::MAX).await.unwrap();
+            assert_eq!(series.len(), 100);
+            assert!(series.is_sorted());
+            assert_eq!(shard.series(&any, ALWAYS, 3).await.unwrap(), series[..3]);
+            let names = shard.label_names(&any, ALWAYS, usize::MAX).await.unwrap();
+            assert_eq!(names, ["__name__", "number"]);
+            let values = shard.label_values("number", &[], ALWAYS, 4).await.unwrap();
+            assert_eq!(values, ["0", "1", "10", "11"]);
+            let stats = shard.head_stats(2).await.unwrap();
+            assert_eq!((stats.series_count, stats.span_ms), (100, Some((1000, 20_000))));
+            assert_eq!(stats.index.label_pair_count, 101);
+            assert_eq!(stats.index.series_count_by_metric_name[0].count, 100);
+            assert_eq!(stats.index.label_value_count_by_label_name[1].count, 1);
+            let accepted: u64 = shard.stats().iter().map(|s| s.samples_accepted.get()).sum();
+            assert_eq!(accepted, 2000);
+        });
+    }
+}
+
+#[test]
+fn verdicts_name_the_samples_of_the_request() {
+    let scratch = Scratch::new("boot");
+    with_shards(scratch.path(), 3, |shard| async move {
+        shard.ingest(&batch(50, 5_000), WAIT).await.unwrap();
+        let mut mixed = Batch::default();
+        for number in 0..50 {
+            let series = mixed.push_series(labels(number).as_ref());
+            match number % 4 {
+                0 => mixed.push_sample(series, 6_000, 1.0),
+                1 => mixed.push_sample(series, 4_000, 1.0),
+                2 => mixed.push_sample(series, 5_000, -1.0),
+                _ => mixed.push_sample(series, 5_000, number as f64),
+            }
+        }
+        let report = shard.ingest(&mixed, WAIT).await.unwrap();
+        assert_eq!((report.accepted, report.repeated, report.refused.len()), (13, 12, 25));
+        assert!(report.refused.is_sorted_by_key(|refusal| refusal.sample));
+        for refusal in &report.refused {
+            let number = f64::from(refusal.sample);
+            let expected = match refusal.sample % 4 {
+                1 => Verdict::OutOfOrder,
+                _ => Verdict::Duplicate { existing: number, new: -1.0 },
+            };
+            assert_eq!(refusal.verdict, expected, "{refusal:?}");
+        }
+        let early = IngestOptions { max_timestamp_ms: 6_500, wait: false };
+        let report = shard.ingest(&batch(1, 7_000), early).await.unwrap();
+        assert_eq!(report.refused[0].verdict, Verdict::TooFarInFuture);
+        assert_eq!(shard.ingest(&Batch::default(), WAIT).await, Ok(IngestReport::default()));
+    });
+}
+
+/// Copies a data directory as a crash would leave it, while its process runs.
+fn crash_image(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            crash_image(&entry.path(), &target);
+        } else if let Err(error) = fs::copy(entry.path(), target) {
+            // A segment's preparation goes on while we copy.
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{entry:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_crash_and_changes_of_the_shard_count() {
+    let scratch = Scratch::new("boot");
+    for sync in [WalSync::Batch, WalSync::Interval(Duration::from_millis(10)), WalSync::Os] {
+        let mut data_dir = scratch.path().join(format!("{sync:?}-0"));
+        for (life, shard_count) in [2, 2, 3, 1, 4].into_iter().enumerate() {
+            let image = scratch.path().join(format!("{sync:?}-{}", life + 1));
+            let (from, to) = (data_dir.clone(), image.clone());
+            let mut options = options(&data_dir, shard_count);
+            options.wal.sync = sync;
+            let running = boot(options, move |shard| {
+                let (from, to) = (from.clone(), to.clone());
+                async move {
+                    let before = life as i64 * 10;
+                    if life > 0 {
+                        let count = "sum(count_over_time(requests[1h]))";
+                        assert_eq!(value(&shard, count, 100_000).await, before as f64 * 300.0);
+                    }
+                    for step in 1..=10 {
+                        let batch = batch(300, (before + step) * 1000);
+                        let report = shard.ingest(&batch, WAIT).await.unwrap();
+                        assert_eq!(report.accepted, 300);
+                    }
+                    crash_image(&from, &to);
+                }
+            });
+            running.wait().unwrap();
+            data_dir = image;
+        }
+    }
+}
+
+#[test]
+fn scrapes_that_wait_for_nothing_are_written_by_an_orderly_stop() {
+    let scratch = Scratch::new("boot");
+    let unwaited = IngestOptions { wait: false, ..WAIT };
+    with_shards(scratch.path(), 2, move |shard| async move {
+        shard.ingest(&batch(10, 1000), unwaited).await.unwrap();
+        let up = FamilyMetadata { family: "up".into(), kind: "gauge".into(), ..Default::default() };
+        shard.write_metadata(vec![up]).await.unwrap();
+    });
+    with_shards(scratch.path(), 2, move |shard| async move {
+        assert_eq!(value(&shard, "count(requests)", 1000).await, 10.0);
+        assert_eq!(shard.metadata(Some("up"), 10).await.unwrap()[0].kind, "gauge".into());
+        assert!(shard.metadata(Some("down"), 10).await.unwrap().is_empty());
+        assert_eq!(shard.metadata(None, 10).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn queries_end_by_errors_deadlines_and_cancelling() {
+    let scratch = Scratch::new("boot");
+    with_shards(scratch.path(), 2, |shard| async move {
+        let token = CancelToken::default();
+        let ask = |text: &str| shard.query(QueryRequest::instant(text, 0), &token);
+        assert!(matches!(ask("sum(").await, Err(QueryError::Parse(_))));
+        let range = QueryRequest::range("requests[5m]", 0, 10, 1);
+        assert!(matches!(shard.query(range, &token).await, Err(QueryError::Plan(_))));
+
+        for step in 1..=300 {
+            shard.ingest(&batch(300, step * 1000), WAIT).await.unwrap();
+        }
+        let heavy = "sum(rate(requests[1m])) + sum(rate(requests[2m])) + sum(rate(requests[3m]))";
+        let mut request = QueryRequest::range(heavy, 0, 300_000, 30);
+        request.timeout = Some(Duration::from_millis(5));
+        let late = shard.query(request.clone(), &token).await;
+        assert!(matches!(late, Err(QueryError::Exec(ExecError::TimedOut))), "{late:?}");
+        request.timeout = None;
+        let cancel = async {
+            sleep(Duration::from_millis(5)).await;
+            token.cancel();
+        };
+        let (canceled, ()) = futures_util::join!(shard.query(request.clone(), &token), cancel);
+        assert!(matches!(canceled, Err(QueryError::Exec(ExecError::Canceled))), "{canceled:?}");
+
+        // Dropped: the other shard stops working on it, too.
+        let token = CancelToken::default();
+        let dropped = timeout(Duration::from_millis(5), shard.query(request, &token)).await;
+        assert!(dropped.is_err());
+        while shard.call(ShardId(1), |shard| shard.turns().waiting_count()).await.unwrap() > 0 {}
+        assert_eq!(value(&shard, "count(requests)", 300_000).await, 300.0);
+        assert!(shard.stats().iter().all(|stats| stats.queries_active.get() == 0));
+    });
+}
+
+#[test]
+fn a_full_queue_of_queries_times_out_those_that_wait() {
+    let scratch = Scratch::new("boot");
+    let mut options = options(scratch.path(), 1);
+    options.query.concurrency_max = 1;
+    boot(options, |shard| async move {
+        let _only = shard.0.query_places.acquire().await;
+        let mut request = QueryRequest::instant("1", 0);
+        request.timeout = Some(Duration::from_millis(2));
+        let waited = shard.query(request, &CancelToken::default()).await;
+        assert!(matches!(waited, Err(QueryError::QueueTimedOut)));
+    })
+    .wait()
+    .unwrap();
+}
+
+#[test]
+fn a_directory_is_taken_by_one_process() {
+    let scratch = Scratch::new("boot");
+    let running = boot(options(scratch.path(), 1), |shard| async move { shard.stopping().await });
+    let Err(refused) = start(options(scratch.path(), 1), |_| async {}) else { panic!() };
+    assert!(refused.to_string().contains("in use by another process"), "{refused}");
+    let begun = Instant::now();
+    running.stop();
+    running.wait().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    boot(options(scratch.path(), 1), |_| async {}).wait().unwrap();
+}
+
+#[test]
+fn a_start_that_fails_says_why() {
+    let scratch = Scratch::new("boot");
+    let file = scratch.path().join("file");
+    fs::write(&file, "").unwrap();
+    let check = |data_dir: &Path, shard_count, expected: &str| {
+        let Err(refused) = start(options(data_dir, shard_count), |_| async {}) else { panic!() };
+        assert!(refused.to_string().contains(expected), "{refused}");
+    };
+    check(&file.join("below"), 1, "cannot be made");
+    check(scratch.path(), 0, "0 shards: 1 to 1024 can be run");
+    fs::write(scratch.path().join("layout"), "something else").unwrap();
+    check(scratch.path(), 1, "layout: does not begin with");
+    fs::remove_file(scratch.path().join("layout")).unwrap();
+    // A log of a later version is not touched.
+    with_shards(scratch.path(), 1, |shard| async move {
+        shard.ingest(&batch(1, 1), WAIT).await.unwrap();
+    });
+    let segment = scratch.path().join("wal/0001/0000/00000001.wal");
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[8] = 9;
+    let crc = engine::wal::SegmentHeader::decode(&bytes).unwrap_err();
+    let engine::wal::SegmentError::Checksum { computed, .. } = crc else { panic!("{crc:?}") };
+    bytes[60..64].copy_from_slice(&computed.to_le_bytes());
+    fs::write(&segment, &bytes).unwrap();
+    check(scratch.path(), 1, "00000001.wal: segment format version 9");
+    assert_eq!(fs::read(&segment).unwrap(), bytes);
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<Event>>);
+
+impl Reporter for Heard {
+    fn report(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+#[test]
+fn panics_of_requests_are_theirs_and_a_serve_that_panics_ends_the_process() {
+    let scratch = Scratch::new("boot");
+    let heard = Arc::new(Heard::default());
+    let mut options = options(scratch.path(), 2);
+    options.reporter = heard.clone();
+    let running = start(options, |shard| async move {
+        if shard.id() == ShardId(1) {
+            return shard.stopping().await;
+        }
+        let call = shard.call(ShardId(1), |_| -> u32 { panic!("the call is odd") }).await;
+        assert!(call.is_err());
+        assert_eq!(shard.call(ShardId(1), |shard| shard.id()).await, Ok(ShardId(1)));
+        panic!("the server is odd");
+    })
+    .unwrap();
+    let ended = running.wait().unwrap_err();
+    assert_eq!(ended, "shard 0 panicked while serving");
+    let heard = heard.0.lock().unwrap();
+    let panicked = |event: &Event| matches!(event, Event::TaskPanicked { class: "request", .. });
+    assert!(heard.iter().any(panicked), "{heard:?}");
+    assert!(heard.iter().any(|event| matches!(event, Event::ReplayFinished { .. })));
+}
+
+#[test]
+fn nothing_is_taken_once_the_logs_are_closed() {
+    let scratch = Scratch::new("boot");
+    with_shards(scratch.path(), 1, |shard| async move {
+        shard.0.wal.close().await.unwrap();
+        assert_eq!(shard.ingest(&batch(1, 1), WAIT).await, Err(IngestError::Stopping));
+    });
+}

@@ -1,0 +1,296 @@
+//! From a batch to its owners' stores and logs, and the verdicts back.
+
+use std::fmt;
+use std::time::Duration;
+
+use engine::head::Refusal;
+use engine::model::Batch;
+use engine::store::AppendReport;
+use engine::wal::MetadataRecord;
+use futures_util::future::join_all;
+
+use crate::mesh::{Gone, Request};
+use crate::message::{IngestAnswer, IngestQuestion};
+use crate::route::{Part, ShardId};
+use crate::runtime::{Class, spawn};
+use crate::shard::Shard;
+use crate::wal::WalError;
+
+/// Requests that wait on one shard for another one to take their part, before further ones are
+/// refused.
+const WAITING_COUNT_MAX: usize = 256;
+
+/// What a refused sender is told to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Where the metadata of metric families lives.
+const METADATA_SHARD: ShardId = ShardId(0);
+
+#[derive(Clone, Copy, Debug)]
+pub struct IngestOptions {
+    /// Return when everything is durable, as whoever acknowledges must. A scrape has nobody to
+    /// acknowledge to: its samples are durable a little later.
+    pub wait: bool,
+    /// Newest timestamp allowed: the clock and what is granted on top of it.
+    pub max_timestamp_ms: i64,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IngestReport {
+    pub accepted: u64,
+    /// Samples that were there already, bit for bit: success.
+    pub repeated: u64,
+    pub new_series: u64,
+    /// Refused samples, ascending by their index in the batch.
+    pub refused: Vec<Refusal>,
+}
+
+/// Why a batch, or a part of it, was not taken. Parts of it may have been: to send it again is
+/// safe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IngestError {
+    Overloaded {
+        retry_after: Duration,
+    },
+    /// The log takes nothing at present; heals by itself.
+    Unwritable {
+        message: String,
+    },
+    Stopping,
+}
+
+impl fmt::Display for IngestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IngestError::Overloaded { .. } => f.write_str("too much waits to be written"),
+            IngestError::Unwritable { message } => write!(f, "write to WAL: {message}"),
+            IngestError::Stopping => f.write_str("server is stopping"),
+        }
+    }
+}
+
+impl std::error::Error for IngestError {}
+
+impl From<WalError> for IngestError {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::Overloaded => IngestError::Overloaded { retry_after: RETRY_AFTER },
+            WalError::Unwritable(message) => IngestError::Unwritable { message },
+            WalError::Closed => IngestError::Stopping,
+        }
+    }
+}
+
+impl From<Gone> for IngestError {
+    fn from(Gone: Gone) -> Self {
+        IngestError::Stopping
+    }
+}
+
+/// Metadata of one metric family, as the exposition formats write it. Empty is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FamilyMetadata {
+    pub family: Box<str>,
+    pub kind: Box<str>,
+    pub help: Box<str>,
+    pub unit: Box<str>,
+}
+
+impl Shard {
+    /// Routes `batch` by hash, has every owner append its part, and returns when all is appended,
+    /// with [`IngestOptions::wait`] when all is durable.
+    ///
+    /// Cost: with one shard the batch is appended as it is; with more its bytes are copied once,
+    /// and there is one message per other shard and about 60 us.
+    ///
+    /// Errors: see [`IngestError`]. A batch that partly met an error reports the error.
+    pub async fn ingest(
+        &self,
+        batch: &Batch,
+        options: IngestOptions,
+    ) -> Result<IngestReport, IngestError> {
+        if batch.is_empty() {
+            return Ok(IngestReport::default());
+        }
+        if self.count() == 1 {
+            let (report, lsn) = self.append(batch, options)?;
+            if options.wait {
+                self.0.wal.durable(lsn).await?;
+            }
+            return Ok(IngestReport::of(report));
+        }
+        let lane = &self.0.lanes.ingest;
+        if ShardId::all(self.count()).any(|shard| lane.waiting_count(shard) >= WAITING_COUNT_MAX) {
+            self.own_stats().parts_refused.add(1);
+            return Err(IngestError::Overloaded { retry_after: RETRY_AFTER });
+        }
+        let mut parts = Vec::new();
+        self.0.split.borrow_mut().split(batch, self.count(), &mut parts);
+        let appends = parts.into_iter().map(|(shard, part)| self.append_part(shard, part, options));
+        let mut total = IngestReport::default();
+        let mut failure = None;
+        for answer in join_all(appends).await {
+            match answer {
+                Ok(IngestAnswer { part, report: Ok(report) }) => {
+                    total.add(report, &part);
+                    self.0.split.borrow_mut().give_back(part);
+                }
+                Ok(IngestAnswer { report: Err(error), .. }) => failure = Some(error.into()),
+                Err(Gone) => failure = Some(IngestError::Stopping),
+            }
+        }
+        total.refused.sort_unstable_by_key(|refusal| refusal.sample);
+        failure.map_or(Ok(total), Err)
+    }
+
+    /// Has `shard` append its part.
+    async fn append_part(
+        &self,
+        shard: ShardId,
+        part: Part,
+        options: IngestOptions,
+    ) -> Result<IngestAnswer, Gone> {
+        let IngestOptions { wait, max_timestamp_ms } = options;
+        if shard != self.id() {
+            let question = IngestQuestion { part, max_timestamp_ms, wait };
+            return self.0.lanes.ingest.ask(shard, question).await;
+        }
+        let report = match self.append(&part.batch, options) {
+            Ok((report, lsn)) if wait => self.0.wal.durable(lsn).await.map(|()| report),
+            appended => appended.map(|(report, _)| report),
+        };
+        Ok(IngestAnswer { part, report })
+    }
+
+    /// Appends a batch of which this shard owns every series. Returns what became of it, and the
+    /// LSN to await: that of its own frame or, if it had nothing new, of those that have it.
+    fn append(
+        &self,
+        batch: &Batch,
+        options: IngestOptions,
+    ) -> Result<(AppendReport, u64), WalError> {
+        let inner = &self.0;
+        let stats = self.own_stats();
+        let frame_bytes = frame_bytes_max(batch);
+        inner.wal.admit(frame_bytes).inspect_err(|_| stats.parts_refused.add(1))?;
+        let (report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
+            let mut store = inner.store.borrow_mut();
+            if space.begins_segment {
+                store.forget_logged();
+            }
+            let report = store.append(batch, options.max_timestamp_ms, space.out);
+            *space.chain = store.chain();
+            report
+        });
+        stats.samples_accepted.add(report.accepted_count as u64);
+        stats.samples_repeated.add(report.repeated_count as u64);
+        stats.series_created.add(report.new_series_count as u64);
+        report.refused.iter().for_each(|refusal| stats.count_refusal(refusal.verdict));
+        Ok((report, lsn))
+    }
+
+    /// Appends what other shards send. Asks nobody, so that no circle of shards can wait.
+    pub(crate) async fn serve_ingest(self) {
+        while let Some(request) = self.0.lanes.ingest.next().await {
+            let Request { question, answer, .. } = request;
+            let IngestQuestion { part, max_timestamp_ms, wait } = question;
+            let options = IngestOptions { wait, max_timestamp_ms };
+            match self.append(&part.batch, options) {
+                Ok((report, lsn)) if wait => {
+                    let wal = self.0.wal.clone();
+                    spawn(Class::Storage, async move {
+                        let report = wal.durable(lsn).await.map(|()| report);
+                        answer.send(IngestAnswer { part, report });
+                    })
+                    .detach();
+                }
+                appended => {
+                    let report = appended.map(|(report, _)| report);
+                    answer.send(IngestAnswer { part, report });
+                }
+            }
+        }
+    }
+
+    /// Replaces what is known about metric families. Durable a little later; nobody waits for it.
+    pub async fn write_metadata(&self, families: Vec<FamilyMetadata>) -> Result<(), IngestError> {
+        self.call(METADATA_SHARD, move |shard| shard.append_metadata(&families)).await??;
+        Ok(())
+    }
+
+    fn append_metadata(&self, families: &[FamilyMetadata]) -> Result<(), WalError> {
+        let records = || {
+            families.iter().map(|metadata| MetadataRecord {
+                family: &metadata.family,
+                kind: &metadata.kind,
+                help: &metadata.help,
+                unit: &metadata.unit,
+            })
+        };
+        let text_bytes = |record: MetadataRecord<'_>| {
+            record.family.len() + record.kind.len() + record.help.len() + record.unit.len()
+        };
+        let bytes_max = 64 + records().map(|record| text_bytes(record) + 32).sum::<usize>();
+        self.0.wal.admit(bytes_max)?;
+        self.0.wal.append(bytes_max, false, |space| {
+            let mut store = self.0.store.borrow_mut();
+            if space.begins_segment {
+                store.forget_logged();
+            }
+            store.append_metadata(records(), space.out);
+            *space.chain = store.chain();
+        });
+        Ok(())
+    }
+
+    /// What is known about metric families, in order of name: of `metric` only, if given; at most
+    /// `limit`.
+    pub async fn metadata(
+        &self,
+        metric: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<FamilyMetadata>, Gone> {
+        let metric = metric.map(str::to_owned);
+        let list = move |shard: &Shard| {
+            let store = shard.0.store.borrow();
+            let wanted = |family: &str| metric.as_deref().is_none_or(|metric| metric == family);
+            let families = store.metadata().iter().filter(|(family, _)| wanted(family));
+            let owned = families.take(limit).map(|(family, metadata)| FamilyMetadata {
+                family: family.into(),
+                kind: metadata.kind.clone(),
+                help: metadata.help.clone(),
+                unit: metadata.unit.clone(),
+            });
+            owned.collect()
+        };
+        self.call(METADATA_SHARD, list).await
+    }
+}
+
+/// More than the frame of `batch` can take: every series named, every number at its longest.
+fn frame_bytes_max(batch: &Batch) -> usize {
+    64 + batch.label_bytes().len() + batch.series_count() * 10 + batch.sample_count() * 23
+}
+
+impl IngestReport {
+    fn of(report: AppendReport) -> IngestReport {
+        IngestReport {
+            accepted: report.accepted_count as u64,
+            repeated: report.repeated_count as u64,
+            new_series: report.new_series_count as u64,
+            refused: report.refused,
+        }
+    }
+
+    /// Adds what became of `part`, with indices of the batch that it is a part of.
+    fn add(&mut self, report: AppendReport, part: &Part) {
+        self.accepted += report.accepted_count as u64;
+        self.repeated += report.repeated_count as u64;
+        self.new_series += report.new_series_count as u64;
+        self.refused.extend(report.refused.iter().map(|refusal| Refusal {
+            sample: part.sample_indices[refusal.sample as usize],
+            verdict: refusal.verdict,
+        }));
+    }
+}

@@ -1,0 +1,167 @@
+//! One shard: what a core owns, and what it does for the others.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::store::Store;
+
+use crate::cancel::CancelToken;
+use crate::disk::RingDisk;
+use crate::fair::Semaphore;
+use crate::mesh::{Gone, Lane};
+use crate::message::{IngestAnswer, IngestQuestion, Job, JobAnswer, unpack};
+use crate::query::QueryOptions;
+use crate::route::{ShardId, Split};
+use crate::runtime::{Class, panic_count, sleep, spawn};
+use crate::stats::ShardStats;
+use crate::turns::TurnQueue;
+use crate::wal::Wal;
+
+/// Requests under way between two shards, by lane. Memory: so many sub-batches at most.
+pub(crate) const INGEST_CREDITS: usize = 32;
+pub(crate) const JOB_CREDITS: usize = 64;
+
+/// How often a shard shows that it turns, and counts what it holds.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+
+/// The shard that this thread runs. Cheap to clone; stays on its thread.
+#[derive(Clone)]
+pub struct Shard(pub(crate) Rc<Inner>);
+
+pub(crate) struct Inner {
+    pub id: ShardId,
+    pub store: RefCell<Store>,
+    pub wal: Wal<RingDisk>,
+    pub lanes: Lanes,
+    pub split: RefCell<Split>,
+    pub turns: TurnQueue,
+    pub query_places: Semaphore,
+    pub query_options: QueryOptions,
+    pub stop: CancelToken,
+    /// Of all shards.
+    pub stats: Arc<[Arc<ShardStats>]>,
+}
+
+/// This shard's ends of the conversations, the earliest in the order of who may ask whom last.
+pub(crate) struct Lanes {
+    pub control: Lane<Job, JobAnswer>,
+    pub query: Lane<Job, JobAnswer>,
+    pub ingest: Lane<IngestQuestion, IngestAnswer>,
+}
+
+impl Lanes {
+    /// The ends of all lanes, by shard.
+    pub fn ends(shard_count: usize) -> Vec<Lanes> {
+        let control = Lane::ends(shard_count, JOB_CREDITS);
+        let query = Lane::ends(shard_count, JOB_CREDITS);
+        let ingest = Lane::ends(shard_count, INGEST_CREDITS);
+        let ends = control.into_iter().zip(query).zip(ingest);
+        ends.map(|((control, query), ingest)| Lanes { control, query, ingest }).collect()
+    }
+
+    fn close(&self) {
+        self.control.close();
+        self.query.close();
+        self.ingest.close();
+    }
+}
+
+impl Shard {
+    pub fn id(&self) -> ShardId {
+        self.0.id
+    }
+
+    /// Shards of this process.
+    pub fn count(&self) -> usize {
+        self.0.stats.len()
+    }
+
+    /// Resolves when the process was asked to stop. Whoever serves ends then: takes nothing new,
+    /// answers what it has, and returns.
+    pub async fn stopping(&self) {
+        self.0.stop.canceled().await;
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.0.stop.is_canceled()
+    }
+
+    /// Counters of all shards, by id.
+    pub fn stats(&self) -> &Arc<[Arc<ShardStats>]> {
+        &self.0.stats
+    }
+
+    /// This shard's turns: for whoever computes for longer than a moment.
+    pub fn turns(&self) -> &TurnQueue {
+        &self.0.turns
+    }
+
+    pub(crate) fn own_stats(&self) -> &ShardStats {
+        &self.0.stats[self.0.id.index()]
+    }
+
+    /// Runs `call` on the shard `target` and awaits its answer: for target lists, lookups and the
+    /// like. It runs in one go and must be short.
+    ///
+    /// Errors: [`Gone`] while the process stops, or when `call` panicked.
+    pub async fn call<R: Send + 'static>(
+        &self,
+        target: ShardId,
+        call: impl FnOnce(&Shard) -> R + Send + 'static,
+    ) -> Result<R, Gone> {
+        if target == self.0.id {
+            return Ok(call(self));
+        }
+        let job = Job::new(move |shard: Shard| async move { call(&shard) });
+        self.0.lanes.control.ask(target, job).await.map(unpack)
+    }
+
+    /// Starts what this shard does for the others and for itself.
+    pub(crate) fn start_services(&self) {
+        let inner = &self.0;
+        spawn(Class::Storage, self.clone().serve_ingest()).detach();
+        spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.control)).detach();
+        spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.query)).detach();
+        spawn(Class::Storage, inner.turns.clone().rest()).detach();
+        spawn(Class::Storage, self.clone().beat()).detach();
+    }
+
+    /// Serves one of the lanes of jobs until it is closed.
+    async fn serve_jobs(self, lane: impl Fn(&Lanes) -> &Lane<Job, JobAnswer> + 'static) {
+        while let Some(request) = lane(&self.0.lanes).next().await {
+            let shard = self.clone();
+            // A panic ends this one: its asker hears that nobody answers.
+            spawn(Class::Request, async move {
+                let answer = request.question.run(shard).await;
+                request.answer.send(answer);
+            })
+            .detach();
+        }
+    }
+
+    async fn beat(self) {
+        let stats = self.own_stats();
+        loop {
+            stats.heartbeats.add(1);
+            stats.task_panics.set(panic_count());
+            {
+                let store = self.0.store.borrow();
+                let head = store.head();
+                stats.series.set(head.series_count() as u64);
+                stats.chunks.set((head.sealed_chunk_count() + head.series_count()) as u64);
+                let bytes = store.bytes();
+                stats.store_bytes.set((bytes.head.total() + bytes.metadata) as u64);
+            }
+            sleep(HEARTBEAT).await;
+        }
+    }
+
+    /// Ends the services: what other shards sent is still served, the log is written out. Called
+    /// when nobody asks any more.
+    pub(crate) async fn stop_services(&self) -> Result<(), crate::wal::WalError> {
+        self.0.lanes.close();
+        self.0.wal.close().await
+    }
+}

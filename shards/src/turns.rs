@@ -1,0 +1,206 @@
+//! Turns: how CPU-heavy work shares a shard with everything else.
+//!
+//! Whoever computes for longer than a moment holds the shard's one [`Turn`], for about half a
+//! millisecond, then lets the next one in line have it. Between two full turns the shard parks
+//! once, so that its sockets, timers and channels are served: without that, many turns run back to
+//! back and everybody else waits for all of them. Ingest and small requests take no turns.
+//!
+//! Work of several classes is let in by stride: a class with twice the weight gets twice the turns
+//! while both have somebody waiting.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::runtime::{now, park};
+
+/// Length of a turn. Shorter ones lose more to parking (4 % at this length, 13 % at 200 us), longer
+/// ones make everybody else wait longer.
+pub const TURN: Duration = Duration::from_micros(500);
+
+/// Turns that were given back early add up to this much before the shard parks.
+const REST_AFTER: Duration = Duration::from_micros(250);
+
+/// Classes of heavy work, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Recording and alerting rules.
+    Rules,
+    /// Queries of users.
+    Query,
+    /// Maintenance.
+    Background,
+}
+
+/// By class: what a turn costs it. A quarter of the cost is four times the turns.
+const STRIDES: [u64; 3] = [1, 2, 4];
+
+/// The turns of one shard. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct TurnQueue(Rc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    lines: RefCell<[Line; 3]>,
+    /// Somebody has the turn.
+    is_busy: Cell<bool>,
+    /// Nobody gets it before the shard has parked.
+    needs_rest: Cell<bool>,
+    /// Time in turns since the last park.
+    worked: Cell<Duration>,
+    /// The task that parks.
+    rester: Cell<Option<Waker>>,
+}
+
+/// Who waits for a turn of one class, in order, and what the class has had.
+#[derive(Default)]
+struct Line {
+    waiters: VecDeque<Rc<Waiter>>,
+    pass: u64,
+}
+
+#[derive(Default)]
+struct Waiter {
+    is_granted: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl TurnQueue {
+    /// Parks between turns, for ever: a task of its own on the shard.
+    pub async fn rest(self) {
+        loop {
+            poll_fn(|cx| {
+                if self.0.needs_rest.get() {
+                    return Poll::Ready(());
+                }
+                self.0.rester.set(Some(cx.waker().clone()));
+                Poll::Pending
+            })
+            .await;
+            park().await;
+            self.0.worked.set(Duration::ZERO);
+            self.0.needs_rest.set(false);
+            self.0.let_in();
+        }
+    }
+
+    /// Waits for a turn.
+    pub fn begin(&self, work: Work) -> Begin {
+        Begin { queue: self.0.clone(), work, waiter: None }
+    }
+
+    /// How many wait, over all classes.
+    pub fn waiting_count(&self) -> usize {
+        self.0.lines.borrow().iter().map(|line| line.waiters.len()).sum()
+    }
+}
+
+impl Inner {
+    /// Gives the turn to the next in line, if it can be given.
+    fn let_in(&self) {
+        if self.is_busy.get() || self.needs_rest.get() {
+            return;
+        }
+        let mut lines = self.lines.borrow_mut();
+        let waiting = lines.iter_mut().zip(STRIDES).filter(|(line, _)| !line.waiters.is_empty());
+        let Some((line, stride)) = waiting.min_by_key(|(line, _)| line.pass) else { return };
+        line.pass += stride;
+        let next = line.waiters.pop_front().expect("only lines with waiters were compared");
+        self.is_busy.set(true);
+        next.is_granted.set(true);
+        if let Some(waker) = next.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Joins the line of `work`. A class that was away does not catch up on what it missed.
+    fn join(&self, work: Work) -> Rc<Waiter> {
+        let mut lines = self.lines.borrow_mut();
+        let present = lines.iter().filter(|line| !line.waiters.is_empty());
+        let least = present.map(|line| line.pass).min();
+        let line = &mut lines[work as usize];
+        if line.waiters.is_empty() {
+            line.pass = line.pass.max(least.unwrap_or(line.pass));
+        }
+        let waiter = Rc::<Waiter>::default();
+        line.waiters.push_back(waiter.clone());
+        waiter
+    }
+
+    fn end(&self, used: Duration) {
+        self.is_busy.set(false);
+        self.worked.set(self.worked.get() + used);
+        if self.worked.get() < REST_AFTER {
+            return self.let_in();
+        }
+        self.needs_rest.set(true);
+        if let Some(rester) = self.rester.take() {
+            rester.wake();
+        }
+    }
+}
+
+/// See [`TurnQueue::begin`]. Dropping it leaves the line.
+#[must_use = "waiting begins with the first poll"]
+pub struct Begin {
+    queue: Rc<Inner>,
+    work: Work,
+    waiter: Option<Rc<Waiter>>,
+}
+
+impl Future for Begin {
+    type Output = Turn;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn> {
+        if self.waiter.is_none() {
+            self.waiter = Some(self.queue.join(self.work));
+            self.queue.let_in();
+        }
+        let waiter = self.waiter.as_ref().expect("joined above");
+        if waiter.is_granted.get() {
+            self.waiter = None;
+            return Poll::Ready(Turn { queue: self.queue.clone(), begun: now() });
+        }
+        waiter.waker.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Begin {
+    fn drop(&mut self) {
+        let Some(waiter) = self.waiter.take() else { return };
+        if waiter.is_granted.get() {
+            return self.queue.end(Duration::ZERO);
+        }
+        let mut lines = self.queue.lines.borrow_mut();
+        lines[self.work as usize].waiters.retain(|other| !Rc::ptr_eq(other, &waiter));
+    }
+}
+
+/// The shard's time, until dropped.
+pub struct Turn {
+    queue: Rc<Inner>,
+    begun: Instant,
+}
+
+impl Turn {
+    /// Whether it has been used up.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.begun.elapsed() >= TURN
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.queue.end(self.begun.elapsed());
+    }
+}
+
+#[cfg(test)]
+#[path = "turns_tests.rs"]
+mod tests;
