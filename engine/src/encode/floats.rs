@@ -229,23 +229,14 @@ pub(super) fn push_best(out: &mut Vec<u8>, values: &[f64], work: &mut Columns) -
     FloatCodec::Raw
 }
 
-/// Appends the `count` values of the section `bytes` to `values`; on an error it may have appended
-/// anything.
+/// Decodes the section `bytes` into `out`, whose length is the count.
 pub(super) fn decode(
     mut bytes: &[u8],
     codec: FloatCodec,
-    count: usize,
-    values: &mut Vec<f64>,
+    out: &mut [f64],
 ) -> Result<(), DecodeError> {
-    let start = values.len();
-    let filler = match codec {
-        FloatCodec::Constant => constant(std::mem::take(&mut bytes)).ok_or(DecodeError::Values)?,
-        _ => 0.0,
-    };
-    values.resize(start + count, filler);
-    let out = &mut values[start..];
     let decoded = match codec {
-        FloatCodec::Constant => Some(()),
+        FloatCodec::Constant => take_constant(&mut bytes, out),
         FloatCodec::Linear => take_line(&mut bytes, out),
         FloatCodec::Decimal => take_decimals(&mut bytes, out, false),
         FloatCodec::DecimalDeltas => take_decimals(&mut bytes, out, true),
@@ -255,10 +246,12 @@ pub(super) fn decode(
     decoded.filter(|()| bytes.is_empty()).ok_or(DecodeError::Values)
 }
 
-fn constant(bytes: &[u8]) -> Option<f64> {
+fn take_constant(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {
     let mut bits = [0; 8];
-    bits.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(f64::from_bits(u64::from_be_bytes(bits)))
+    let kept = std::mem::take(bytes);
+    bits.get_mut(..kept.len())?.copy_from_slice(kept);
+    out.fill(f64::from_bits(u64::from_be_bytes(bits)));
+    Some(())
 }
 
 fn take_line(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {

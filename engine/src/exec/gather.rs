@@ -208,10 +208,7 @@ impl<'a> Gather<'a> {
     ) -> Result<NodeValue, ExecError> {
         let mut part = part.clone();
         let mut of_params = Vec::new();
-        let mut uncounted = Vec::new();
-        part.for_each_param(&mut |param, counts| {
-            self.fill(param, if counts { &mut of_params } else { &mut uncounted });
-        });
+        part.for_each_param(&mut |param| self.fill(param, &mut of_params));
         let part = Arc::new(part);
         let partials = scatter.run(part.clone()).await?;
         for partial in &partials {

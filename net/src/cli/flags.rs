@@ -384,7 +384,8 @@ pub const FLAGS: &[Flag] = &[
         "storage.wal.sync",
         WalSync,
         "batch",
-        "Own: when an acknowledged sample is on disk: before the answer (batch), within a time (interval=1s), or when the system writes it (os).",
+        "Own: when an acknowledged sample is on disk: before the answer (batch), within a time \
+         (interval=1s), or when the system writes it (os).",
     ),
     flag(
         "memory.limit",

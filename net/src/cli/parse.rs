@@ -235,7 +235,8 @@ impl Flags {
         let limit = self.int("web.search.max-limit");
         if limit < 0 {
             return Err(format!(
-                "--web.search.max-limit must be non-negative; got {limit} (use 0 to disable the cap)"
+                "--web.search.max-limit must be non-negative; got {limit} (use 0 to disable the \
+                 cap)"
             ));
         }
         if self.int("shards") < 0 {

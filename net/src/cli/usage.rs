@@ -17,7 +17,8 @@ pub fn help(program: &str) -> String {
     let short = rows.iter().map(|(flag, _)| flag.len()).filter(|len| *len < FLAG_WIDTH_MAX);
     let column = short.max().unwrap_or(0);
     let mut out = format!(
-        "usage: {program} [<flags>]\n\nA monitoring system compatible with Prometheus.\n\n\nFlags:\n"
+        "usage: {program} [<flags>]\n\n\
+         A monitoring system compatible with Prometheus.\n\n\nFlags:\n"
     );
     for (flag, text) in &rows {
         let indent = " ".repeat(column + 4);

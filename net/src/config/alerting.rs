@@ -16,7 +16,8 @@ section! {
 }
 
 section! {
-    pub struct AlertmanagerConfig("config.AlertmanagerConfig") check AlertmanagerConfig::check_alone;
+    pub struct AlertmanagerConfig("config.AlertmanagerConfig")
+        check AlertmanagerConfig::check_alone;
     inline http: HttpClientConfig = HttpClientConfig::default();
     omit sigv4: Option<SigV4Config>;
     omit scheme: String = "http".to_owned();

@@ -47,7 +47,8 @@ fn printing_gives_prometheus_bytes() {
 
 #[test]
 fn secrets_never_show() {
-    let text = "remote_write:\n- url: http://u:hidden@h/p\n  basic_auth: {username: a, password: hidden}\n";
+    let text = "remote_write:\n- url: http://u:hidden@h/p\n  \
+                basic_auth: {username: a, password: hidden}\n";
     let config = parse(text).unwrap();
     for shown in [config.to_yaml_text(), format!("{config:?}")] {
         assert!(!shown.contains("hidden"), "{shown}");

@@ -24,36 +24,50 @@ section! {
     omit aws_sd_configs: Vec<AwsSdConfig>, null "empty or null section in aws_sd_configs";
     omit azure_sd_configs: Vec<AzureSdConfig>, null "empty or null section in azure_sd_configs";
     omit consul_sd_configs: Vec<ConsulSdConfig>, null "empty or null section in consul_sd_configs";
-    omit digitalocean_sd_configs: Vec<DigitalOceanSdConfig>, null "empty or null section in digitalocean_sd_configs";
+    omit digitalocean_sd_configs: Vec<DigitalOceanSdConfig>,
+        null "empty or null section in digitalocean_sd_configs";
     omit dns_sd_configs: Vec<DnsSdConfig>, null "empty or null section in dns_sd_configs";
     omit docker_sd_configs: Vec<DockerSdConfig>, null "empty or null section in docker_sd_configs";
-    omit dockerswarm_sd_configs: Vec<DockerSwarmSdConfig>, null "empty or null section in dockerswarm_sd_configs";
+    omit dockerswarm_sd_configs: Vec<DockerSwarmSdConfig>,
+        null "empty or null section in dockerswarm_sd_configs";
     omit ec2_sd_configs: Vec<Ec2SdConfig>, null "empty or null section in ec2_sd_configs";
     omit ecs_sd_configs: Vec<EcsSdConfig>, null "empty or null section in ecs_sd_configs";
-    omit elasticache_sd_configs: Vec<ElasticacheSdConfig>, null "empty or null section in elasticache_sd_configs";
+    omit elasticache_sd_configs: Vec<ElasticacheSdConfig>,
+        null "empty or null section in elasticache_sd_configs";
     omit eureka_sd_configs: Vec<EurekaSdConfig>, null "empty or null section in eureka_sd_configs";
     omit file_sd_configs: Vec<FileSdConfig>, null "empty or null section in file_sd_configs";
     omit gce_sd_configs: Vec<GceSdConfig>, null "empty or null section in gce_sd_configs";
-    omit hetzner_sd_configs: Vec<HetznerSdConfig>, null "empty or null section in hetzner_sd_configs";
+    omit hetzner_sd_configs: Vec<HetznerSdConfig>,
+        null "empty or null section in hetzner_sd_configs";
     omit http_sd_configs: Vec<HttpSdConfig>, null "empty or null section in http_sd_configs";
     omit ionos_sd_configs: Vec<IonosSdConfig>, null "empty or null section in ionos_sd_configs";
-    omit kubernetes_sd_configs: Vec<KubernetesSdConfig>, null "empty or null section in kubernetes_sd_configs";
+    omit kubernetes_sd_configs: Vec<KubernetesSdConfig>,
+        null "empty or null section in kubernetes_sd_configs";
     omit kuma_sd_configs: Vec<KumaSdConfig>, null "empty or null section in kuma_sd_configs";
-    omit lightsail_sd_configs: Vec<LightsailSdConfig>, null "empty or null section in lightsail_sd_configs";
+    omit lightsail_sd_configs: Vec<LightsailSdConfig>,
+        null "empty or null section in lightsail_sd_configs";
     omit linode_sd_configs: Vec<LinodeSdConfig>, null "empty or null section in linode_sd_configs";
-    omit marathon_sd_configs: Vec<MarathonSdConfig>, null "empty or null section in marathon_sd_configs";
+    omit marathon_sd_configs: Vec<MarathonSdConfig>,
+        null "empty or null section in marathon_sd_configs";
     omit msk_sd_configs: Vec<MskSdConfig>, null "empty or null section in msk_sd_configs";
     omit nerve_sd_configs: Vec<NerveSdConfig>, null "empty or null section in nerve_sd_configs";
     omit nomad_sd_configs: Vec<NomadSdConfig>, null "empty or null section in nomad_sd_configs";
     omit oci_sd_configs: Vec<OciSdConfig>, null "empty or null section in oci_sd_configs";
-    omit openstack_sd_configs: Vec<OpenstackSdConfig>, null "empty or null section in openstack_sd_configs";
-    omit outscale_sd_configs: Vec<OutscaleSdConfig>, null "empty or null section in outscale_sd_configs";
-    omit ovhcloud_sd_configs: Vec<OvhcloudSdConfig>, null "empty or null section in ovhcloud_sd_configs";
-    omit puppetdb_sd_configs: Vec<PuppetDbSdConfig>, null "empty or null section in puppetdb_sd_configs";
+    omit openstack_sd_configs: Vec<OpenstackSdConfig>,
+        null "empty or null section in openstack_sd_configs";
+    omit outscale_sd_configs: Vec<OutscaleSdConfig>,
+        null "empty or null section in outscale_sd_configs";
+    omit ovhcloud_sd_configs: Vec<OvhcloudSdConfig>,
+        null "empty or null section in ovhcloud_sd_configs";
+    omit puppetdb_sd_configs: Vec<PuppetDbSdConfig>,
+        null "empty or null section in puppetdb_sd_configs";
     omit rds_sd_configs: Vec<RdsSdConfig>, null "empty or null section in rds_sd_configs";
-    omit scaleway_sd_configs: Vec<ScalewaySdConfig>, null "empty or null section in scaleway_sd_configs";
-    omit serverset_sd_configs: Vec<ServersetSdConfig>, null "empty or null section in serverset_sd_configs";
-    omit stackit_sd_configs: Vec<StackitSdConfig>, null "empty or null section in stackit_sd_configs";
+    omit scaleway_sd_configs: Vec<ScalewaySdConfig>,
+        null "empty or null section in scaleway_sd_configs";
+    omit serverset_sd_configs: Vec<ServersetSdConfig>,
+        null "empty or null section in serverset_sd_configs";
+    omit stackit_sd_configs: Vec<StackitSdConfig>,
+        null "empty or null section in stackit_sd_configs";
     omit static_configs: Vec<StaticConfig>, null "empty or null section in static_configs";
     omit triton_sd_configs: Vec<TritonSdConfig>, null "empty or null section in triton_sd_configs";
     omit uyuni_sd_configs: Vec<UyuniSdConfig>, null "empty or null section in uyuni_sd_configs";
@@ -63,7 +77,8 @@ section! {
 section! {
     /// Targets written in the file, with labels that all of them get.
     pub struct StaticConfig(
-        "struct { Targets []string \"yaml:\\\"targets\\\"\"; Labels model.LabelSet \"yaml:\\\"labels\\\"\" }"
+        "struct { Targets []string \"yaml:\\\"targets\\\"\"; \
+         Labels model.LabelSet \"yaml:\\\"labels\\\"\" }"
     );
     keep targets: Vec<String>;
     omit labels: LabelSet;

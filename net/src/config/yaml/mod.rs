@@ -2,15 +2,15 @@
 //! fields, error texts with lines, and printing that go-yaml would have produced.
 //!
 //! ```text
-//! text -> node (tree with lines) -> field (a Rust value takes a node) -> section (a struct of fields)
-//!         a Rust value           -> Yaml (what is to be printed)      -> emit (text)
+//! text -> node (tree with lines) -> field (a value takes a node) -> section (struct of fields)
+//!         a value                -> Yaml (what is to be printed)  -> emit (text)
 //! ```
 //!
 //! A struct's fields are written once, in [`section!`]: name, type, default and whether an empty
 //! value is left out. Decoding, zero values, joining of relative paths and printing follow from
 //! that table.
 //!
-//! Source: go-yaml v2 (`decode.go`, `resolve.go`, `encode.go`, `emitterc.go`) for what is observable.
+//! Source: go-yaml v2 (`decode.go`, `resolve.go`, `encode.go`, `emitterc.go`), what is observable.
 
 mod emit;
 mod field;

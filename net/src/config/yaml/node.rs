@@ -125,7 +125,8 @@ pub(super) fn parse(text: &str) -> Result<Option<Document>, Abort> {
         node_count += 1;
         match open.last_mut() {
             Some(parent) => parent.children.push(done),
-            None => return Ok(Some(Document { root: done, node_count })), // The rest of the text is another document.
+            // The rest of the text is another document.
+            None => return Ok(Some(Document { root: done, node_count })),
         }
     }
     Ok(None)

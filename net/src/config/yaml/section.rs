@@ -233,7 +233,10 @@ macro_rules! section {
             return Some(slot);
         }
     };
-    (@slot $mode:ident $self:ident $wanted:ident $field:ident ($($key:literal)?) ($($null:literal)?)) => {
+    (
+        @slot $mode:ident $self:ident $wanted:ident $field:ident
+        ($($key:literal)?) ($($null:literal)?)
+    ) => {
         if $wanted == $crate::config::yaml::section!(@key $field $($key)?) {
             #[allow(unused_mut, unused_assignments)]
             let mut null = None;
