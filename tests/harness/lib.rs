@@ -5,12 +5,14 @@
 //! http          one request, one answer
 //! remote_write  requests built by hand, so that no decoder tests its own encoder
 //! ledger        what a client was promised, and whether the server kept it
+//! promqltest    the test language of PromQL, against the engine itself
 //! workspace     where the repository, the binary and the shared test data are
 //! ```
 
 pub mod http;
 pub mod ledger;
 pub mod process;
+pub mod promqltest;
 pub mod remote_write;
 pub mod workspace;
 

@@ -229,14 +229,23 @@ pub(super) fn push_best(out: &mut Vec<u8>, values: &[f64], work: &mut Columns) -
     FloatCodec::Raw
 }
 
-/// Decodes the section `bytes` into `out`, whose length is the count.
+/// Appends the `count` values of the section `bytes` to `values`; on an error it may have appended
+/// anything.
 pub(super) fn decode(
     mut bytes: &[u8],
     codec: FloatCodec,
-    out: &mut [f64],
+    count: usize,
+    values: &mut Vec<f64>,
 ) -> Result<(), DecodeError> {
+    let start = values.len();
+    let filler = match codec {
+        FloatCodec::Constant => constant(std::mem::take(&mut bytes)).ok_or(DecodeError::Values)?,
+        _ => 0.0,
+    };
+    values.resize(start + count, filler);
+    let out = &mut values[start..];
     let decoded = match codec {
-        FloatCodec::Constant => take_constant(&mut bytes, out),
+        FloatCodec::Constant => Some(()),
         FloatCodec::Linear => take_line(&mut bytes, out),
         FloatCodec::Decimal => take_decimals(&mut bytes, out, false),
         FloatCodec::DecimalDeltas => take_decimals(&mut bytes, out, true),
@@ -246,12 +255,10 @@ pub(super) fn decode(
     decoded.filter(|()| bytes.is_empty()).ok_or(DecodeError::Values)
 }
 
-fn take_constant(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {
+fn constant(bytes: &[u8]) -> Option<f64> {
     let mut bits = [0; 8];
-    let kept = std::mem::take(bytes);
-    bits.get_mut(..kept.len())?.copy_from_slice(kept);
-    out.fill(f64::from_bits(u64::from_be_bytes(bits)));
-    Some(())
+    bits.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(f64::from_bits(u64::from_be_bytes(bits)))
 }
 
 fn take_line(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {

@@ -186,7 +186,6 @@ pub fn decode(
     }
     let (timestamp_start, value_start) = (timestamps_ms.len(), values.len());
     timestamps_ms.resize(timestamp_start + header.count, 0);
-    values.resize(value_start + header.count, 0.0);
     let decoded = timestamps::decode(
         timestamp_bytes,
         header.timestamp_codec,
@@ -194,7 +193,7 @@ pub fn decode(
         header.max_ms,
         &mut timestamps_ms[timestamp_start..],
     )
-    .and_then(|()| floats::decode(float_bytes, header.float_codec, &mut values[value_start..]));
+    .and_then(|()| floats::decode(float_bytes, header.float_codec, header.count, values));
     if decoded.is_err() {
         timestamps_ms.truncate(timestamp_start);
         values.truncate(value_start);

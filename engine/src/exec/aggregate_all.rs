@@ -10,6 +10,7 @@
 use std::cmp::Ordering;
 
 use crate::model::LabelsBuilder;
+use crate::model::quote::push_quoted_bytes;
 use crate::model::source::Turns;
 use crate::plan::part::{Aggregate, Grouping, Param};
 use crate::promql::ast::AggregateOp;
@@ -247,11 +248,14 @@ async fn count_values(
     aggregate: &Aggregate,
     turns: &impl Turns,
 ) -> Result<Matrix, ExecError> {
-    let label = &*aggregate.value_label;
-    // The parser puts the replacement character where a string was no UTF-8.
-    if label.is_empty() || label.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(ExecError::Evaluation(format!("invalid label name {label:?}")));
-    }
+    let label = match std::str::from_utf8(&aggregate.value_label) {
+        Ok(label) if !label.is_empty() => label,
+        _ => {
+            let mut message = String::from("invalid label name ");
+            push_quoted_bytes(&mut message, &aggregate.value_label);
+            return Err(ExecError::Evaluation(message));
+        }
+    };
     let mut grouping = aggregate.grouping.clone();
     if !grouping.without {
         grouping.labels.push(label.into());

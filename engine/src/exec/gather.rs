@@ -208,7 +208,10 @@ impl<'a> Gather<'a> {
     ) -> Result<NodeValue, ExecError> {
         let mut part = part.clone();
         let mut of_params = Vec::new();
-        part.for_each_param(&mut |param| self.fill(param, &mut of_params));
+        let mut uncounted = Vec::new();
+        part.for_each_param(&mut |param, counts| {
+            self.fill(param, if counts { &mut of_params } else { &mut uncounted });
+        });
         let part = Arc::new(part);
         let partials = scatter.run(part.clone()).await?;
         for partial in &partials {

@@ -150,6 +150,8 @@ struct PartRun<'a> {
     value: PartialValue,
     annotations: Annotations,
     stats: SampleStats,
+    /// Takes the counts of what a later window looks at again: only the last one's count.
+    uncounted_per_step: Vec<u64>,
 }
 
 impl<'a> PartRun<'a> {
@@ -178,7 +180,8 @@ impl<'a> PartRun<'a> {
             label_bytes: Vec::new(),
             value,
             annotations: Annotations::default(),
-            stats: SampleStats::new(part.select.grid.step_count, part.samples_max),
+            stats: SampleStats::new(grid.step_count, part.samples_max),
+            uncounted_per_step: Vec::new(),
         })
     }
 
@@ -192,17 +195,20 @@ impl<'a> PartRun<'a> {
             set_text(&mut self.metric_name, labels.metric_name());
             set_text(&mut self.type_label, labels.get(b"__type__"));
         }
-        self.select_row()?;
+        let mut windows_left = part.stages.iter().filter(|stage| stage.grid().is_some()).count();
+        self.count_steps(windows_left == 0, part.select.grid.step_count);
+        let selected = self.select_row();
+        self.count_steps(windows_left == 0, 0);
+        selected?;
         if self.row.is_empty() {
             return Ok(());
         }
         let mut grid = part.select.grid;
         let mut dropped = part.select_drops_name();
         for stage in &part.stages {
-            if matches!(stage, Stage::Window { .. }) {
-                let queryable = part.grid().step_count.max(grid.step_count);
-                self.stats.queryable_per_step.resize(queryable, 0);
-            }
+            windows_left -= usize::from(stage.grid().is_some());
+            let steps = stage.grid().map_or(0, |grid| grid.step_count);
+            self.count_steps(windows_left == 0, steps);
             let mut context = StageContext {
                 annotations: &mut self.annotations,
                 stats: &mut self.stats,
@@ -210,7 +216,9 @@ impl<'a> PartRun<'a> {
                 type_and_unit: part.type_and_unit.then_some(&self.type_label),
                 scratch: &mut self.scratch,
             };
-            stage::run(stage, &mut self.row, &mut grid, &mut context)?;
+            let result = stage::run(stage, &mut self.row, &mut grid, &mut context);
+            self.count_steps(windows_left == 0, 0);
+            result?;
             dropped |= stage.drops_name();
         }
         let points = count(&self.row.present);
@@ -226,6 +234,17 @@ impl<'a> PartRun<'a> {
             PartialValue::Ranges(_) => unreachable!("samples are taken above"),
         }
         Ok(())
+    }
+
+    /// Called before and after an operation: unless it is the one that counts, its counts go
+    /// aside.
+    fn count_steps(&mut self, counts: bool, step_count: usize) {
+        if !counts {
+            if self.uncounted_per_step.len() < step_count {
+                self.uncounted_per_step.resize(step_count, 0);
+            }
+            std::mem::swap(&mut self.stats.queryable_per_step, &mut self.uncounted_per_step);
+        }
     }
 
     /// Fills the row from the samples.
@@ -304,7 +323,6 @@ impl<'a> PartRun<'a> {
     }
 
     async fn finish(mut self, turns: &impl Turns) -> Result<Partial, ExecError> {
-        self.stats.queryable_per_step.truncate(self.part.grid().step_count);
         if let (Finish::Candidates(aggregate), PartialValue::Rows(rows)) =
             (&self.part.finish, &self.value)
         {

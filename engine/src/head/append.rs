@@ -46,7 +46,7 @@ pub struct AppendOutcome {
     pub refused: Vec<Refusal>,
     /// Samples that were there already.
     pub repeated_count: usize,
-    /// Series with accepted samples that the log's segment does not know yet.
+    /// Series with accepted samples that were not named in this round of the log.
     pub(crate) unlogged: Vec<SeriesId>,
     /// Series made.
     pub new_series: Vec<SeriesId>,
@@ -278,8 +278,8 @@ impl Head {
                 Verdict::Duplicate { existing: f64::from_bits(open.newest_bits), new: value }
             };
         }
-        if open.logged_in != self.segment {
-            open.logged_in = self.segment;
+        if open.logged_in != self.log_round {
+            open.logged_in = self.log_round;
             outcome.unlogged.push(SeriesId(id));
         }
         self.store(id, timestamp_ms, value.to_bits());

@@ -53,6 +53,10 @@ impl LabelStore {
         self.arena.prefetch(Self::position(handle), ENTRY_HEADER_BYTES + label_bytes);
     }
 
+    pub(super) fn live_bytes(&self) -> usize {
+        self.arena.live_bytes()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.arena.bytes()
     }

@@ -87,8 +87,8 @@ pub struct Head {
     max_ms: i64,
     /// Samples before this are refused, whatever the newest is: retention has passed it.
     floor_ms: i64,
-    /// Counts the log's segments from one, so that a fresh series is known to none.
-    segment: u32,
+    /// Counts how often the log began to name series anew, from one: a fresh series is in none.
+    log_round: u32,
     work: Work,
 }
 
@@ -144,7 +144,7 @@ impl Head {
             min_ms: i64::MAX,
             max_ms: i64::MIN,
             floor_ms: i64::MIN,
-            segment: 1,
+            log_round: 1,
             work: Work::default(),
         }
     }
@@ -195,15 +195,15 @@ impl Head {
         Some(self.labels.get(handle).0)
     }
 
-    /// From now on every series counts as unknown to the log: a new segment was begun.
-    pub fn begin_segment(&mut self) {
-        self.segment = self.segment.checked_add(1).expect("a process begins fewer segments");
+    /// From now on every series counts as unknown to the log, and is named with its labels at its
+    /// next sample: see [`AppendOutcome`].
+    pub fn begin_log_round(&mut self) {
+        self.log_round = self.log_round.checked_add(1).expect("a process has fewer rounds");
     }
 
-    /// Whether the current segment has not seen `series` yet; it has from now on.
-    pub fn needs_log(&mut self, series: SeriesId) -> bool {
-        let open = &mut self.open[series.index()];
-        std::mem::replace(&mut open.logged_in, self.segment) != self.segment
+    /// Bytes of the label sets of all series.
+    pub fn label_bytes(&self) -> usize {
+        self.labels.live_bytes()
     }
 
     /// Memory in use. O(arena blocks and what the index needs to count).

@@ -65,7 +65,7 @@ pub(super) struct Open {
     slot: u32,
     /// Step between samples; meaningless when irregular or fewer than two.
     step_ms: u32,
-    /// The WAL segment, by the head's count of segments, that knows this series.
+    /// The head's round of the log in which this series was named last.
     pub(super) logged_in: u32,
     /// Samples in the open chunk. Zero only before the first sample ever and after sealing.
     count: u8,

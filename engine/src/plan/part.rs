@@ -157,7 +157,15 @@ impl Stage {
         }
     }
 
-    pub fn params_mut(&mut self) -> &mut [Param] {
+    /// The grid of the row after this stage, where it is another.
+    pub fn grid(&self) -> Option<Grid> {
+        match self {
+            Stage::Window { grid, .. } => Some(*grid),
+            Stage::Map(_) => None,
+        }
+    }
+
+    fn params_mut(&mut self) -> &mut [Param] {
         match self {
             Stage::Window { window, .. } => &mut window.params,
             Stage::Map(Map::Scalar { scalar, .. }) => std::slice::from_mut(scalar),
@@ -178,9 +186,11 @@ impl Stage {
 }
 
 impl Window {
-    /// `last_over_time` and `first_over_time` give samples of the metric itself.
+    /// `last_over_time` and `first_over_time` give samples of the metric itself. What
+    /// `absent_over_time` sees is not shown, so names may stay and rows need not differ.
     pub fn drops_name(&self) -> bool {
-        !matches!(self.function, FunctionId::LastOverTime | FunctionId::FirstOverTime)
+        use FunctionId::*;
+        !matches!(self.function, LastOverTime | FirstOverTime | AbsentOverTime)
     }
 }
 
@@ -209,8 +219,8 @@ pub struct Aggregate {
     /// `k`, `φ` or the ratio.
     pub param: Option<Param>,
     pub param_position: PosRange,
-    /// The label of `count_values`.
-    pub value_label: Box<str>,
+    /// The label of `count_values` as it was written, which may be no UTF-8.
+    pub value_label: Box<[u8]>,
 }
 
 /// `by (…)` or `without (…)`.
@@ -265,11 +275,7 @@ impl ShardPart {
 
     /// The grid of the part's rows.
     pub fn grid(&self) -> Grid {
-        let staged = self.stages.iter().rev().find_map(|stage| match stage {
-            Stage::Window { grid, .. } => Some(*grid),
-            Stage::Map(_) => None,
-        });
-        staged.unwrap_or(self.select.grid)
+        self.stages.iter().rev().find_map(Stage::grid).unwrap_or(self.select.grid)
     }
 
     /// Calls `f` with every place in the text that the part remembers for annotations.
@@ -291,13 +297,16 @@ impl ShardPart {
         }
     }
 
-    /// Calls `f` with every scalar argument.
-    pub fn for_each_param(&mut self, f: &mut dyn FnMut(&mut Param)) {
+    /// Calls `f` with every scalar argument and whether its steps are those of the result, not of
+    /// a window that slides over them.
+    pub fn for_each_param(&mut self, f: &mut dyn FnMut(&mut Param, bool)) {
+        let mut windows_left = self.stages.iter().filter(|stage| stage.grid().is_some()).count();
         if let SelectOutput::Window(window) = &mut self.select.output {
-            window.params.iter_mut().for_each(&mut *f);
+            window.params.iter_mut().for_each(|param| f(param, windows_left == 0));
         }
         for stage in &mut self.stages {
-            stage.for_each_param(f);
+            windows_left -= usize::from(stage.grid().is_some());
+            stage.for_each_param(&mut |param| f(param, windows_left == 0));
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn share(nodes: &mut [Node]) {
 fn key(part: &ShardPart) -> Option<String> {
     let mut part = part.clone();
     let mut takes_node = false;
-    part.for_each_param(&mut |param| takes_node |= matches!(param, Param::Node(_)));
+    part.for_each_param(&mut |param, _| takes_node |= matches!(param, Param::Node(_)));
     part.for_each_position(&mut |position| *position = Default::default());
     (!takes_node).then(|| format!("{part:?}"))
 }

@@ -74,6 +74,7 @@ fn groups_that_merge_and_candidates_come_from_the_shards() {
     check("topk(3, x)", "value:0:candidates Aggregate");
     check("topk(scalar(y), x)", "value:0:rows ScalarOf value:0:rows Aggregate");
     check("absent(x)", "value:0:groups Absent");
+    check(r#"absent_over_time({job="a"}[5m])"#, "absent_over_time:0:groups Absent");
 }
 
 #[test]

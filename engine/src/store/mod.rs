@@ -37,6 +37,10 @@ impl Default for StoreOptions {
     }
 }
 
+/// Labels take at most one part in this many of the log, new series aside. Raising it lets a damaged
+/// frame orphan the samples of its new series for longer, and removes segments later.
+const LABELS_EVERY: usize = 8;
+
 /// What became of one request's part for this shard.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AppendReport {
@@ -67,6 +71,8 @@ pub struct Store {
     chain: Chain,
     /// Starts of the process on this log: one more than the replayed segments say.
     epoch: u32,
+    /// Bytes of frames since labels were begun to be logged anew.
+    bytes_since_labels: usize,
     replay: replay::ReplayState,
     outcome: AppendOutcome,
     work: LogColumns,
@@ -88,6 +94,7 @@ impl Store {
             metadata: MetadataStore::default(),
             chain: Chain::default(),
             epoch: 0,
+            bytes_since_labels: usize::MAX, // Due at once.
             replay: replay::ReplayState::default(),
             outcome: AppendOutcome::default(),
             work: LogColumns::default(),
@@ -107,10 +114,8 @@ impl Store {
         self.chain
     }
 
-    /// Begins the log's next segment: appends its header to `out`. Series are logged anew in it
-    /// when they get samples, so that no segment needs another one to be understood.
-    ///
-    /// Frames appended before this call belong into the former segment.
+    /// Begins the log's next segment: appends its header to `out`; otherwise as
+    /// [`Store::forget_logged`]. Frames appended before this call belong into the former segment.
     pub fn begin_segment(&mut self, segment: u64, out: &mut Vec<u8>) -> SegmentHeader {
         self.forget_logged();
         let header = SegmentHeader {
@@ -126,9 +131,19 @@ impl Store {
     }
 
     /// The next frame is the first of a segment whose header someone else wrote.
-    pub fn forget_logged(&mut self) {
+    ///
+    /// Whether the labels of series are logged anew from here on, each with its series' next sample:
+    /// then this segment and the later ones need no earlier one. That is so in the first segment of
+    /// an epoch, and whenever the log has grown by [`LABELS_EVERY`] times the bytes of all labels
+    /// since: in every segment it would cost more than the samples when series are many.
+    pub fn forget_logged(&mut self) -> bool {
         self.replay.end();
-        self.head.begin_segment();
+        let is_due = self.bytes_since_labels >= LABELS_EVERY * self.head.label_bytes();
+        if is_due {
+            self.head.begin_log_round();
+            self.bytes_since_labels = 0;
+        }
+        is_due
     }
 
     /// What the next segments say in their headers.
@@ -159,16 +174,19 @@ impl Store {
             work.timestamps_ms.push(batch.timestamps_ms()[sample as usize]);
             work.values.push(batch.values()[sample as usize]);
         }
-        let mut frame = FrameWriter::begin(frame_out);
+        let start = frame_out.len();
+        let mut frame = FrameWriter::begin(frame_out).of_epoch(self.epoch);
         let labels = |id| self.head.labels(id).expect("a series with a new sample exists");
         frame.series(outcome.unlogged.iter().map(|&id| (id.0, labels(id))));
         frame.samples(&work.series, &work.timestamps_ms, &work.values);
+        let lsn = frame.finish(&mut self.chain);
+        self.bytes_since_labels = self.bytes_since_labels.saturating_add(frame_out.len() - start);
         AppendReport {
             accepted_count: outcome.accepted.len(),
             repeated_count: outcome.repeated_count,
             new_series_count: outcome.new_series.len(),
             refused: std::mem::take(&mut outcome.refused),
-            lsn: frame.finish(&mut self.chain),
+            lsn,
         }
     }
 

@@ -57,7 +57,7 @@ impl LostRange {
 #[derive(Debug, Default)]
 pub(super) struct ReplayState {
     ids: IdMap,
-    /// Epoch of the segment read last: its ids mean the same in the next one of the same epoch.
+    /// Epoch of the record read last, whose ids `ids` has.
     epoch: Option<u32>,
     chain: Option<Chain>,
     series: Vec<SeriesId>,
@@ -122,12 +122,9 @@ impl Store {
     ) -> Result<ReplayReport, SegmentError> {
         let mut report = ReplayReport::default();
         let mut replay = Replay::new(bytes, self.replay.chain)?;
-        let epoch = replay.header().map(|header| header.epoch);
-        if epoch.is_none() || epoch != self.replay.epoch {
-            self.replay.ids = IdMap::default();
+        if let Some(header) = replay.header() {
+            self.epoch = self.epoch.max(header.epoch.saturating_add(1));
         }
-        self.replay.epoch = epoch;
-        self.epoch = self.epoch.max(epoch.unwrap_or(self.epoch).saturating_add(1));
         for event in &mut replay {
             match event {
                 Event::Frame(frame) => self.replay_frame(frame, &keep, &mut report),
@@ -160,6 +157,7 @@ impl Store {
         for record in Records::new(frame.payload) {
             match record {
                 Record::Series(series) => {
+                    self.enter_epoch(series.epoch);
                     for entry in series {
                         let Some((wal_id, labels)) = entry else {
                             report.malformed_count += 1;
@@ -172,13 +170,25 @@ impl Store {
                         self.replay.ids.set(wal_id, id);
                     }
                 }
-                Record::Samples(samples) => self.replay_samples(samples, report),
+                Record::Samples(samples) => {
+                    self.enter_epoch(samples.epoch);
+                    self.replay_samples(samples, report);
+                }
                 Record::Metadata(record) => {
                     self.metadata.set(record.family, record.kind, record.help, record.unit);
                 }
                 Record::Unknown { .. } => report.unknown_record_count += 1,
                 Record::Malformed => report.malformed_count += 1,
             }
+        }
+    }
+
+    /// Forgets the ids of another epoch than `epoch`.
+    fn enter_epoch(&mut self, epoch: u32) {
+        if self.replay.epoch != Some(epoch) {
+            self.replay.epoch = Some(epoch);
+            self.replay.ids = IdMap::default();
+            self.epoch = self.epoch.max(epoch.saturating_add(1));
         }
     }
 

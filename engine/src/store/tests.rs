@@ -73,6 +73,48 @@ fn a_log_makes_the_same_store() {
 }
 
 #[test]
+fn labels_are_logged_seldom_and_segments_without_them_need_the_ones_before() {
+    let mut store = Store::new(StoreOptions::default());
+    let many: Vec<_> = (0..500).map(|series| (series, 1000, 1.0)).collect();
+    let mut segments = vec![vec![]];
+    assert!(store.forget_logged());
+    let header = |store: &Store, segment| SegmentHeader {
+        shard: 0,
+        shard_count: 1,
+        epoch: store.epoch(),
+        segment,
+        first_lsn: store.chain().next_lsn,
+        previous_crc: store.chain().last_crc,
+    };
+    header(&store, 0).encode(&mut segments[0]);
+    store.append(&batch(&many), i64::MAX, &mut segments[0]);
+    let mut named_count = 0;
+    for segment in 1..60 {
+        let mut bytes = vec![];
+        header(&store, segment).encode(&mut bytes);
+        let is_named = store.forget_logged();
+        let next: Vec<_> = many.iter().map(|s| (s.0, 1000 + segment as i64, 2.0)).collect();
+        store.append(&batch(&next), i64::MAX, &mut bytes);
+        let mut alone = Store::new(StoreOptions::default());
+        let report = alone.replay_segment(&bytes).unwrap();
+        assert_eq!(report.appended_count, if is_named { 500 } else { 0 });
+        assert_eq!(report.orphaned_count, if is_named { 0 } else { 500 });
+        named_count += usize::from(is_named);
+        segments.push(bytes);
+    }
+    assert!((1..10).contains(&named_count), "{named_count}");
+    // A damaged header costs nothing, because records name their epoch.
+    segments[3][20] ^= 1;
+    let mut again = Store::new(StoreOptions::default());
+    for (segment, bytes) in segments.iter().enumerate() {
+        let report = again.replay_segment(bytes).unwrap();
+        assert_eq!((report.orphaned_count, report.appended_count), (0, 500));
+        assert_eq!(report.lost.len(), usize::from(segment == 3));
+    }
+    assert_eq!(everything(&again), everything(&store));
+}
+
+#[test]
 fn replaying_twice_changes_nothing() {
     let mut store = Store::new(StoreOptions::default());
     let bytes = write(&mut store, 0, 0..50);

@@ -29,8 +29,11 @@ enum TimestampForm {
 /// Bits of each value, little end first. Other forms would need another number here.
 const VALUES_RAW: u8 = 0;
 
-/// Count, base, the two forms.
-const SAMPLES_HEADER_BYTES: usize = 4 + 8 + 1 + 1;
+/// Epoch, count, base, the two forms.
+const SAMPLES_HEADER_BYTES: usize = 4 + 4 + 8 + 1 + 1;
+
+/// Epoch.
+const SERIES_HEADER_BYTES: usize = 4;
 
 /// Most bytes that one sample takes in a samples record: id, timestamp, value.
 pub(super) const SAMPLE_BYTES_MAX: usize = 5 + VARINT_BYTES_MAX + 8;
@@ -42,11 +45,13 @@ pub(super) const SERIES_BYTES_MAX: usize = 5 + 5;
 const RECORD_HEAD_BYTES: usize = 1 + 4;
 
 /// Most bytes of a series record and a samples record together, besides what is in them.
-pub(super) const RECORDS_BYTES_MAX: usize = 2 * RECORD_HEAD_BYTES + SAMPLES_HEADER_BYTES;
+pub(super) const RECORDS_BYTES_MAX: usize =
+    2 * RECORD_HEAD_BYTES + SERIES_HEADER_BYTES + SAMPLES_HEADER_BYTES;
 
 /// Appends the body of a samples record. Columns of equal length, not empty.
 pub(super) fn push_samples(
     out: &mut Vec<u8>,
+    epoch: u32,
     series: &[u32],
     timestamps_ms: &[i64],
     values: &[f64],
@@ -57,6 +62,7 @@ pub(super) fn push_samples(
         false => TimestampForm::Deltas,
     };
     out.reserve(SAMPLES_HEADER_BYTES + values.len() * (5 + 8));
+    out.extend_from_slice(&epoch.to_le_bytes());
     out.extend_from_slice(&(values.len() as u32).to_le_bytes());
     out.extend_from_slice(&base_ms.to_le_bytes());
     out.push(form as u8);
@@ -120,7 +126,7 @@ impl<'a> Records<'a> {
         const SAMPLES: u8 = RecordType::Samples as u8;
         const METADATA: u8 = RecordType::Metadata as u8;
         match record_type {
-            SERIES => Some(Record::Series(SeriesRecord { rest: body })),
+            SERIES => SeriesRecord::parse(body).map(Record::Series),
             SAMPLES => SamplesRecord::parse(body).map(Record::Samples),
             METADATA => MetadataRecord::parse(body).map(Record::Metadata),
             _ => Some(Record::Unknown { record_type }),
@@ -146,7 +152,16 @@ impl<'a> Iterator for Records<'a> {
 /// Series ids with their label sets.
 #[derive(Clone, Debug)]
 pub struct SeriesRecord<'a> {
+    /// Which start of the process gave the ids.
+    pub epoch: u32,
     rest: &'a [u8],
+}
+
+impl<'a> SeriesRecord<'a> {
+    fn parse(body: &'a [u8]) -> Option<Self> {
+        let (epoch, rest) = body.split_at_checked(SERIES_HEADER_BYTES)?;
+        Some(SeriesRecord { epoch: le_u32(epoch, 0), rest })
+    }
 }
 
 impl<'a> Iterator for SeriesRecord<'a> {
@@ -173,6 +188,8 @@ impl<'a> Iterator for SeriesRecord<'a> {
 /// Samples of many series: columns that are decoded into a caller's.
 #[derive(Clone, Copy, Debug)]
 pub struct SamplesRecord<'a> {
+    /// Which start of the process gave the ids.
+    pub epoch: u32,
     count: usize,
     base_ms: i64,
     form: TimestampForm,
@@ -184,20 +201,21 @@ pub struct SamplesRecord<'a> {
 impl<'a> SamplesRecord<'a> {
     fn parse(body: &'a [u8]) -> Option<Self> {
         let (header, rest) = body.split_at_checked(SAMPLES_HEADER_BYTES)?;
-        let count = le_u32(header, 0) as usize;
-        let form = match header[12] {
+        let count = le_u32(header, 4) as usize;
+        let form = match header[16] {
             0 => TimestampForm::Same,
             1 => TimestampForm::Deltas,
             _ => return None,
         };
         let values_bytes = count.checked_mul(8)?;
-        if header[13] != VALUES_RAW {
+        if header[17] != VALUES_RAW {
             return None;
         }
         let (ids_and_timestamps, values) =
             rest.split_at_checked(rest.len().checked_sub(values_bytes)?)?;
-        let base_ms = i64::from_le_bytes(*header[4..].first_chunk()?);
+        let base_ms = i64::from_le_bytes(*header[8..].first_chunk()?);
         (ids_and_timestamps.len() <= 2 * VARINT_BYTES_MAX * count).then_some(SamplesRecord {
+            epoch: le_u32(header, 0),
             count,
             base_ms,
             form,

@@ -16,8 +16,8 @@ const HASH_NAME: [u8; 8] = *b"xxh3-64\0";
 pub struct SegmentHeader {
     pub shard: u16,
     pub shard_count: u16,
-    /// One more with every start of the process on this log. Series ids of one epoch mean the same
-    /// series in all its segments; ids of two epochs have nothing to do with each other.
+    /// Starts of the process on this log before this one. Records name it again, because ids of
+    /// series depend on it and this header may be damaged.
     pub epoch: u32,
     /// Number of this segment: the previous one's plus one.
     pub segment: u64,

@@ -32,6 +32,7 @@ fn read(bytes: &[u8], previous: Option<Chain>) -> Result<(Found, Chain), Segment
         for record in Records::new(frame.payload) {
             match record {
                 Record::Series(series) => {
+                    assert_eq!(series.epoch, 2);
                     found.series.extend(series.flatten().map(|(id, l)| (id, l.to_string())));
                 }
                 Record::Samples(samples) => {
@@ -63,7 +64,7 @@ fn header(segment: u64, chain: Chain) -> SegmentHeader {
 /// Appends frame number `n`: one series, three samples, now and then metadata.
 fn push_frame(out: &mut Vec<u8>, chain: &mut Chain, n: u32) {
     let labels = Labels::from_pairs([("__name__", "up"), ("n", &n.to_string())]);
-    let mut frame = FrameWriter::begin(out);
+    let mut frame = FrameWriter::begin(out).of_epoch(2);
     frame.series([(n, labels.as_ref())]);
     let t = i64::from(n) * 1000;
     let timestamps_ms = if n.is_multiple_of(2) { [t; 3] } else { [t, t + 1, t - 5] };

@@ -1,0 +1,87 @@
+//! What a script runs against.
+
+use engine::exec::testing::{LocalScatter, block_on};
+use engine::exec::{Severity, Value, evaluate};
+use engine::model::Labels;
+use engine::plan::{Plan, PlanOptions, QueryTimes};
+use engine::promql::{ParseOptions, parse};
+
+/// Something that holds series and answers questions about them.
+pub trait Engine {
+    /// Forgets all series.
+    fn clear(&mut self);
+
+    fn append(&mut self, labels: &Labels, timestamp_ms: i64, value: f64);
+
+    /// Errors: the message of a query that fails.
+    fn query(&self, text: &str, times: QueryTimes) -> Result<Answer, String>;
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub values: Values,
+    /// With their positions in the query.
+    pub warnings: Vec<String>,
+    pub infos: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    Scalar(f64),
+    String(String),
+    /// An instant vector, in the order in which it is shown.
+    Vector(Vec<(Labels, f64)>),
+    /// Rows with their points in time.
+    Matrix(Vec<(Labels, Vec<(i64, f64)>)>),
+}
+
+/// The evaluation over some shards that hold their series in memory.
+pub struct LocalEngine {
+    shard_count: usize,
+    scatter: LocalScatter,
+    options: PlanOptions,
+}
+
+impl LocalEngine {
+    pub fn new(shard_count: usize) -> Self {
+        // As Prometheus's own runner is set up.
+        let options =
+            PlanOptions { samples_max: 10_000, delayed_names: true, ..PlanOptions::default() };
+        LocalEngine { shard_count, scatter: LocalScatter::new(shard_count), options }
+    }
+}
+
+impl Engine for LocalEngine {
+    fn clear(&mut self) {
+        self.scatter = LocalScatter::new(self.shard_count);
+    }
+
+    fn append(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        self.scatter.append(labels, timestamp_ms, value);
+    }
+
+    fn query(&self, text: &str, times: QueryTimes) -> Result<Answer, String> {
+        let ast = parse(text, &ParseOptions::ALL).map_err(|errors| errors.to_string())?;
+        let plan = Plan::new(&ast, times, &self.options).map_err(|error| error.to_string())?;
+        let outcome =
+            block_on(evaluate(&plan, &self.scatter)).map_err(|error| error.to_string())?;
+        let value = &outcome.value;
+        let row = |row: usize| {
+            let mut points = Vec::new();
+            value.for_each_point(row, |time_ms, value| points.push((time_ms, value)));
+            (value.labels(row).to_owned(), points)
+        };
+        let rows = (0..value.row_count()).map(row);
+        let values = match value {
+            Value::Scalar { value, .. } => Values::Scalar(*value),
+            Value::String { value, .. } => Values::String(value.clone()),
+            Value::Vector { .. } => {
+                Values::Vector(rows.map(|(labels, points)| (labels, points[0].1)).collect())
+            }
+            Value::Matrix { .. } | Value::Ranges(_) => Values::Matrix(rows.collect()),
+        };
+        let warnings = outcome.annotations.texts(Severity::Warning, text);
+        let infos = outcome.annotations.texts(Severity::Info, text);
+        Ok(Answer { values, warnings, infos })
+    }
+}
