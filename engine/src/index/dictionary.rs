@@ -4,11 +4,13 @@
 //! each for what is known about them:
 //!
 //! ```text
-//! names   bytes, starts | postings | pairs of the name | pair seen last
-//! pairs   bytes, starts | postings | name              (bytes of the value)
+//! names   bytes | postings | pairs of the name | pair seen last
+//! pairs   position of the value's bytes | postings | name | place among the pairs of the name
 //! ```
 //!
-//! Ids are the index's own: they change when pairs without series are dropped.
+//! A pair without series is dropped, and its id is used again. Nothing large ever moves: columns
+//! and arena grow block by block, and the table of pairs is many small ones. Names stay: they are
+//! few.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -16,42 +18,16 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::postings::{Postings, PostingsStore};
+use crate::limits::LABEL_SET_BYTES_MAX;
+use crate::mem::arena::ENTRY_BYTES_MAX;
+use crate::mem::varint::{VARINT_BYTES_MAX, push_u64, take_u64};
+use crate::mem::{ByteArena, Column};
 
-/// Byte strings end to end, by dense id.
-#[derive(Debug)]
-pub(super) struct Strings {
-    bytes: Vec<u8>,
-    /// Where each begins, and at last where all end.
-    starts: Vec<u32>,
-}
+/// Tables that the pairs are spread over. A table that grows is copied at once; more tables make
+/// that shorter.
+const TABLE_COUNT: usize = 64;
 
-impl Default for Strings {
-    fn default() -> Self {
-        Strings { bytes: vec![], starts: vec![0] }
-    }
-}
-
-impl Strings {
-    fn push(&mut self, string: &[u8]) {
-        let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
-        if capacity - length < string.len() {
-            // An eighth instead of the whole again: the arena is large.
-            self.bytes.reserve_exact((length / 8).max(4096).max(string.len()));
-        }
-        self.bytes.extend_from_slice(string);
-        self.starts.push(self.bytes.len() as u32);
-    }
-
-    #[inline]
-    pub fn get(&self, id: u32) -> &[u8] {
-        let index = id as usize;
-        &self.bytes[self.starts[index] as usize..self.starts[index + 1] as usize]
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes.capacity() + 4 * self.starts.capacity()
-    }
-}
+const _: () = assert!(LABEL_SET_BYTES_MAX + VARINT_BYTES_MAX <= ENTRY_BYTES_MAX);
 
 /// What tables hold: the id, and enough of the hash to grow without reading strings again.
 #[derive(Clone, Copy, Debug)]
@@ -61,60 +37,90 @@ struct Entry {
 }
 
 impl Entry {
-    /// The hash that the table uses: the upper bits tell entries of one bucket apart.
+    /// The hash that a table uses: the upper bits tell entries of one bucket apart.
     #[inline]
     fn spread(hash: u32) -> u64 {
         u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
+
+    fn insert_into(self, table: &mut HashTable<Entry>) {
+        table.insert_unique(Self::spread(self.hash), self, |entry| Self::spread(entry.hash));
+    }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Dictionary {
-    names: Strings,
+    names: Vec<Box<[u8]>>,
     name_table: HashTable<Entry>,
     /// Series that have the name, by name.
     pub name_postings: Vec<Postings>,
-    /// Pairs of the name, by name; among them pairs without series.
+    /// Pairs of the name, by name, in no order.
     pub name_pairs: Vec<Vec<u32>>,
     /// The pair seen last, by name: series that come together share most of their labels.
+    /// `u32::MAX` for none.
     name_pair_last: Vec<u32>,
 
-    values: Strings,
-    pair_table: HashTable<Entry>,
+    /// Values, each behind its length.
+    values: ByteArena,
+    pair_values: Column<u64>,
     /// Series that have the pair, by pair.
-    pub pair_postings: Vec<Postings>,
-    pair_names: Vec<u32>,
+    pub pair_postings: Column<Postings>,
+    pair_names: Column<u32>,
+    /// Where the pair stands in `name_pairs` of its name, by pair.
+    pair_places: Column<u32>,
+    /// Ids of dropped pairs.
+    pairs_free: Vec<u32>,
+    /// The pairs by hash; the lowest bits of the hash choose the table.
+    pair_tables: Box<[HashTable<Entry>]>,
 
     /// The name seen last at each position of a label set.
     names_at: Vec<u32>,
 }
 
+impl Default for Dictionary {
+    fn default() -> Self {
+        Dictionary {
+            names: vec![],
+            name_table: HashTable::new(),
+            name_postings: vec![],
+            name_pairs: vec![],
+            name_pair_last: vec![],
+            values: ByteArena::default(),
+            pair_values: Column::default(),
+            pair_postings: Column::default(),
+            pair_names: Column::default(),
+            pair_places: Column::default(),
+            pairs_free: vec![],
+            pair_tables: (0..TABLE_COUNT).map(|_| HashTable::new()).collect(),
+            names_at: vec![],
+        }
+    }
+}
+
 impl Dictionary {
     pub fn name_count(&self) -> u32 {
-        self.name_postings.len() as u32
+        self.names.len() as u32
     }
 
-    pub fn pair_count(&self) -> u32 {
-        self.pair_postings.len() as u32
+    /// Ids of names and of pairs that are left.
+    pub fn ids_free(&self) -> usize {
+        u32::MAX as usize - self.names.len().max(self.pair_postings.len())
     }
 
     pub fn name(&self, name_id: u32) -> &[u8] {
-        self.names.get(name_id)
+        &self.names[name_id as usize]
     }
 
     #[inline]
     pub fn value(&self, pair_id: u32) -> &[u8] {
-        self.values.get(pair_id)
-    }
-
-    /// Bytes that strings may still take: their positions are 32 bits.
-    pub fn string_bytes_free(&self) -> usize {
-        u32::MAX as usize - self.names.bytes.len().max(self.values.bytes.len())
+        let mut bytes = self.values.from(self.pair_values[pair_id as usize]);
+        let length = take_u64(&mut bytes).expect("a value stands behind its length");
+        &bytes[..length as usize]
     }
 
     pub fn find_name(&self, name: &[u8]) -> Option<u32> {
         let hash = hash(u32::MAX, name);
-        let found = |entry: &Entry| entry.hash == hash && self.names.get(entry.id) == name;
+        let found = |entry: &Entry| entry.hash == hash && self.name(entry.id) == name;
         self.name_table.find(Entry::spread(hash), found).map(|entry| entry.id)
     }
 
@@ -127,9 +133,9 @@ impl Dictionary {
         let found = |entry: &Entry| {
             entry.hash == hash
                 && self.pair_names[entry.id as usize] == name_id
-                && self.values.get(entry.id) == value
+                && self.value(entry.id) == value
         };
-        self.pair_table.find(Entry::spread(hash), found).map(|entry| entry.id)
+        self.pair_tables[table_of(hash)].find(Entry::spread(hash), found).map(|entry| entry.id)
     }
 
     /// The id of `name`, which is made if need be. `position` is its place in its label set: a
@@ -137,7 +143,7 @@ impl Dictionary {
     #[inline]
     pub fn name_id(&mut self, position: usize, name: &[u8]) -> u32 {
         if let Some(&guess) = self.names_at.get(position)
-            && self.names.get(guess) == name
+            && self.name(guess) == name
         {
             return guess;
         }
@@ -153,7 +159,7 @@ impl Dictionary {
     #[inline]
     pub fn pair_id(&mut self, name_id: u32, value: &[u8]) -> u32 {
         let guess = self.name_pair_last[name_id as usize];
-        if guess != u32::MAX && self.values.get(guess) == value {
+        if guess != u32::MAX && self.value(guess) == value {
             return guess;
         }
         let hash = hash(name_id, value);
@@ -167,10 +173,8 @@ impl Dictionary {
 
     fn add_name(&mut self, name: &[u8]) -> u32 {
         let id = self.name_count();
-        self.names.push(name);
-        let hash = hash(u32::MAX, name);
-        let spread = |entry: &Entry| Entry::spread(entry.hash);
-        self.name_table.insert_unique(Entry::spread(hash), Entry { hash, id }, spread);
+        self.names.push(name.into());
+        Entry { hash: hash(u32::MAX, name), id }.insert_into(&mut self.name_table);
         self.name_postings.push(Postings::default());
         self.name_pairs.push(vec![]);
         self.name_pair_last.push(u32::MAX);
@@ -178,14 +182,52 @@ impl Dictionary {
     }
 
     fn add_pair(&mut self, name_id: u32, value: &[u8], hash: u32) -> u32 {
-        let id = self.pair_count();
-        self.values.push(value);
-        let spread = |entry: &Entry| Entry::spread(entry.hash);
-        self.pair_table.insert_unique(Entry::spread(hash), Entry { hash, id }, spread);
-        self.pair_postings.push(Postings::default());
-        self.pair_names.push(name_id);
-        self.name_pairs[name_id as usize].push(id);
+        let mut length = Vec::with_capacity(VARINT_BYTES_MAX);
+        push_u64(&mut length, value.len() as u64);
+        let position = self.values.push(&[&length, value], 1);
+        let pairs = &mut self.name_pairs[name_id as usize];
+        let place = pairs.len() as u32;
+        let id = match self.pairs_free.pop() {
+            Some(id) => {
+                self.pair_values[id as usize] = position;
+                self.pair_names[id as usize] = name_id;
+                self.pair_places[id as usize] = place;
+                id
+            }
+            None => {
+                self.pair_values.push(position);
+                self.pair_names.push(name_id);
+                self.pair_places.push(place);
+                self.pair_postings.push(Postings::default());
+                self.pair_postings.len() as u32 - 1
+            }
+        };
+        pairs.push(id);
+        Entry { hash, id }.insert_into(&mut self.pair_tables[table_of(hash)]);
         id
+    }
+
+    /// Forgets a pair that has no series any more.
+    pub fn drop_pair(&mut self, pair_id: u32) {
+        assert!(self.pair_postings[pair_id as usize].count() == 0, "a dropped pair has no series");
+        let name_id = self.pair_names[pair_id as usize];
+        let value = self.value(pair_id);
+        let (hash, length) = (hash(name_id, value), value.len());
+        let table = &mut self.pair_tables[table_of(hash)];
+        let entry = table.find_entry(Entry::spread(hash), |entry| entry.id == pair_id);
+        entry.expect("each pair is in its table").remove();
+        let length_bytes = crate::mem::varint::bytes_of_u64(length as u64);
+        self.values.release(self.pair_values[pair_id as usize], length_bytes + length);
+        let pairs = &mut self.name_pairs[name_id as usize];
+        let place = self.pair_places[pair_id as usize];
+        pairs.swap_remove(place as usize);
+        if let Some(&moved) = pairs.get(place as usize) {
+            self.pair_places[moved as usize] = place;
+        }
+        if self.name_pair_last[name_id as usize] == pair_id {
+            self.name_pair_last[name_id as usize] = u32::MAX;
+        }
+        self.pairs_free.push(pair_id);
     }
 
     /// Adds `series` to the postings of the name and of the pair.
@@ -195,41 +237,24 @@ impl Dictionary {
         store.push(&mut self.pair_postings[pair_id as usize], series);
     }
 
-    /// The same without names and pairs that have no series; all ids change. O(pairs).
-    pub fn compacted(&self) -> Dictionary {
-        let mut fresh = Dictionary::default();
-        for (name_id, postings) in self.name_postings.iter().enumerate() {
-            if postings.count() == 0 {
-                continue;
-            }
-            let name_fresh = fresh.add_name(self.name(name_id as u32));
-            fresh.name_postings[name_fresh as usize] = *postings;
-            for &pair_id in &self.name_pairs[name_id] {
-                let postings = self.pair_postings[pair_id as usize];
-                if postings.count() > 0 {
-                    let value = self.value(pair_id);
-                    let pair_fresh = fresh.add_pair(name_fresh, value, hash(name_fresh, value));
-                    fresh.pair_postings[pair_fresh as usize] = postings;
-                }
-            }
-        }
-        fresh
-    }
-
     /// Bytes on the heap.
     pub fn bytes(&self) -> usize {
         // Control bytes and room for growth: a table is at most seven eighths full.
         let table = |table: &HashTable<Entry>| table.capacity() * 8 / 7 * (size_of::<Entry>() + 1);
-        let postings = self.name_postings.capacity() + self.pair_postings.capacity();
+        let names: usize = self.names.iter().map(|name| name.len() + size_of_val(name)).sum();
         let lists: usize = self.name_pairs.iter().map(|pairs| 4 * pairs.capacity()).sum();
-        self.names.bytes()
-            + self.values.bytes()
+        names
             + table(&self.name_table)
-            + table(&self.pair_table)
-            + postings * size_of::<Postings>()
+            + self.name_postings.capacity() * size_of::<Postings>()
             + self.name_pairs.capacity() * size_of::<Vec<u32>>()
             + lists
-            + 4 * (self.name_pair_last.capacity() + self.pair_names.capacity())
+            + 4 * (self.name_pair_last.capacity() + self.pairs_free.capacity())
+            + self.values.bytes()
+            + self.pair_values.bytes()
+            + self.pair_postings.bytes()
+            + self.pair_names.bytes()
+            + self.pair_places.bytes()
+            + self.pair_tables.iter().map(table).sum::<usize>()
     }
 }
 
@@ -241,4 +266,8 @@ fn hash(name_id: u32, value: &[u8]) -> u32 {
     hasher.write(value);
     let hash = hasher.finish();
     (hash ^ (hash >> 32)) as u32
+}
+
+fn table_of(hash: u32) -> usize {
+    hash as usize % TABLE_COUNT
 }

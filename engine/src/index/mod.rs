@@ -26,6 +26,7 @@ pub use stats::{Stat, Stats};
 
 use roaring::RoaringBitmap;
 
+use crate::limits::LABEL_SET_BYTES_MAX;
 use crate::model::LabelsRef;
 use dictionary::Dictionary;
 use postings::{Postings, PostingsStore};
@@ -38,7 +39,7 @@ pub struct Index {
     all: Postings,
 }
 
-/// The index holds 4 GiB of names or of values: no series with new ones can be added.
+/// The index has no ids left for names and values, or the label set is beyond its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexFull;
 
@@ -49,7 +50,8 @@ impl Index {
     /// Cost: O(labels), about 40 ns each when names and values are known, and allocation as the
     /// columns grow. Errors: nothing was added.
     pub fn insert(&mut self, series: u32, labels: LabelsRef<'_>) -> Result<(), IndexFull> {
-        if self.dictionary.string_bytes_free() < labels.as_bytes().len() {
+        let label_bytes = labels.as_bytes().len();
+        if label_bytes > LABEL_SET_BYTES_MAX || self.dictionary.ids_free() < label_bytes {
             return Err(IndexFull);
         }
         for (position, (name, value)) in labels.iter().enumerate() {
@@ -64,8 +66,7 @@ impl Index {
     /// Removes all of `removed`, each of which is in the index. `labels` still gives the labels
     /// of each.
     ///
-    /// Cost: O(labels of the removed + postings they are in), and O(pairs) when many pairs are
-    /// left without series.
+    /// Cost: O(labels of the removed + postings they are in).
     pub fn remove<'l>(&mut self, removed: &RoaringBitmap, labels: impl Fn(u32) -> LabelsRef<'l>) {
         let (mut names, mut pairs) = (RoaringBitmap::new(), RoaringBitmap::new());
         for series in removed {
@@ -83,13 +84,11 @@ impl Index {
         for pair_id in pairs {
             let postings = &mut self.dictionary.pair_postings[pair_id as usize];
             self.store.remove(postings, removed);
+            if postings.count() == 0 {
+                self.dictionary.drop_pair(pair_id);
+            }
         }
         self.store.remove(&mut self.all, removed);
-        // Below a quarter the pairs left behind cost less than moving the others.
-        let unused = self.dictionary.pair_postings.iter().filter(|p| p.count() == 0).count();
-        if 4 * unused > self.dictionary.pair_count() as usize {
-            self.dictionary = self.dictionary.compacted();
-        }
     }
 
     pub fn series_count(&self) -> u32 {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The tail makes an append one write, and hands the bitmap sorted runs. Lists lie in blocks of
-//! 8, 16, …, 256 words; a block left behind is used again for the next list of its size.
+//! 8, 16, …, 256 words; a block left behind is used again for the next list of its size. Blocks
+//! lie in pages, which never move.
 
 use roaring::RoaringBitmap;
 
@@ -26,7 +27,12 @@ const BLOCK_WORDS_MIN: u32 = 8;
 const BLOCK_CLASS_COUNT: usize =
     (LIST_COUNT_MAX.trailing_zeros() - BLOCK_WORDS_MIN.trailing_zeros() + 1) as usize;
 
+/// Words of a page, as a power of two.
+const PAGE_SHIFT: u32 = 14;
+const PAGE_WORDS: u32 = 1 << PAGE_SHIFT;
+
 const _: () = {
+    assert!(LIST_COUNT_MAX <= PAGE_WORDS);
     assert!(std::mem::size_of::<Postings>() == 16);
     assert!(LIST_COUNT_MAX.is_power_of_two() && BLOCK_WORDS_MIN.is_power_of_two());
     assert!(INLINE_COUNT_MAX < BLOCK_WORDS_MIN);
@@ -60,8 +66,11 @@ pub(super) struct View<'a> {
 /// Holds what does not fit into [`Postings`].
 #[derive(Debug, Default)]
 pub(super) struct PostingsStore {
-    words: Vec<u32>,
-    /// Offsets of unused blocks in `words`, by class.
+    /// An address of a word is the page's index, then its place in the page.
+    pages: Vec<Box<[u32]>>,
+    /// Words taken of the last page.
+    page_used: u32,
+    /// Addresses of unused blocks, by class.
     blocks_free: [Vec<u32>; BLOCK_CLASS_COUNT],
     bitmaps: Vec<RoaringBitmap>,
     bitmaps_free: Vec<u32>,
@@ -97,8 +106,7 @@ impl PostingsStore {
             self.flush_tail(postings);
         } else if (BLOCK_WORDS_MIN..LIST_COUNT_MAX).contains(&count) && count.is_power_of_two() {
             let larger = self.take_block(2 * count);
-            let start = postings.words[BLOCK] as usize;
-            self.words.copy_within(start..start + count as usize, larger as usize);
+            self.copy_block(postings.words[BLOCK], larger, count);
             self.free_block(postings.words[BLOCK], count);
             postings.words[BLOCK] = larger;
         }
@@ -114,8 +122,7 @@ impl PostingsStore {
 
     fn flush_tail(&mut self, postings: &mut Postings) {
         let [block, bitmap, tail_count] = postings.words;
-        let start = block as usize;
-        let tail = &self.words[start..start + tail_count as usize];
+        let tail = block_of(&self.pages, block, tail_count);
         let bitmap = &mut self.bitmaps[bitmap as usize];
         let containers_before = bitmap.max().map(|max| max >> 16);
         // Ids that are used again may lie below the bitmap's greatest.
@@ -186,30 +193,51 @@ impl PostingsStore {
     pub fn bytes(&self) -> usize {
         let bitmaps: u64 = self.bitmaps.iter().map(bitmap_bytes).sum();
         let free: usize = self.blocks_free.iter().map(Vec::capacity).sum();
-        4 * (self.words.capacity() + free + self.bitmaps_free.capacity())
+        4 * (self.pages.len() * PAGE_WORDS as usize + free + self.bitmaps_free.capacity())
             + self.bitmaps.capacity() * size_of::<RoaringBitmap>()
             + bitmaps as usize
     }
 
     fn block(&self, start: u32, count: u32) -> &[u32] {
-        &self.words[start as usize..][..count as usize]
+        block_of(&self.pages, start, count)
     }
 
     fn block_mut(&mut self, start: u32, count: u32) -> &mut [u32] {
-        &mut self.words[start as usize..][..count as usize]
+        let page = &mut self.pages[(start >> PAGE_SHIFT) as usize];
+        &mut page[(start & (PAGE_WORDS - 1)) as usize..][..count as usize]
+    }
+
+    fn copy_block(&mut self, from: u32, to: u32, count: u32) {
+        let mut list = [0; LIST_COUNT_MAX as usize];
+        let list = &mut list[..count as usize];
+        list.copy_from_slice(self.block(from, count));
+        self.block_mut(to, count).copy_from_slice(list);
     }
 
     fn take_block(&mut self, words: u32) -> u32 {
         if let Some(start) = self.blocks_free[class_of(words)].pop() {
             return start;
         }
-        let start = self.words.len();
-        if self.words.capacity() - start < words as usize {
-            // An eighth instead of the whole again: the arena is large.
-            self.words.reserve_exact((start / 8).max(4096));
+        if self.pages.is_empty() || PAGE_WORDS - self.page_used < words {
+            self.add_page();
         }
-        self.words.resize(start + words as usize, 0);
-        u32::try_from(start).expect("series are 32 bits, and so are the words of their lists")
+        let start = ((self.pages.len() as u32 - 1) << PAGE_SHIFT) + self.page_used;
+        self.page_used += words;
+        start
+    }
+
+    fn add_page(&mut self) {
+        assert!(self.pages.len() < (u32::MAX >> PAGE_SHIFT) as usize, "addresses are 32 bits");
+        // What is left of the last page goes to smaller lists.
+        while let Some(last) = self.pages.len().checked_sub(1)
+            && PAGE_WORDS - self.page_used >= BLOCK_WORDS_MIN
+        {
+            let words = 1 << (PAGE_WORDS - self.page_used).ilog2().min(LIST_COUNT_MAX.ilog2());
+            self.free_block(((last as u32) << PAGE_SHIFT) + self.page_used, words);
+            self.page_used += words;
+        }
+        self.pages.push(vec![0; PAGE_WORDS as usize].into());
+        self.page_used = 0;
     }
 
     fn free_block(&mut self, start: u32, words: u32) {
@@ -224,6 +252,11 @@ impl PostingsStore {
         self.bitmaps.push(bitmap);
         (self.bitmaps.len() - 1) as u32
     }
+}
+
+fn block_of(pages: &[Box<[u32]>], start: u32, count: u32) -> &[u32] {
+    let page = &pages[(start >> PAGE_SHIFT) as usize];
+    &page[(start & (PAGE_WORDS - 1)) as usize..][..count as usize]
 }
 
 fn class_of(words: u32) -> usize {
