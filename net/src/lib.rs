@@ -7,5 +7,7 @@ pub mod discovery;
 pub mod http;
 pub mod observe;
 pub mod relabel;
+pub mod run;
 pub mod scrape;
+pub mod ui;
 pub mod wire;

@@ -108,7 +108,7 @@ impl<'a> Json<'a> {
 }
 
 /// Appends `bytes` as a string; what is not UTF-8 is replaced as Go replaces it.
-fn push_text(out: &mut Vec<u8>, bytes: &[u8], html: bool) {
+pub fn push_text(out: &mut Vec<u8>, bytes: &[u8], html: bool) {
     out.push(b'"');
     for chunk in bytes.utf8_chunks() {
         push_valid(out, chunk.valid(), html);

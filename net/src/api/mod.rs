@@ -1,4 +1,30 @@
-//! The HTTP API, to the letter of Prometheus's.
+//! The HTTP API and what stands beside it, to the letter of Prometheus's.
+//!
+//! ```text
+//! site     a request -> its endpoint -> an answer, on one shard
+//! routes   paths and methods      context  what all shards' answers have in common
+//! answer   envelope and errors    json, value, time  how things are written
+//! params   times, durations, limits, names in paths
+//! query series targets status tsdb alerts lifecycle write    the endpoints
+//! ```
+//!
+//! What Prometheus has and hearth has not answers with an error that says so.
+//!
+//! Source: Prometheus `web/web.go`, `web/api/v1/api.go`.
+
+mod alerts;
 pub mod answer;
+pub mod context;
 pub mod json;
+mod lifecycle;
 pub mod params;
+mod query;
+mod routes;
+mod series;
+pub mod site;
+mod status;
+mod targets;
+mod time;
+mod tsdb;
+mod value;
+mod write;

@@ -4,6 +4,7 @@
 //!
 //! Source: Prometheus `web/api/v1/api.go` (`parseTime`, `parseDuration`, `parseLimitParam`).
 
+use crate::config::Millis;
 use crate::http::Form;
 use crate::wire::quote::quoted;
 
@@ -132,34 +133,8 @@ fn parse_duration_ns(text: &str) -> Result<i64, String> {
         }
         return Ok(ns as i64);
     }
-    prometheus_duration_ns(text)
-        .ok_or_else(|| format!("cannot parse {} to a valid duration", quoted(text.as_bytes())))
-}
-
-/// `1h30m`: units in falling order, each at most once, whole numbers.
-fn prometheus_duration_ns(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 365 * 86_400_000_000_000),
-        ("w", 7 * 86_400_000_000_000),
-        ("d", 86_400_000_000_000),
-        ("h", 3_600_000_000_000),
-        ("m", 60_000_000_000),
-        ("s", 1_000_000_000),
-        ("ms", 1_000_000),
-    ];
-    let mut rest = text;
-    let mut total_ns = 0i64;
-    let mut units = UNITS.iter();
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let (_, unit_ns) = units.find(|(name, _)| *name == &rest[..letters])?;
-        total_ns = total_ns.checked_add(number.checked_mul(*unit_ns)?)?;
-        rest = &rest[letters..];
-    }
-    (!text.is_empty()).then_some(total_ns)
+    let parsed = Millis::parse(text).map(|duration| duration.ms() * 1_000_000);
+    parsed.map_err(|_| format!("cannot parse {} to a valid duration", quoted(text.as_bytes())))
 }
 
 /// A label name in a path: `U__…` means escaped bytes, everything else is the name itself.

@@ -44,10 +44,7 @@ fn durations() {
     check_duration("5m", Ok(300_000_000_000));
     check_duration("1h30m", Ok(5_400_000_000_000));
     check_duration("1d1ms", Ok(86_400_001_000_000));
-    for bad in ["", "x", "30m1h", "1m1m", "1.5h", "5", "m", "5 m", "300y"] {
-        if bad == "5" {
-            continue;
-        }
+    for bad in ["", "x", "30m1h", "1m1m", "1.5h", "m", "5 m", "300y"] {
         let expected = format!("cannot parse {bad:?} to a valid duration");
         check_duration(bad, Err(&expected));
     }

@@ -69,7 +69,9 @@ impl<E: Copy> Router<E> {
                 let (endpoint, pattern) = (route.endpoint, route.pattern);
                 return Found::Endpoint { endpoint, pattern, parameter };
             }
-            allowed.extend(route.methods.iter());
+            if !is_options_only(route.methods) {
+                allowed.extend(route.methods.iter());
+            }
         }
         if allowed.is_empty() {
             return Found::NotFound;
@@ -80,6 +82,11 @@ impl<E: Copy> Router<E> {
         let allow: Vec<&str> = allowed.iter().map(|method| method.as_str()).collect();
         Found::MethodNotAllowed { allow: allow.join(", ") }
     }
+}
+
+/// OPTIONS is allowed everywhere; a route for it alone does not make a path exist.
+fn is_options_only(methods: &[Method]) -> bool {
+    methods == [Method::OPTIONS]
 }
 
 /// What `path` has for the pattern's parameter, if it matches.

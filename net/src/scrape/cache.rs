@@ -56,7 +56,6 @@ pub enum Known {
     Dropped,
 }
 
-#[derive(Default)]
 pub struct ScrapeCache {
     iteration: u64,
     /// Entries and metadata after the last good scrape.
@@ -74,12 +73,25 @@ pub struct ScrapeCache {
     pub metadata: MetadataCache,
 }
 
-impl ScrapeCache {
-    pub fn new() -> ScrapeCache {
-        // Iteration zero is what entries that were never seen or tracked carry.
-        ScrapeCache { iteration: 1, ..ScrapeCache::default() }
+impl Default for ScrapeCache {
+    fn default() -> Self {
+        ScrapeCache {
+            // Zero is what entries carry that were never tracked.
+            iteration: 1,
+            successful_count: 0,
+            entries: vec![],
+            arena: vec![],
+            table: HashTable::new(),
+            hasher: FixedState::default(),
+            next: 0,
+            first_new: 0,
+            seen_count: 0,
+            metadata: MetadataCache::default(),
+        }
     }
+}
 
+impl ScrapeCache {
     /// Looks a line's raw text up and marks it as seen.
     pub fn find(&mut self, raw: &[u8]) -> Option<Known> {
         let index = match self.entries.get(self.next) {
@@ -283,7 +295,7 @@ mod tests {
 
     #[test]
     fn what_vanishes_is_stale_once() {
-        let mut cache = ScrapeCache::new();
+        let mut cache = ScrapeCache::default();
         scrape(&mut cache, "a b c -d", true, "");
         scrape(&mut cache, "a c -d", true, "b");
         scrape(&mut cache, "c a", true, "");
@@ -295,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_series_under_another_text_lives_on() {
-        let mut cache = ScrapeCache::new();
+        let mut cache = ScrapeCache::default();
         scrape(&mut cache, "a", true, "");
         scrape(&mut cache, "a'", true, "");
         scrape(&mut cache, "", true, "a");
@@ -303,7 +315,7 @@ mod tests {
 
     #[test]
     fn lines_are_found_in_any_order() {
-        let mut cache = ScrapeCache::new();
+        let mut cache = ScrapeCache::default();
         let names: Vec<String> = (0..500).map(|index| format!("m{index}")).collect();
         scrape(&mut cache, &names.join(" "), true, "");
         let reversed: Vec<&str> = names.iter().rev().map(String::as_str).collect();
@@ -316,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_refused_series_is_new_again() {
-        let mut cache = ScrapeCache::new();
+        let mut cache = ScrapeCache::default();
         scrape(&mut cache, "a", true, "");
         let hash_of = |name| Labels::from_pairs([("__name__", name)]).as_ref().stable_hash();
         let labels = Labels::from_pairs([("__name__", "b")]);
@@ -330,7 +342,7 @@ mod tests {
 
     #[test]
     fn failing_scrapes_do_not_fill_the_cache() {
-        let mut cache = ScrapeCache::new();
+        let mut cache = ScrapeCache::default();
         for round in 0..30 {
             let names: Vec<String> = (0..100).map(|index| format!("m{round}_{index}")).collect();
             for name in &names {

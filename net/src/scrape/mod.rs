@@ -8,12 +8,20 @@
 //! ```
 //!
 //! A target belongs to the shard that its hash names. What others want to know of it (health, last
-//! error, metadata) stands in its `target`, written once a scrape.
+//! error, metadata) stands in its [`target::Target`], written once a scrape.
 //!
 //! Source: Prometheus `scrape/{scrape,target,manager}.go`.
 
+pub mod append;
 pub mod cache;
+mod commit;
+pub mod job;
 pub mod metadata;
 pub mod mutate;
+pub mod populate;
 pub mod report;
+mod run;
+pub mod set;
+pub mod stats;
+pub mod target;
 pub mod ticker;

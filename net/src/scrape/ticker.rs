@@ -68,9 +68,9 @@ mod tests {
     #[test]
     fn a_target_keeps_its_place_in_the_interval() {
         for now_ms in [0, 1, 999, 12_345, 1_700_000_000_123] {
-            let offset = offset_ms(777, 13, 1000, now_ms);
+            let offset = offset_ms(1777, 13, 1000, now_ms);
             assert!((0..=1000).contains(&offset));
-            assert_eq!((now_ms + offset) % 1000, (777 ^ 13) % 1000);
+            assert_eq!((now_ms + offset) % 1000, (1777 ^ 13) % 1000);
         }
     }
 

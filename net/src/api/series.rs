@@ -1,0 +1,145 @@
+//! `/series`, `/labels` and `/label/<name>/values`.
+//!
+//! Source: Prometheus `web/api/v1/api.go` (`series`, `labelNames`, `labelValues`,
+//! `parseMatchersParam`).
+
+use engine::index::CompiledMatcher;
+use engine::model::{Labels, Matcher, TimeRange};
+use engine::promql::parse_selector;
+use shards::Shard;
+
+use crate::http::form::unescape;
+use crate::http::{Form, Pull, Response};
+use crate::wire::quote::quoted;
+
+use super::answer::{ApiError, Notes, success, success_pulled};
+use super::json::Json;
+use super::params::{MAX_TIME_MS, MIN_TIME_MS, limit, time_or, unescape_label_name};
+use super::query::query_error;
+
+/// Series written between two pulls.
+const PULL_COUNT: usize = 64;
+
+/// What the three calls have in common.
+struct Selection {
+    limit: usize,
+    range: TimeRange,
+    matcher_sets: Vec<Vec<Matcher>>,
+}
+
+impl Selection {
+    fn from_form(form: &Form) -> Result<Selection, ApiError> {
+        let limit = limit(form)?;
+        let min_ms = time_or(form, "start", MIN_TIME_MS)?;
+        let max_ms = time_or(form, "end", MAX_TIME_MS)?;
+        let matcher_sets = matcher_sets(form)?;
+        Ok(Selection { limit, range: TimeRange { min_ms, max_ms }, matcher_sets })
+    }
+
+    /// One more than asked for, so that cutting off can be told.
+    fn limit_hint(&self) -> usize {
+        if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) }
+    }
+
+    fn cut<T>(&self, found: &mut Vec<T>) -> Notes {
+        if self.limit == 0 || found.len() <= self.limit {
+            return Notes::default();
+        }
+        found.truncate(self.limit);
+        Notes::truncated()
+    }
+}
+
+/// The `match[]` parameters; each must have a matcher that the empty value does not satisfy.
+fn matcher_sets(form: &Form) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let bad = |error: &dyn std::fmt::Display| ApiError::bad_data(error.to_string());
+    let mut sets = vec![];
+    for text in form.all("match[]") {
+        sets.push(parse_selector(text).map_err(|errors| bad(&errors))?);
+    }
+    for set in &sets {
+        let compiled = CompiledMatcher::compile(set).map_err(|error| bad(&error))?;
+        if compiled.iter().all(CompiledMatcher::matches_empty) {
+            return Err(bad(&"match[] must contain at least one non-empty matcher"));
+        }
+    }
+    Ok(sets)
+}
+
+pub async fn series(shard: &Shard, form: &Form) -> Result<Response, ApiError> {
+    if let Some(error) = form.error() {
+        return Err(ApiError::bad_data(format!("error parsing form values: {error}")));
+    }
+    if form.all("match[]").next().is_none() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let selection = Selection::from_form(form).map_err(in_match_parameter)?;
+    let found =
+        shard.series(&selection.matcher_sets, selection.range, selection.limit_hint()).await;
+    let mut found = found.map_err(query_error)?;
+    // Prometheus means to warn here, too, and loses the warning.
+    selection.cut(&mut found);
+    Ok(success_pulled(Notes::default(), SeriesBody { series: found.into_iter(), opened: false }))
+}
+
+/// `/series` alone names the parameter in an error of its matchers.
+fn in_match_parameter(error: ApiError) -> ApiError {
+    if error.message.starts_with("invalid parameter") {
+        return error;
+    }
+    ApiError::parameter("match[]", &error.message)
+}
+
+struct SeriesBody {
+    series: std::vec::IntoIter<Labels>,
+    opened: bool,
+}
+
+impl Pull for SeriesBody {
+    fn pull(&mut self, out: &mut Vec<u8>) -> bool {
+        let mut is_first = !self.opened;
+        if is_first {
+            out.push(b'[');
+            self.opened = true;
+        }
+        for labels in self.series.by_ref().take(PULL_COUNT) {
+            if !is_first {
+                out.push(b',');
+            }
+            is_first = false;
+            Json::new(out).labels(labels.as_ref());
+        }
+        let more = !self.series.as_slice().is_empty();
+        if !more {
+            out.push(b']');
+        }
+        more
+    }
+}
+
+pub async fn label_names(shard: &Shard, form: &Form) -> Result<Response, ApiError> {
+    let selection = Selection::from_form(form)?;
+    let found =
+        shard.label_names(&selection.matcher_sets, selection.range, selection.limit_hint()).await;
+    let mut found = found.map_err(query_error)?;
+    let notes = selection.cut(&mut found);
+    Ok(success(&notes, |json| json.texts(&found)))
+}
+
+/// `encoded` is the name as it stands in the path.
+pub async fn label_values(shard: &Shard, encoded: &str, form: &Form) -> Result<Response, ApiError> {
+    let name = unescape(encoded, false).unwrap_or_else(|_| encoded.to_owned());
+    let name = unescape_label_name(&name);
+    // What was not UTF-8 has become replacement characters.
+    if name.is_empty() || name.contains('\u{fffd}') {
+        let shown = quoted(name.as_bytes());
+        return Err(ApiError::bad_data(format!("invalid label name: {shown}")));
+    }
+    let selection = Selection::from_form(form)?;
+    let found = shard
+        .label_values(&name, &selection.matcher_sets, selection.range, selection.limit_hint())
+        .await;
+    let mut found = found.map_err(query_error)?;
+    let notes = selection.cut(&mut found);
+    Ok(success(&notes, |json| json.texts(&found)))
+}

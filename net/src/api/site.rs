@@ -1,0 +1,204 @@
+//! From a request to its endpoint: readiness, CORS, compression, counting.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use shards::Shard;
+use shards::runtime;
+
+use crate::http::server::Service;
+use crate::http::{Form, Found, Request, Response, Router, gzip, text_error};
+use crate::observe::metrics;
+use crate::observe::stats::ShardStats;
+use crate::ui;
+
+use super::answer::ApiError;
+use super::context::{Context, Readiness};
+use super::routes::{Endpoint, router};
+use super::write::Receiver;
+use super::{alerts, lifecycle, query, series, status, targets, tsdb};
+
+/// The web side of one shard.
+pub struct Site {
+    shard: Shard,
+    context: Arc<Context>,
+    stats: Arc<ShardStats>,
+    router: Router<Endpoint>,
+    receiver: Receiver,
+}
+
+/// Where a request leads.
+struct Destination {
+    endpoint: Endpoint,
+    /// The route's pattern: what the request counts as.
+    pattern: &'static str,
+    /// What stands for the pattern's parameter.
+    parameter: String,
+}
+
+impl Site {
+    pub fn new(shard: Shard, context: Arc<Context>) -> Site {
+        let stats = context.stats[shard.id().index()].clone();
+        Site { shard, context, stats, router: router(), receiver: Receiver::default() }
+    }
+
+    /// The path without the prefix under which this server stands.
+    fn local_path<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(self.context.web.route_prefix.as_str())
+    }
+
+    async fn answer(&self, to: &Destination, mut request: Request) -> Response {
+        let readiness = self.context.readiness();
+        if readiness != Readiness::Ready && !to.endpoint.needs_no_readiness() {
+            return lifecycle::not_ready(readiness);
+        }
+        if to.endpoint == Endpoint::RemoteWrite {
+            let (web, stats) = (&self.context.web, &self.stats.remote_write);
+            let now_ms = runtime::unix_ms();
+            return self.receiver.receive(&self.shard, web, stats, now_ms, request).await;
+        }
+        let headers = request.head.headers.clone();
+        let path = request.path().to_owned();
+        let response = match request.form().await {
+            Ok(form) => match self.endpoint(to, &path, &form).await {
+                Ok(response) => response,
+                Err(error) => error.respond(),
+            },
+            Err(error) => text_error(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let mut response = gzip::compress(&headers, response);
+        if to.endpoint.is_api() {
+            self.add_cors(&headers, &mut response);
+        }
+        response
+    }
+
+    async fn endpoint(
+        &self,
+        to: &Destination,
+        path: &str,
+        form: &Form,
+    ) -> Result<Response, ApiError> {
+        let (shard, context) = (&self.shard, &*self.context);
+        Ok(match to.endpoint {
+            Endpoint::Query => {
+                return query::query(shard, form, runtime::unix_ms()).await;
+            }
+            Endpoint::QueryRange => return query::query_range(shard, form).await,
+            Endpoint::FormatQuery => return query::judge_only(form, "format_query"),
+            Endpoint::ParseQuery => return query::judge_only(form, "parse_query"),
+            Endpoint::Labels => return series::label_names(shard, form).await,
+            Endpoint::LabelValues => {
+                return series::label_values(shard, &to.parameter, form).await;
+            }
+            Endpoint::Series => return series::series(shard, form).await,
+            Endpoint::Metadata => return targets::metadata(context, form),
+            Endpoint::ScrapePools => targets::scrape_pools(context),
+            Endpoint::ScrapePoolConfig => return targets::scrape_pool_config(context, form),
+            Endpoint::Targets => targets::targets(context, form),
+            Endpoint::TargetsMetadata => return targets::targets_metadata(context, form),
+            Endpoint::StatusConfig => status::config(context),
+            Endpoint::StatusRuntimeInfo => status::runtime_info(context, runtime::unix_ms()),
+            Endpoint::StatusBuildInfo => status::build_info(),
+            Endpoint::StatusFlags => status::flags(context),
+            Endpoint::StatusTsdb => return tsdb::status(shard, form).await,
+            Endpoint::StatusWalReplay => status::wal_replay(),
+            Endpoint::Features => status::features(context),
+            Endpoint::Notifications => status::notifications(context),
+            Endpoint::Alerts => alerts::alerts(),
+            Endpoint::Rules => return alerts::rules(form),
+            Endpoint::Alertmanagers => alerts::alertmanagers(),
+            Endpoint::Admin => return Err(admin(context)),
+            Endpoint::OtlpWrite => otlp(context),
+            Endpoint::NotBuilt => return Err(ApiError::not_built(path)),
+            Endpoint::Options => {
+                let mut response = Response::new(crate::http::Body::empty());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response
+            }
+            Endpoint::Page => ui::page(&context.web.page_title, &context.web.route_prefix),
+            Endpoint::Asset => ui::asset(self.local_path(path).unwrap_or("")),
+            Endpoint::Metrics => metrics::page(shard, context),
+            Endpoint::Version => status::version(),
+            Endpoint::Healthy => lifecycle::healthy(),
+            Endpoint::Ready => lifecycle::ready(),
+            Endpoint::Reload => lifecycle::reload(context).await,
+            Endpoint::Quit => lifecycle::quit(context).await,
+            Endpoint::LifecycleGet => lifecycle::only_post(),
+            Endpoint::RemoteWrite => unreachable!("answered before its body was read as a form"),
+        })
+    }
+
+    /// Source: Prometheus `util/httputil/cors.go`.
+    fn add_cors(&self, request: &HeaderMap, response: &mut Response) {
+        let headers = response.headers_mut();
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        let Some(origin) = request.get(header::ORIGIN) else { return };
+        for (name, value) in [
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+            (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let allowed = &self.context.web.cors_origin;
+        if allowed.as_str() == ".*" {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        } else if allowed.is_match(origin.as_bytes()) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+    }
+}
+
+fn method_not_allowed(allow: &str) -> Response {
+    let mut response = text_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+fn admin(context: &Context) -> ApiError {
+    if context.web.has_admin_api {
+        return ApiError::not_built("the admin API");
+    }
+    ApiError::new(super::answer::ErrorKind::Unavailable, "admin APIs disabled")
+}
+
+fn otlp(context: &Context) -> Response {
+    if context.web.has_otlp_receiver {
+        return text_error(
+            StatusCode::NOT_IMPLEMENTED,
+            "hearth does not have an OTLP receiver yet",
+        );
+    }
+    let why = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver";
+    text_error(StatusCode::NOT_FOUND, why)
+}
+
+impl Service for Site {
+    async fn serve(&self, request: Request) -> Response {
+        let start: Instant = runtime::now();
+        let path = self.local_path(request.path()).unwrap_or("");
+        let to = match self.router.find(request.method(), path) {
+            Found::Endpoint { endpoint, pattern, parameter } => {
+                Destination { endpoint, pattern, parameter: parameter.to_owned() }
+            }
+            Found::MethodNotAllowed { allow } => return method_not_allowed(&allow),
+            Found::NotFound => return text_error(StatusCode::NOT_FOUND, "404 page not found"),
+        };
+        let response = self.answer(&to, request).await;
+        let elapsed = runtime::now().duration_since(start);
+        self.stats.count_request(to.pattern, response.status().as_u16(), elapsed);
+        response
+    }
+
+    fn is_health(&self, path: &str) -> bool {
+        self.local_path(path).is_some_and(|path| matches!(path, "/-/healthy" | "/-/ready"))
+    }
+
+    fn panicked(&self) {
+        self.stats.request_panics.add(1);
+    }
+}

@@ -1,0 +1,212 @@
+//! Targets, scrape pools and the metadata that targets state.
+//!
+//! Source: Prometheus `web/api/v1/api.go` (`targets`, `getGlobalURL`, `scrapePools`,
+//! `targetMetadata`, `metricMetadata`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::http::url::{Url, split_host_port};
+use crate::http::{Form, Response};
+use crate::scrape::metadata::FamilyMetadata;
+use crate::scrape::populate::{SCRAPE_INTERVAL, SCRAPE_TIMEOUT};
+use crate::scrape::target::Target;
+
+use super::answer::{ApiError, Notes, success};
+use super::context::{Context, WebOptions};
+use super::json::Json;
+use super::params::parse_int;
+use super::time::rfc3339;
+
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
+
+pub fn scrape_pools(context: &Context) -> Response {
+    let loaded = context.loaded();
+    let names: Vec<&str> = loaded.pools.iter().map(|pool| pool.name.as_str()).collect();
+    success(&Notes::default(), |json| {
+        json.begin_object();
+        json.field("scrapePools").texts(&names);
+        json.end_object();
+    })
+}
+
+pub fn scrape_pool_config(context: &Context, form: &Form) -> Result<Response, ApiError> {
+    let name = form.get("scrapePool");
+    if name.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    let loaded = context.loaded();
+    let pool = loaded.pools.iter().find(|pool| pool.name == name).ok_or_else(|| {
+        ApiError::bad_data(format!(
+            "error retrieving scrape config: scrape pool {name:?} not found"
+        ))
+    })?;
+    Ok(success(&Notes::default(), |json| {
+        json.begin_object();
+        json.field("yaml").text(&pool.yaml);
+        json.end_object();
+    }))
+}
+
+pub fn targets(context: &Context, form: &Form) -> Response {
+    let wanted_pool = form.get("scrapePool");
+    let state = form.get("state").to_lowercase();
+    let shows = |which: &str| state.is_empty() || state == "any" || state == which;
+    let loaded = context.loaded();
+    let pools = || loaded.pools.iter().filter(|p| wanted_pool.is_empty() || p.name == wanted_pool);
+    success(&Notes::default(), |json| {
+        json.begin_object();
+        json.field("activeTargets").begin_array();
+        if shows("active") {
+            for pool in pools() {
+                for target in &pool.pool.targets {
+                    write_target(json, target, &context.web);
+                }
+            }
+        }
+        json.end_array();
+        json.field("droppedTargets").begin_array();
+        if shows("dropped") {
+            for pool in pools() {
+                for labels in &pool.pool.dropped {
+                    json.begin_object();
+                    json.field("discoveredLabels").labels(labels.as_ref());
+                    json.field("scrapePool").text(&pool.name);
+                    json.end_object();
+                }
+            }
+        }
+        json.end_array();
+        json.field("droppedTargetCounts");
+        if shows("dropped") {
+            json.begin_object();
+            for pool in loaded.pools.iter() {
+                json.field(&pool.name).int(pool.pool.dropped_count as i64);
+            }
+            json.end_object();
+        } else {
+            json.raw(b"null");
+        }
+        json.end_object();
+    })
+}
+
+fn write_target(json: &mut Json<'_>, target: &Target, web: &WebOptions) {
+    let status = target.status().clone();
+    let label = |name| String::from_utf8_lossy(target.labels.get(name)).into_owned();
+    json.begin_object();
+    json.field("discoveredLabels").labels(status.discovered.as_ref());
+    json.field("labels").labels(target.public.as_ref());
+    json.field("scrapePool").text(target.job.name());
+    json.field("scrapeUrl").text(&target.url.to_string());
+    json.field("globalUrl").text(&global_url(&target.url, web).to_string());
+    json.field("lastError").text(&status.last_error);
+    json.field("lastScrape").text(&rfc3339(status.last_scrape_ms));
+    json.field("lastScrapeDuration").float(status.last_duration_seconds);
+    json.field("health").text(status.health.as_str());
+    json.field("scrapeInterval").text(&label(SCRAPE_INTERVAL));
+    json.field("scrapeTimeout").text(&label(SCRAPE_TIMEOUT));
+    json.end_object();
+}
+
+/// The URL under which somebody elsewhere reaches the target: loopback names are replaced by this
+/// server's own name.
+fn global_url(url: &Url, web: &WebOptions) -> Url {
+    let (host, port) = split_host_port(&url.authority);
+    if !LOOPBACK.contains(&host) {
+        return url.clone();
+    }
+    if port == web.listen_port.to_string() {
+        let (scheme, authority) = (web.external_scheme.clone(), web.external_host.clone());
+        return Url { scheme, authority, ..url.clone() };
+    }
+    let (own, _) = split_host_port(&web.external_host);
+    let own = if own.contains(':') { format!("[{own}]") } else { own.to_owned() };
+    let authority = if port.is_empty() { own } else { format!("{own}:{port}") };
+    Url { authority, ..url.clone() }
+}
+
+/// `/metadata`: what the targets state, by family.
+pub fn metadata(context: &Context, form: &Form) -> Result<Response, ApiError> {
+    let limit = number(form, "limit")?;
+    let limit_per_metric = number(form, "limit_per_metric")?.filter(|limit| *limit > 0);
+    let metric = form.get("metric");
+    let mut families: BTreeMap<String, BTreeSet<(String, String, String)>> = BTreeMap::new();
+    each_metadata(context, |_, family| {
+        if !metric.is_empty() && *family.family != *metric {
+            return;
+        }
+        let known = families.entry(family.family.to_string()).or_default();
+        if limit_per_metric.is_none_or(|limit| known.len() < limit) {
+            let text = |text: &str| text.to_owned();
+            known.insert((text(&family.metric_type), text(&family.help), text(&family.unit)));
+        }
+    });
+    Ok(success(&Notes::default(), |json| {
+        json.begin_object();
+        for (family, known) in families.iter().take(limit.unwrap_or(usize::MAX)) {
+            json.field(family).begin_array();
+            for (metric_type, help, unit) in known {
+                json.begin_object();
+                json.field("type").text(metric_type);
+                json.field("unit").text(unit);
+                json.field("help").text(help);
+                json.end_object();
+            }
+            json.end_array();
+        }
+        json.end_object();
+    }))
+}
+
+/// `/targets/metadata`: the same by target. `match_target` is not built yet.
+pub fn targets_metadata(context: &Context, form: &Form) -> Result<Response, ApiError> {
+    let limit = match form.get("limit") {
+        "" => None,
+        _ => number(form, "limit")?,
+    };
+    if !form.get("match_target").is_empty() {
+        return Err(ApiError::not_built("match_target of /targets/metadata"));
+    }
+    let metric = form.get("metric");
+    let mut count = 0;
+    Ok(success(&Notes::default(), |json| {
+        json.begin_array();
+        each_metadata(context, |target, family| {
+            let is_wanted = metric.is_empty() || *family.family == *metric;
+            if !is_wanted || limit.is_some_and(|limit| count >= limit) {
+                return;
+            }
+            count += 1;
+            json.begin_object();
+            json.field("target").labels(target.public.as_ref());
+            if metric.is_empty() {
+                json.field("metric").text(&family.family);
+            }
+            json.field("type").text(&family.metric_type);
+            json.field("help").text(&family.help);
+            json.field("unit").text(&family.unit);
+            json.end_object();
+        });
+        json.end_array();
+    }))
+}
+
+fn each_metadata(context: &Context, mut visit: impl FnMut(&Target, &FamilyMetadata)) {
+    for pool in context.loaded().pools.iter() {
+        for target in &pool.pool.targets {
+            let metadata = target.status().metadata.clone();
+            metadata.iter().for_each(|family| visit(target, family));
+        }
+    }
+}
+
+/// An optional limit; negative means none.
+fn number(form: &Form, name: &str) -> Result<Option<usize>, ApiError> {
+    match form.get(name) {
+        "" => Ok(None),
+        text => match parse_int(text) {
+            Ok(number) => Ok(usize::try_from(number).ok()),
+            Err(_) => Err(ApiError::bad_data(format!("{name} must be a number"))),
+        },
+    }
+}

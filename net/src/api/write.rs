@@ -1,0 +1,214 @@
+//! `POST /api/v1/write`: remote_write 1.0 and 2.0.
+//!
+//! Each sample is judged by itself; the good ones of a request are stored whatever the others are.
+//! Protocol 2 wants it so. For protocol 1 Prometheus takes the whole request back, which hearth
+//! does not, on purpose: the answer is the same 400, and senders do not send such a request again.
+//!
+//! Native histograms cannot be stored yet. A request with some is answered 400 (with the truth in
+//! the headers of protocol 2), so that its sender counts and logs them; its floats are stored.
+//! Exemplars are left out silently but for a counter and protocol 2's header.
+//!
+//! Source: Prometheus `storage/remote/write_handler.go`, client_golang `exp/api/remote`.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+
+use engine::head::{Refusal, Verdict};
+use engine::promql::push_float_general;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use shards::{IngestError, IngestOptions, Shard};
+
+use crate::http::{BodyError, Request, Response, text, text_error};
+use crate::observe::stats::RemoteWriteStats;
+use crate::scrape::append::AHEAD_MS_MAX;
+use crate::wire::remote_write::{self as wire, Decoded, Decoder, Protocol, REQUEST_BYTES_MAX};
+
+use super::context::WebOptions;
+
+const SAMPLES_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-samples-written");
+const HISTOGRAMS_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-histograms-written");
+const EXEMPLARS_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
+
+/// Most bytes that buffers kept for the next request may hold, and how many sets are kept.
+const KEPT_BYTES_MAX: usize = 16 << 20;
+const KEPT_COUNT_MAX: usize = 8;
+
+/// Buffers of one request; reused, so that a request like those before allocates nothing.
+#[derive(Default)]
+struct Buffers {
+    body: Vec<u8>,
+    message: Vec<u8>,
+    decoder: Decoder,
+    decoded: Decoded,
+}
+
+/// The receiver of one shard.
+#[derive(Default)]
+pub struct Receiver {
+    idle: RefCell<Vec<Buffers>>,
+}
+
+impl Receiver {
+    pub async fn receive(
+        &self,
+        shard: &Shard,
+        web: &WebOptions,
+        stats: &RemoteWriteStats,
+        now_ms: i64,
+        mut request: Request,
+    ) -> Response {
+        if !web.has_remote_write_receiver {
+            let why = "remote write receiver needs to be enabled with \
+                       --web.enable-remote-write-receiver";
+            return text_error(StatusCode::NOT_FOUND, why);
+        }
+        stats.requests.add(1);
+        let mut buffers = self.idle.borrow_mut().pop().unwrap_or_default();
+        let response = match buffers.decode(&mut request, &web.remote_write_protocols).await {
+            Ok(protocol) => buffers.store(shard, stats, now_ms, protocol).await,
+            Err(refusal) => refused(&refusal),
+        };
+        self.keep(buffers);
+        response
+    }
+
+    fn keep(&self, mut buffers: Buffers) {
+        buffers.body.clear();
+        buffers.message.clear();
+        let bytes = buffers.body.capacity() + buffers.message.capacity();
+        let mut idle = self.idle.borrow_mut();
+        if bytes <= KEPT_BYTES_MAX && idle.len() < KEPT_COUNT_MAX {
+            idle.push(buffers);
+        }
+    }
+}
+
+fn refused(refusal: &wire::Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    text_error(status, &refusal.message)
+}
+
+impl Buffers {
+    /// Reads, decompresses and decodes.
+    async fn decode(
+        &mut self,
+        request: &mut Request,
+        accepted: &[Protocol],
+    ) -> Result<Protocol, wire::Refusal> {
+        let content_type = request.header(header::CONTENT_TYPE.as_str());
+        let protocol = wire::protocol_of(content_type, accepted)?;
+        wire::check_content_encoding(request.header(header::CONTENT_ENCODING.as_str()))?;
+        request.read_body(REQUEST_BYTES_MAX, &mut self.body).await.map_err(|error| {
+            let status = match error {
+                BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+            };
+            wire::Refusal { status: status.as_u16(), message: error.to_string() }
+        })?;
+        wire::decompress(&self.body, &mut self.message)?;
+        self.decoder.decode(protocol, &self.message, &mut self.decoded)?;
+        Ok(protocol)
+    }
+
+    async fn store(
+        &mut self,
+        shard: &Shard,
+        stats: &RemoteWriteStats,
+        now_ms: i64,
+        protocol: Protocol,
+    ) -> Response {
+        let decoded = &self.decoded;
+        stats.samples_with_invalid_labels.add(decoded.invalid_labels_count as u64);
+        stats.histograms_dropped.add(decoded.histogram_count as u64);
+        stats.exemplars_dropped.add(decoded.exemplar_count as u64);
+        let max_timestamp_ms = now_ms.saturating_add(AHEAD_MS_MAX);
+        let options = IngestOptions { wait: true, max_timestamp_ms };
+        let report = match shard.ingest(&decoded.batch, options).await {
+            Ok(report) => report,
+            Err(error) => return unavailable(&error),
+        };
+        let errors = match protocol {
+            Protocol::V1 => first_error(decoded, &report.refused),
+            Protocol::V2 => all_errors(decoded, &report.refused),
+        };
+        let mut response = if errors.is_empty() {
+            let mut response = text(StatusCode::NO_CONTENT, "");
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            response
+        } else {
+            text_error(StatusCode::BAD_REQUEST, &errors)
+        };
+        if protocol == Protocol::V2 {
+            let written = decoded.batch.sample_count() - report.refused.len();
+            for (name, count) in
+                [(SAMPLES_WRITTEN, written), (HISTOGRAMS_WRITTEN, 0), (EXEMPLARS_WRITTEN, 0)]
+            {
+                response.headers_mut().insert(name, HeaderValue::from(count));
+            }
+        }
+        response
+    }
+}
+
+/// The shards could not take the request: the sender is to try again.
+fn unavailable(error: &IngestError) -> Response {
+    let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The text of the first sample refused, in Prometheus's words; empty if nothing was.
+fn first_error(decoded: &Decoded, refused: &[Refusal]) -> String {
+    match refused.first() {
+        Some(refusal) => verdict_text(decoded, refusal),
+        None => histograms_error(decoded).unwrap_or_default(),
+    }
+}
+
+/// A line for each series or sample refused, in the order of the request.
+fn all_errors(decoded: &Decoded, refused: &[Refusal]) -> String {
+    let mut lines = vec![];
+    let mut series_errors = decoded.series_errors.iter().peekable();
+    for refusal in refused {
+        let series = decoded.batch.sample_series()[refusal.sample as usize];
+        while let Some(error) = series_errors.next_if(|error| error.series_before <= series) {
+            lines.push(error.message.clone());
+        }
+        let text = verdict_text(decoded, refusal);
+        lines.push(format!("{text} for series {}", decoded.batch.labels(series)));
+    }
+    lines.extend(series_errors.map(|error| error.message.clone()));
+    if decoded.series_errors_left_out > 0 {
+        lines.push(format!("and {} series more", decoded.series_errors_left_out));
+    }
+    lines.extend(histograms_error(decoded));
+    lines.join("\n")
+}
+
+fn histograms_error(decoded: &Decoded) -> Option<String> {
+    let count = decoded.histogram_count;
+    (count > 0).then(|| {
+        format!(
+            "native histograms are not supported yet: {count} histogram samples were not stored"
+        )
+    })
+}
+
+fn verdict_text(decoded: &Decoded, refusal: &Refusal) -> String {
+    let Verdict::Duplicate { existing, new } = refusal.verdict else {
+        return refusal.verdict.to_string();
+    };
+    let timestamp_ms = decoded.batch.timestamps_ms()[refusal.sample as usize];
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "duplicate sample for timestamp {timestamp_ms}; overrides not allowed: existing "
+    );
+    push_float_general(&mut text, existing);
+    text.push_str(", new value ");
+    push_float_general(&mut text, new);
+    text
+}

@@ -1,0 +1,213 @@
+//! The page of hearth's own metrics, under Prometheus's names where Prometheus has one.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use shards::Shard;
+
+use crate::api::context::{Context, Readiness};
+use crate::http::{Response, with_type};
+use crate::scrape::stats::ScrapeStats;
+
+use super::exposition::{Exposition, Kind};
+use super::stats::{DURATION_BOUNDS, RouteStats, ShardStats};
+use super::{process, version};
+
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub fn page(shard: &Shard, context: &Context) -> Response {
+    let mut out = Exposition::default();
+    write_build(&mut out, context);
+    super::storage::write(&mut out, shard);
+    write_requests(&mut out, context);
+    write_remote_write(&mut out, context);
+    write_scrapes(&mut out, context);
+    write_pools(&mut out, context);
+    process::write(&mut out, context.started_ms);
+    with_type(StatusCode::OK, CONTENT_TYPE, out.finish())
+}
+
+fn write_build(out: &mut Exposition, context: &Context) {
+    let help = "A metric with a constant '1' value labeled by version, revision, branch, \
+                goversion from which prometheus was built, and the goos and goarch for the build.";
+    out.family("prometheus_build_info", help, Kind::Gauge);
+    let labels = [
+        ("branch", "hearth"),
+        ("goarch", std::env::consts::ARCH),
+        ("goos", std::env::consts::OS),
+        ("goversion", ""),
+        ("revision", version::HEARTH),
+        ("tags", ""),
+        ("version", version::PROMETHEUS),
+    ];
+    out.sample("prometheus_build_info", &labels, 1.0);
+    let loaded = context.loaded();
+    out.gauge(
+        "prometheus_config_last_reload_successful",
+        "Whether the last configuration reload attempt was successful.",
+        f64::from(u8::from(loaded.is_last_reload_good)),
+    );
+    out.gauge(
+        "prometheus_config_last_reload_success_timestamp_seconds",
+        "Timestamp of the last successful configuration reload.",
+        loaded.last_good_reload_ms as f64 / 1000.0,
+    );
+    let is_ready = context.readiness() == Readiness::Ready;
+    let help = "Whether Prometheus startup was fully completed and the server is ready for \
+                normal operation.";
+    out.gauge("prometheus_ready", help, f64::from(u8::from(is_ready)));
+    let help = "Number of shards, each a core with its own part of the series.";
+    out.gauge("hearth_shards", help, context.shard_count as f64);
+}
+
+fn write_requests(out: &mut Exposition, context: &Context) {
+    let mut routes: BTreeMap<&'static str, RouteStats> = BTreeMap::new();
+    for stats in &context.stats {
+        stats.add_routes(&mut routes);
+    }
+    out.family("prometheus_http_requests_total", "Counter of HTTP requests.", Kind::Counter);
+    for (route, stats) in &routes {
+        for (code, count) in &stats.by_code {
+            let labels = [("code", &*code.to_string()), ("handler", *route)];
+            out.sample("prometheus_http_requests_total", &labels, *count as f64);
+        }
+    }
+    let name = "prometheus_http_request_duration_seconds";
+    out.family(name, "Histogram of latencies for HTTP requests.", Kind::Histogram);
+    for (route, stats) in &routes {
+        let mut below = 0;
+        for (bound, count) in DURATION_BOUNDS.iter().zip(stats.buckets) {
+            below += count;
+            let bound = if bound.is_finite() { bound.to_string() } else { "+Inf".into() };
+            let labels = [("handler", *route), ("le", &*bound)];
+            out.sample(&format!("{name}_bucket"), &labels, below as f64);
+        }
+        out.sample(&format!("{name}_sum"), &[("handler", *route)], stats.duration_seconds);
+        out.sample(&format!("{name}_count"), &[("handler", *route)], below as f64);
+    }
+    let panics = sum(context, |stats| stats.request_panics.get());
+    let help = "Requests that ended by a panic and were answered 500.";
+    out.counter("hearth_http_request_panics_total", help, panics);
+}
+
+fn sum(context: &Context, of: impl Fn(&ShardStats) -> u64) -> u64 {
+    context.stats.iter().map(|stats| of(stats)).sum()
+}
+
+fn write_remote_write(out: &mut Exposition, context: &Context) {
+    out.counter(
+        "prometheus_api_remote_write_invalid_labels_samples_total",
+        "The total number of received remote write samples and histogram samples which were \
+         rejected due to invalid labels.",
+        sum(context, |stats| stats.remote_write.samples_with_invalid_labels.get()),
+    );
+    out.counter(
+        "hearth_remote_write_requests_total",
+        "Remote write requests received.",
+        sum(context, |stats| stats.remote_write.requests.get()),
+    );
+    out.counter(
+        "hearth_remote_write_histograms_dropped_total",
+        "Native histogram samples received and not stored, because hearth cannot store them yet.",
+        sum(context, |stats| stats.remote_write.histograms_dropped.get()),
+    );
+    out.counter(
+        "hearth_remote_write_exemplars_dropped_total",
+        "Exemplars received and not stored, because hearth cannot store them yet.",
+        sum(context, |stats| stats.remote_write.exemplars_dropped.get()),
+    );
+}
+
+fn write_scrapes(out: &mut Exposition, context: &Context) {
+    let total = |of: fn(&ScrapeStats) -> u64| sum(context, |stats| of(&stats.scrape));
+    for (name, help, value) in [
+        (
+            "prometheus_target_scrapes_exceeded_sample_limit_total",
+            "Total number of scrapes that hit the sample limit and were rejected.",
+            total(|stats| stats.sample_limit_exceeded.get()),
+        ),
+        (
+            "prometheus_target_scrapes_exceeded_body_size_limit_total",
+            "Total number of scrapes that hit the body size limit",
+            total(|stats| stats.body_limit_exceeded.get()),
+        ),
+        (
+            "prometheus_target_scrape_pool_exceeded_label_limits_total",
+            "Total number of times scrape pools hit the label limits, during sync or config \
+             reload.",
+            total(|stats| stats.label_limit_exceeded.get()),
+        ),
+        (
+            "prometheus_target_scrapes_cache_flush_forced_total",
+            "How many times a scrape cache was flushed due to getting big while scrapes are \
+             failing.",
+            total(|stats| stats.cache_flushes_forced.get()),
+        ),
+        (
+            "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+            "Total number of samples rejected due to duplicate timestamps but different values.",
+            total(|stats| stats.duplicates.get()),
+        ),
+        (
+            "prometheus_target_scrapes_sample_out_of_order_total",
+            "Total number of samples rejected due to not being out of the expected order.",
+            total(|stats| stats.out_of_order.get()),
+        ),
+        (
+            "prometheus_target_scrapes_sample_out_of_bounds_total",
+            "Total number of samples rejected due to timestamp falling outside of the time \
+             bounds.",
+            total(|stats| stats.out_of_bounds.get()),
+        ),
+        ("hearth_scrapes_total", "Scrapes started.", total(|stats| stats.scrapes.get())),
+        (
+            "hearth_scrape_commits_failed_total",
+            "Scrapes whose samples could not be stored.",
+            total(|stats| stats.failed_commits.get()),
+        ),
+    ] {
+        out.counter(name, help, value);
+    }
+    let name = "prometheus_target_interval_length_seconds";
+    out.family(name, "Actual intervals between scrapes.", Kind::Summary);
+    let interval_us = total(|stats| stats.interval_sum_us.get());
+    out.sample(&format!("{name}_sum"), &[], interval_us as f64 / 1e6);
+    out.sample(&format!("{name}_count"), &[], total(|stats| stats.interval_count.get()) as f64);
+}
+
+fn write_pools(out: &mut Exposition, context: &Context) {
+    let pools = context.loaded().pools;
+    let mut family =
+        |name: &str, help: &str, of: &dyn Fn(&crate::api::context::NamedPool) -> f64| {
+            out.family(name, help, Kind::Gauge);
+            for pool in pools.iter() {
+                out.sample(name, &[("scrape_job", &pool.name)], of(pool));
+            }
+        };
+    family(
+        "prometheus_target_scrape_pool_targets",
+        "Current number of targets in this scrape pool.",
+        &|pool| pool.pool.targets.len() as f64,
+    );
+    family(
+        "prometheus_target_metadata_cache_entries",
+        "Total number of metric metadata entries in the cache",
+        &|pool| {
+            let counts = pool.pool.targets.iter().map(|target| target.status().metadata.len());
+            counts.sum::<usize>() as f64
+        },
+    );
+    let name = "prometheus_target_sync_failed_total";
+    out.family(name, "Total number of target sync failures.", Kind::Counter);
+    for pool in pools.iter() {
+        let failed = pool.pool.failures.len() as f64;
+        out.sample(name, &[("scrape_job", &pool.name)], failed);
+    }
+    let name = "prometheus_sd_discovered_targets";
+    out.family(name, "Current number of discovered targets.", Kind::Gauge);
+    for pool in pools.iter() {
+        let count = pool.pool.targets.len() + pool.pool.dropped_count;
+        let labels = [("config", pool.name.as_str()), ("name", "scrape")];
+        out.sample(name, &labels, count as f64);
+    }
+}

@@ -1,0 +1,71 @@
+//! What the kernel says about this process.
+
+use std::fs;
+
+use super::exposition::{Exposition, Kind};
+
+/// Clock ticks a second and bytes a page: Linux's constants on every platform hearth runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+const PAGE_BYTES: f64 = 4096.0;
+
+/// Fields of `/proc/self/stat` by number, as proc(5) counts them.
+struct Stat(Vec<String>);
+
+impl Stat {
+    fn read() -> Option<Stat> {
+        let text = fs::read_to_string("/proc/self/stat").ok()?;
+        // The second field is the program's name in parentheses, which may hold blanks.
+        let after_name = &text[text.rfind(')')? + 1..];
+        Some(Stat(after_name.split_whitespace().map(str::to_owned).collect()))
+    }
+
+    fn field(&self, number: usize) -> f64 {
+        self.0.get(number - 3).and_then(|text| text.parse().ok()).unwrap_or(0.0)
+    }
+}
+
+pub fn thread_count() -> i64 {
+    Stat::read().map_or(0, |stat| stat.field(20) as i64)
+}
+
+/// Bytes of resident memory.
+pub fn resident_bytes() -> f64 {
+    Stat::read().map_or(0.0, |stat| stat.field(24) * PAGE_BYTES)
+}
+
+/// Writes the `process_*` families.
+pub fn write(out: &mut Exposition, started_ms: i64) {
+    let Some(stat) = Stat::read() else { return };
+    let cpu_seconds = (stat.field(14) + stat.field(15)) / TICKS_PER_SECOND;
+    let help = "Total user and system CPU time spent in seconds.";
+    out.single("process_cpu_seconds_total", help, Kind::Counter, cpu_seconds);
+    let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    out.single(
+        "process_max_fds",
+        "Maximum number of open file descriptors.",
+        Kind::Gauge,
+        max_fds(),
+    );
+    out.single(
+        "process_open_fds",
+        "Number of open file descriptors.",
+        Kind::Gauge,
+        open.saturating_sub(1) as f64,
+    );
+    let resident = stat.field(24) * PAGE_BYTES;
+    let help = "Resident memory size in bytes.";
+    out.single("process_resident_memory_bytes", help, Kind::Gauge, resident);
+    let help = "Start time of the process since unix epoch in seconds.";
+    out.single("process_start_time_seconds", help, Kind::Gauge, started_ms as f64 / 1000.0);
+    let help = "Number of operating system threads of the process.";
+    out.single("process_threads", help, Kind::Gauge, stat.field(20));
+    let help = "Virtual memory size in bytes.";
+    out.single("process_virtual_memory_bytes", help, Kind::Gauge, stat.field(23));
+}
+
+fn max_fds() -> f64 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3));
+    soft.and_then(|soft| soft.parse().ok()).unwrap_or(0.0)
+}

@@ -1,0 +1,93 @@
+//! Families about what is stored, written and asked.
+
+use shards::Shard;
+use shards::stats::ShardStats;
+
+use super::exposition::{Exposition, Kind};
+
+pub fn write(out: &mut Exposition, shard: &Shard) {
+    let stats = shard.stats();
+    let total = |of: fn(&ShardStats) -> u64| stats.iter().map(|stats| of(stats)).sum::<u64>();
+    write_head(out, &total);
+    write_log(out, &total);
+    write_queries(out, &total);
+}
+
+type Total<'a> = &'a dyn Fn(fn(&ShardStats) -> u64) -> u64;
+
+fn write_head(out: &mut Exposition, total: Total<'_>) {
+    let help = "Total number of series in the head block.";
+    out.gauge("prometheus_tsdb_head_series", help, total(|s| s.series.get()) as f64);
+    let help = "Total number of series created in the head";
+    out.counter(
+        "prometheus_tsdb_head_series_created_total",
+        help,
+        total(|s| s.series_created.get()),
+    );
+    let help = "Total number of chunks in the head block.";
+    out.gauge("prometheus_tsdb_head_chunks", help, total(|s| s.chunks.get()) as f64);
+    let name = "prometheus_tsdb_head_samples_appended_total";
+    out.family(name, "Total number of appended samples.", Kind::Counter);
+    out.sample(name, &[("type", "float")], total(|s| s.samples_accepted.get()) as f64);
+    for (name, help, value) in [
+        (
+            "prometheus_tsdb_out_of_order_samples_total",
+            "Total number of out of order samples ingestion failed attempts due to out of order \
+             being disabled.",
+            total(|s| s.samples_refused[1].get()),
+        ),
+        (
+            "prometheus_tsdb_out_of_bound_samples_total",
+            "Total number of out of bound samples ingestion failed attempts with out of order \
+             support disabled.",
+            total(|s| s.samples_refused[2].get()),
+        ),
+        (
+            "prometheus_tsdb_too_old_samples_total",
+            "Total number of out of order samples ingestion failed attempts with out of support \
+             enabled, but sample outside of time window.",
+            total(|s| s.samples_refused[3].get()),
+        ),
+    ] {
+        out.family(name, help, Kind::Counter);
+        out.sample(name, &[("type", "float")], value as f64);
+    }
+    let help = "Samples that were stored already, bit for bit: retries.";
+    out.counter("hearth_samples_repeated_total", help, total(|s| s.samples_repeated.get()));
+    let help = "Bytes of memory that series, chunks and their index take.";
+    out.gauge("hearth_store_bytes", help, total(|s| s.store_bytes.get()) as f64);
+    let help = "Panics that ended a task and nothing else.";
+    out.counter("hearth_task_panics_total", help, total(|s| s.task_panics.get()));
+    let help = "Times that a shard did not turn for more than a second.";
+    out.counter("hearth_shard_stalls_total", help, total(|s| s.stalls.get()));
+}
+
+fn write_log(out: &mut Exposition, total: Total<'_>) {
+    let help = "WAL segment index that TSDB is currently writing to.";
+    let segment = total(|s| s.wal.segment.get());
+    out.gauge("prometheus_tsdb_wal_segment_current", help, segment as f64);
+    let help = "Total number of write log writes that failed.";
+    let failures = total(|s| s.wal.write_failures.get() + s.wal.sync_failures.get());
+    out.counter("prometheus_tsdb_wal_writes_failed_total", help, failures);
+    let name = "prometheus_tsdb_wal_fsync_duration_seconds";
+    out.family(name, "Duration of write log fsync.", Kind::Summary);
+    let seconds = total(|s| s.wal.writes.total_ns.get()) as f64 / 1e9;
+    out.sample(&format!("{name}_sum"), &[], seconds);
+    out.sample(&format!("{name}_count"), &[], total(|s| s.wal.writes.count.get()) as f64);
+    let help = "Frames of the log that are durable.";
+    out.counter("hearth_wal_frames_total", help, total(|s| s.wal.frames.get()));
+    let help = "Bytes written to the log.";
+    out.counter("hearth_wal_bytes_total", help, total(|s| s.wal.bytes.get()));
+    let help = "Bytes that wait to be written to the log.";
+    out.gauge("hearth_wal_queued_bytes", help, total(|s| s.wal.queued_bytes.get()) as f64);
+    let help = "Parts of requests refused because too much waits to be written.";
+    out.counter("hearth_ingest_parts_refused_total", help, total(|s| s.parts_refused.get()));
+}
+
+fn write_queries(out: &mut Exposition, total: Total<'_>) {
+    let help = "The current number of queries being executed or waiting.";
+    let current = total(|s| s.queries_active.get() + s.queries_waiting.get());
+    out.gauge("prometheus_engine_queries", help, current as f64);
+    let help = "Queries begun.";
+    out.counter("hearth_queries_total", help, total(|s| s.queries.get()));
+}

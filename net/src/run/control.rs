@@ -1,0 +1,204 @@
+//! The control thread: signals, reloads, discovery. It alone changes what is scraped.
+//!
+//! A thread of its own with a tokio executor, unpinned: nothing here may hold a shard, and nothing
+//! a shard does may hold a signal.
+
+use std::sync::Arc;
+
+use async_channel::{Receiver, Sender};
+use shards::route::shard_of;
+use shards::{Stopper, runtime};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio::task::JoinHandle;
+
+use crate::api::context::{Command, Context, Readiness};
+use crate::cli::Flags;
+use crate::config::Loaded;
+use crate::discovery::{self, FileStats, Source, Update};
+use crate::{log_error, log_info, log_warn};
+
+use super::load;
+use super::serve::TargetList;
+use super::state::{Plan, State};
+
+/// Updates of discovery that wait: a full channel slows discovery, nothing else.
+const UPDATE_COUNT_MAX: usize = 64;
+
+pub struct Control {
+    pub flags: Flags,
+    pub context: Arc<Context>,
+    pub state: State,
+    /// By shard.
+    pub lists: Vec<Sender<TargetList>>,
+    pub stopper: Stopper,
+}
+
+/// Discovery under the configuration in force.
+struct Watch {
+    task: JoinHandle<()>,
+    updates: Receiver<Update>,
+}
+
+impl Control {
+    /// Starts the threads. They live as long as the process.
+    pub fn start(
+        self,
+        loaded: Loaded,
+        plan: Plan,
+        commands: Receiver<Command>,
+    ) -> Result<(), String> {
+        let cannot = |error: std::io::Error| format!("control thread: {error}");
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(cannot)?;
+        let (tell, told) = async_channel::bounded(4);
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        thread("signals")
+            .spawn(move || {
+                for signal in &mut signals {
+                    if tell.send_blocking(signal).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(cannot)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(cannot)?;
+        thread("control")
+            .spawn(move || runtime.block_on(self.run(loaded, plan, commands, told)))
+            .map_err(cannot)?;
+        Ok(())
+    }
+
+    async fn run(
+        mut self,
+        loaded: Loaded,
+        plan: Plan,
+        commands: Receiver<Command>,
+        signals: Receiver<i32>,
+    ) {
+        let mut watch = self.apply(&loaded, plan);
+        loop {
+            tokio::select! {
+                Ok(signal) = signals.recv() => {
+                    if signal != SIGHUP {
+                        let name = if signal == SIGTERM { "terminated" } else { "interrupt" };
+                        let message = "Received an OS signal, exiting gracefully...";
+                        log_warn!(message, "signal" = name);
+                        return self.stop();
+                    }
+                    if let Err(why) = self.reload(&mut watch) {
+                        log_error!("Error reloading config", "err" = why);
+                    }
+                }
+                Ok(command) = commands.recv() => match command {
+                    Command::Quit => {
+                        log_warn!("Received termination request via web service, exiting gracefully...");
+                        return self.stop();
+                    }
+                    Command::Reload(answer) => {
+                        let outcome = self.reload(&mut watch);
+                        if let Err(why) = &outcome {
+                            log_error!("Error reloading config", "err" = why);
+                        }
+                        // Whoever asked may be gone.
+                        let _ = answer.try_send(outcome);
+                    }
+                },
+                Ok(update) = watch.updates.recv() => {
+                    self.state.set_groups(&update.name, update.groups);
+                    while let Ok(more) = watch.updates.try_recv() {
+                        self.state.set_groups(&more.name, more.groups);
+                    }
+                    self.sync();
+                }
+                else => return,
+            }
+        }
+    }
+
+    fn stop(self) {
+        self.context.set_readiness(Readiness::Stopping);
+        self.stopper.stop();
+    }
+
+    /// Puts the configuration file in force as it is now, or keeps the one in force.
+    fn reload(&mut self, watch: &mut Watch) -> Result<(), String> {
+        let file = self.flags.text("config.file").to_owned();
+        log_info!("Loading configuration file", "filename" = file);
+        let loaded = load(&self.flags).and_then(|loaded| {
+            let plan = self.state.plan(&loaded)?;
+            Ok((loaded, plan))
+        });
+        match loaded {
+            Ok((loaded, plan)) => {
+                watch.task.abort();
+                *watch = self.apply(&loaded, plan);
+                log_info!("Completed loading of configuration file", "filename" = file);
+                Ok(())
+            }
+            Err(why) => {
+                self.context.update_loaded(|loaded| loaded.is_last_reload_good = false);
+                Err(format!("couldn't load configuration (--config.file={file:?}): {why}"))
+            }
+        }
+    }
+
+    /// Puts a configuration in force and starts its discovery. Cannot fail.
+    fn apply(&mut self, loaded: &Loaded, plan: Plan) -> Watch {
+        for warning in loaded.warnings.iter().chain(&not_carried_out(loaded)) {
+            log_warn!(warning);
+        }
+        self.state.apply(plan);
+        self.context.update_loaded(|context| {
+            context.yaml = loaded.config.to_yaml_text().into();
+            context.is_last_reload_good = true;
+            context.last_good_reload_ms = runtime::unix_ms();
+        });
+        self.sync();
+        let source = |job: &Arc<crate::config::ScrapeConfig>| Source {
+            name: job.job_name.clone(),
+            configs: job.discovery.clone(),
+        };
+        let sources = loaded.jobs.iter().map(source).collect();
+        let (sender, updates) = async_channel::bounded(UPDATE_COUNT_MAX);
+        let stats = Arc::new(FileStats::default());
+        let task = tokio::spawn(discovery::watch(sources, stats, sender));
+        Watch { task, updates }
+    }
+
+    /// Makes targets of what was found and gives each shard its own.
+    fn sync(&mut self) {
+        for (job, why) in self.state.sync() {
+            log_error!("Creating target failed", "scrape_pool" = job, "err" = why);
+        }
+        let pools = self.state.pools();
+        let mut lists: Vec<TargetList> = vec![vec![]; self.lists.len()];
+        for target in pools.iter().flat_map(|pool| &pool.pool.targets) {
+            lists[shard_of(target.hash, self.lists.len()).index()].push(target.clone());
+        }
+        self.context.update_loaded(|context| context.pools = Arc::new(pools));
+        for (sender, list) in self.lists.iter().zip(lists) {
+            // A shard that is gone scrapes nothing.
+            let _ = sender.try_send(list);
+        }
+    }
+}
+
+/// Sections that are read and checked, but not carried out yet: a sentence each.
+fn not_carried_out(loaded: &Loaded) -> Vec<String> {
+    let config = &loaded.config;
+    let mut sentences = vec![];
+    for (section, is_used) in [
+        ("rule_files", !config.rule_files.is_empty()),
+        ("alerting", !config.alerting.alertmanagers.is_empty()),
+        ("remote_write", !config.remote_write.is_empty()),
+        ("remote_read", !config.remote_read.is_empty()),
+    ] {
+        if is_used {
+            sentences.push(format!(
+                "{section} is read and checked, but hearth does not carry it out yet"
+            ));
+        }
+    }
+    sentences
+}

@@ -1,0 +1,113 @@
+//! From flags to a running server and to its end.
+//!
+//! ```text
+//! main thread      flags -> configuration -> boot -> waits
+//! each shard       serve: HTTP, scrape loops
+//! control thread   control: signals, reloads, discovery -> lists of targets to the shards
+//! ```
+
+mod addresses;
+mod control;
+mod options;
+mod report;
+mod serve;
+mod state;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use shards::runtime;
+
+use crate::api::context::{Context, ContextParts};
+use crate::cli::Flags;
+use crate::config::Loaded;
+use crate::observe::{log, version};
+use crate::{log_error, log_info, log_warn};
+
+use control::Control;
+use serve::ShardServer;
+use state::State;
+
+/// Prometheus's: 2 for a configuration that cannot be loaded, 1 for everything else.
+const CONFIG_FAILED: u8 = 2;
+const FAILED: u8 = 1;
+
+/// Runs the server until it is told to stop.
+pub fn run(flags: Flags) -> ExitCode {
+    let (level, format) = flags.log();
+    log::configure(level, format);
+    let started_ms = runtime::unix_ms();
+    let of_features = match flags.features().warnings() {
+        Ok(warnings) => warnings,
+        Err(why) => {
+            log_error!("Error parsing features", "err" = why);
+            return ExitCode::from(FAILED);
+        }
+    };
+    for warning in flags.warnings().into_iter().chain(of_features) {
+        log_warn!(warning);
+    }
+    let loaded = match load(&flags) {
+        Ok(loaded) => loaded,
+        Err(why) => {
+            let file = flags.text("config.file");
+            log_error!(format!("Error loading config (--config.file={file})"), "err" = why);
+            return ExitCode::from(CONFIG_FAILED);
+        }
+    };
+    match start(flags, loaded, started_ms) {
+        Ok(()) => {
+            log_info!("See you next time!");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            log_error!("hearth cannot run", "err" = why);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// The configuration that the flags name.
+fn load(flags: &Flags) -> Result<Loaded, String> {
+    let options = flags.load_options();
+    match flags.config_file() {
+        Some(path) => Loaded::from_file(&path, &options).map_err(|error| error.to_string()),
+        None => Ok(Loaded::embedded(&options)),
+    }
+}
+
+fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
+    let state = State::default();
+    let plan = state.plan(&loaded)?;
+    let addresses = addresses::resolve(flags.list("web.listen-address"))?;
+    let boot = options::boot(&flags);
+    let shard_count = boot.shard_count.unwrap_or_else(shards::topology::default_shard_count);
+    let (commands, orders) = async_channel::bounded(16);
+    let retention = flags.retention();
+    let values = flags.status(&retention).into_iter();
+    let context = Arc::new(Context::new(ContextParts {
+        web: options::web(&flags, &addresses)?,
+        flags: values.map(|(name, value)| (name.to_owned(), value)).collect(),
+        started_ms,
+        storage_retention: options::retention_text(&retention),
+        shard_count,
+        commands,
+    }));
+    let data = flags.text("storage.tsdb.path").to_owned();
+    log_info!("Starting", "version" = version::HEARTH, "shards" = shard_count, "data" = data);
+    let (senders, lists) = (0..shard_count).map(|_| async_channel::unbounded()).unzip();
+    let server = ShardServer {
+        context: context.clone(),
+        addresses,
+        options: options::server(&flags),
+        lists,
+        seed: state::offset_seed(&loaded),
+        listening: Arc::new(AtomicUsize::new(0)),
+    };
+    let running = shards::start(boot, move |shard| server.clone().serve(shard))
+        .map_err(|error| error.to_string())?;
+    let control = Control { flags, context, state, lists: senders, stopper: running.stopper() };
+    control.start(loaded, plan, orders)?;
+    running.wait()
+}

@@ -1,0 +1,112 @@
+//! From flags to the options of the floors below.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use engine::promql::ParseOptions;
+use engine::regex::Regex;
+use shards::wal::{WalOptions, WalSync};
+use shards::{BootOptions, QueryOptions};
+
+use crate::api::context::{WebOptions, hostname};
+use crate::cli::{self, Flags};
+use crate::config::{ByteSize, MESSAGE_V1, MESSAGE_V2, Millis, RetentionConfig};
+use crate::http::server::ServerOptions;
+use crate::http::url::Url;
+use crate::wire::remote_write::Protocol;
+
+use super::report::LogReporter;
+
+pub fn boot(flags: &Flags) -> BootOptions {
+    let features = flags.features();
+    let sync = match flags.wal_sync() {
+        cli::WalSync::Batch => WalSync::Batch,
+        cli::WalSync::Interval(interval) => WalSync::Interval(interval.duration()),
+        cli::WalSync::Os => WalSync::Os,
+    };
+    let parse = ParseOptions {
+        experimental_functions: features.has("promql-experimental-functions"),
+        extended_range_selectors: features.has("promql-extended-range-selectors"),
+        fill_modifiers: features.has("promql-binop-fill-modifiers"),
+        ..ParseOptions::default()
+    };
+    let positive = |name| usize::try_from(flags.int(name)).unwrap_or(0).max(1);
+    BootOptions {
+        shard_count: usize::try_from(flags.int("shards")).ok().filter(|count| *count > 0),
+        wal: WalOptions { sync, ..WalOptions::default() },
+        query: QueryOptions {
+            samples_max: positive("query.max-samples"),
+            concurrency_max: positive("query.max-concurrency"),
+            timeout: flags.duration("query.timeout").duration(),
+            lookback_ms: flags.duration("query.lookback-delta").ms(),
+            parse,
+            delayed_names: features.has("promql-delayed-name-removal"),
+            type_and_unit: features.has("type-and-unit-labels"),
+            ..QueryOptions::default()
+        },
+        reporter: Arc::new(LogReporter),
+        ..BootOptions::new(flags.data_dir())
+    }
+}
+
+/// As the runtime information words it: `15d or 512MB`.
+pub fn retention_text(retention: &RetentionConfig) -> String {
+    let time = (retention.time > Millis(0)).then(|| retention.time.to_string());
+    let size = (retention.size > ByteSize(0)).then(|| retention.size.to_string());
+    [time, size].into_iter().flatten().collect::<Vec<_>>().join(" or ")
+}
+
+pub fn server(flags: &Flags) -> ServerOptions {
+    ServerOptions {
+        read_timeout: flags.duration("web.read-timeout").duration(),
+        connection_count_max: flags.int("web.max-connections").max(1) as usize,
+        connections: Arc::new(AtomicUsize::new(0)),
+    }
+}
+
+pub fn web(flags: &Flags, addresses: &[SocketAddr]) -> Result<WebOptions, String> {
+    let listen_port = addresses.first().map_or(0, SocketAddr::port);
+    let external = external_url(flags.text("web.external-url"), listen_port)?;
+    let prefix = match flags.text("web.route-prefix") {
+        "" => external.path.as_str(),
+        prefix => prefix,
+    };
+    let prefix = prefix.trim_matches('/');
+    let origin = flags.text("web.cors.origin");
+    Ok(WebOptions {
+        external_scheme: external.scheme.clone(),
+        external_host: external.authority.clone(),
+        route_prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") },
+        listen_port,
+        page_title: flags.text("web.page-title").to_owned(),
+        has_lifecycle: flags.bool("web.enable-lifecycle"),
+        has_admin_api: flags.bool("web.enable-admin-api"),
+        has_remote_write_receiver: flags.bool("web.enable-remote-write-receiver"),
+        has_otlp_receiver: flags.bool("web.enable-otlp-receiver"),
+        remote_write_protocols: protocols(flags)?,
+        cors_origin: Regex::new(origin)
+            .map_err(|error| format!("--web.cors.origin {origin:?}: {error}"))?,
+    })
+}
+
+/// The URL under which others reach this server; by default the machine's name and the port.
+fn external_url(text: &str, port: u16) -> Result<Url, String> {
+    let text = match text {
+        "" => format!("http://{}:{port}/", hostname()),
+        text if text.contains("://") => text.to_owned(),
+        text => format!("http://{text}"),
+    };
+    Url::parse(&text).map_err(|why| format!("parse external URL {text:?}: {why}"))
+}
+
+fn protocols(flags: &Flags) -> Result<Vec<Protocol>, String> {
+    let lists = flags.list("web.remote-write-receiver.accepted-protobuf-messages");
+    let names = lists.iter().flat_map(|list| list.split(','));
+    let protocol = |name: &str| match name.trim() {
+        MESSAGE_V1 => Ok(Protocol::V1),
+        MESSAGE_V2 => Ok(Protocol::V2),
+        other => Err(format!("unknown type for remote write protobuf message {other}")),
+    };
+    names.map(protocol).collect()
+}

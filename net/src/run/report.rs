@@ -1,0 +1,47 @@
+//! What the shards tell, as log lines.
+
+use shards::Event;
+use shards::observe::Reporter;
+
+use crate::{log_error, log_info, log_warn};
+
+pub struct LogReporter;
+
+impl Reporter for LogReporter {
+    fn report(&self, event: Event) {
+        match event {
+            Event::TaskPanicked { class, message } => {
+                log_error!("A task panicked and was ended", "class" = class, "err" = message);
+            }
+            Event::ShardStalled { shard, stalled } => {
+                let seconds = stalled.as_secs_f64();
+                log_warn!("A shard does not turn", "shard" = shard, "seconds" = seconds);
+            }
+            Event::DirectWritesRefused { path } => log_warn!(
+                "The file system refuses direct writes; the log goes through the page cache",
+                "path" = path.display()
+            ),
+            Event::LogWriteFailed { message } => {
+                log_error!("Writing the log failed", "err" = message);
+            }
+            Event::LogWriteHealed => log_info!("The log can be written again"),
+            Event::LogDamaged { path, message } => {
+                log_error!("The log is damaged", "path" = path.display(), "err" = message);
+            }
+            Event::ShardCountChanged { recorded, now } => log_info!(
+                "The number of shards changed; recorded data is routed anew",
+                "recorded" = recorded,
+                "now" = now
+            ),
+            Event::ReplayFinished { frames, samples, bytes, elapsed } => log_info!(
+                "The log was read back",
+                "frames" = frames,
+                "samples" = samples,
+                "bytes" = bytes,
+                "duration" = format!("{elapsed:?}")
+            ),
+            // Events of a newer floor are told by whoever adds them here.
+            other => log_info!("Event", "event" = format!("{other:?}")),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The configuration that is carried out: jobs, and the targets that discovery finds for them.
+
+use std::sync::Arc;
+
+use engine::model::Labels;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::api::context::{NamedPool, hostname};
+use crate::config::Loaded;
+use crate::discovery::TargetGroup;
+use crate::scrape::job::Job;
+use crate::scrape::populate::{Pool, pool};
+
+/// One job with what it has found.
+struct Entry {
+    job: Arc<Job>,
+    yaml: Arc<str>,
+    groups: Vec<Arc<TargetGroup>>,
+    pool: Pool,
+}
+
+/// Jobs by name.
+#[derive(Default)]
+pub struct State {
+    entries: Vec<Entry>,
+}
+
+/// A configuration made ready, but not yet in force: building it may fail, applying may not.
+pub struct Plan {
+    jobs: Vec<Arc<Job>>,
+}
+
+impl State {
+    /// Compiles the jobs of `loaded`. A job that did not change stays the same object, and so do
+    /// its targets and their loops.
+    ///
+    /// Errors: the first rule that does not compile, with its job.
+    pub fn plan(&self, loaded: &Loaded) -> Result<Plan, String> {
+        let mut jobs = vec![];
+        for config in &loaded.jobs {
+            let same = self.entries.iter().find(|entry| entry.job.config == **config);
+            jobs.push(match same {
+                Some(entry) => entry.job.clone(),
+                None => {
+                    let job = Job::build(config);
+                    Arc::new(job.map_err(|why| format!("job {:?}: {why}", config.job_name))?)
+                }
+            });
+        }
+        Ok(Plan { jobs })
+    }
+
+    pub fn apply(&mut self, plan: Plan) {
+        let mut entries = vec![];
+        for job in plan.jobs {
+            let before = self.entries.iter_mut().find(|entry| entry.job.name() == job.name());
+            let (groups, pool) = before.map_or_else(Default::default, |entry| {
+                (std::mem::take(&mut entry.groups), std::mem::take(&mut entry.pool))
+            });
+            let yaml = crate::config::yaml::print(&job.config).into();
+            entries.push(Entry { job, yaml, groups, pool });
+        }
+        entries.sort_by(|a, b| a.job.name().cmp(b.job.name()));
+        self.entries = entries;
+    }
+
+    /// Takes what discovery found for a job.
+    pub fn set_groups(&mut self, job: &str, groups: Vec<Arc<TargetGroup>>) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.job.name() == job) {
+            entry.groups = groups;
+        }
+    }
+
+    /// Makes targets of all groups; returns failures as (job, why).
+    pub fn sync(&mut self) -> Vec<(String, String)> {
+        let mut failures = vec![];
+        for entry in &mut self.entries {
+            entry.pool = pool(&entry.job, &entry.groups, &entry.pool.targets);
+            let name = entry.job.name();
+            failures.extend(entry.pool.failures.iter().map(|why| (name.to_owned(), why.clone())));
+        }
+        failures
+    }
+
+    pub fn pools(&self) -> Vec<NamedPool> {
+        let named = |entry: &Entry| NamedPool {
+            name: entry.job.name().to_owned(),
+            yaml: entry.yaml.clone(),
+            pool: entry.pool.clone(),
+        };
+        self.entries.iter().map(named).collect()
+    }
+}
+
+/// What spreads the scrapes of several servers with the same targets.
+pub fn offset_seed(loaded: &Loaded) -> u64 {
+    let external = Labels::from_pairs(loaded.config.global.external_labels.iter());
+    xxh3_64(format!("{}{external}", hostname()).as_bytes())
+}

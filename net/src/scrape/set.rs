@@ -1,0 +1,66 @@
+//! The scrape loops of one shard.
+
+use std::sync::Arc;
+
+use async_channel::Receiver;
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashSet};
+use shards::Shard;
+use shards::runtime::{self, Class};
+
+use super::run::{Loop, Order};
+use super::stats::ScrapeStats;
+use super::target::Target;
+
+struct Running {
+    target: Arc<Target>,
+    orders: async_channel::Sender<Order>,
+}
+
+/// Runs the loops of the targets that come over `updates`, each time the whole list of this shard.
+///
+/// Ends when the sending side is gone, which stops every loop without staleness markers: a server
+/// that comes back goes on where it was.
+pub async fn run(
+    shard: Shard,
+    updates: Receiver<Vec<Arc<Target>>>,
+    seed: u64,
+    stats: Arc<ScrapeStats>,
+) {
+    let mut loops: HashMap<u64, Running, RandomState> = HashMap::default();
+    while let Ok(targets) = updates.recv().await {
+        let wanted: HashSet<u64, RandomState> = targets.iter().map(|target| target.hash).collect();
+        // A loop that is told that its target is gone lives on until it has marked its series.
+        loops.retain(|hash, running| {
+            let stays = wanted.contains(hash);
+            if !stays {
+                let _ = running.orders.try_send(Order::Gone);
+            }
+            stays
+        });
+        for target in targets {
+            let cache = match loops.get(&target.hash) {
+                Some(running) if Arc::ptr_eq(&running.target, &target) => continue,
+                Some(running) => hand_over(running, &target).await,
+                None => None,
+            };
+            let (orders, receiver) = async_channel::bounded(4);
+            let scrape =
+                Loop::new(shard.clone(), target.clone(), seed, stats.clone(), cache, receiver);
+            runtime::spawn(Class::Scrape, scrape.run()).detach();
+            loops.insert(target.hash, Running { target, orders });
+        }
+    }
+}
+
+/// Ends the loop of a target whose job changed. What its cache knows goes on if it still holds;
+/// else the old loop marks its series as stale in its own time.
+async fn hand_over(running: &Running, target: &Target) -> Option<super::cache::ScrapeCache> {
+    if !target.job.can_reuse_cache(&running.target.job) {
+        let _ = running.orders.try_send(Order::Gone);
+        return None;
+    }
+    let (give, take) = async_channel::bounded(1);
+    running.orders.try_send(Order::HandOver(give)).ok()?;
+    take.recv().await.ok()
+}
