@@ -177,6 +177,60 @@ fn broken_bytes_are_an_error_or_other_samples_but_never_a_panic() {
     }
 }
 
+/// The bytes of a released format never change: a chunk of each codec, and what it must look like.
+#[test]
+fn bytes_are_as_they_were() {
+    #[track_caller]
+    fn check_bytes(timestamp_codec: TimestampCodec, float_codec: FloatCodec, expected: &str) {
+        let timestamps_ms = match timestamp_codec {
+            TimestampCodec::Step => [1000, 2000, 3000, 4000, 5000],
+            _ => [1000, 2001, 3000, 4002, 9000],
+        };
+        let values = match float_codec {
+            FloatCodec::Constant => [1.5; 5],
+            FloatCodec::Linear => [3.0, 5.0, 7.0, 9.0, 11.0],
+            _ => [0.25, 0.5, f64::from_bits(STALE_NAN_BITS), -1.75, 12.0],
+        };
+        let (mut work, mut chunk) = (Columns::default(), vec![]);
+        assert!(encode_with(
+            timestamp_codec,
+            float_codec,
+            &timestamps_ms,
+            &values,
+            &mut work,
+            &mut chunk
+        ));
+        let hex: String = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, expected);
+    }
+    use FloatCodec::*;
+    use TimestampCodec::*;
+    check_bytes(Step, Constant, "0005d00fa01f00023ff8");
+    check_bytes(Deltas, Linear, "0905d00fc03e0b02ce0f0c000002000003f0f90604");
+    check_bytes(
+        Line,
+        Decimal,
+        "1205d00fc03e0d17eb2e0c0000b6fb7ce60300b60b020102020000000000f07fdd020b0000c808473800f055",
+    );
+    check_bytes(
+        Step,
+        DecimalDeltas,
+        "1805d00fa01f0017020102020000000000f07f32c1030b0000fa080700800c",
+    );
+    check_bytes(
+        Step,
+        Xor,
+        "2005d00fa01f00213fd0000000000000ca07c1f6008000000000001c0fb003000000000000e01bffa8",
+    );
+    check_bytes(
+        Step,
+        Raw,
+        "\
+         2805d00fa01f0028000000000000d03f000000000000e03f020000000000f07f00000000000\
+         0fcbf0000000000002840",
+    );
+}
+
 fn timestamp_columns() -> impl Strategy<Value = Vec<i64>> {
     let step = prop_oneof![Just(1i64), 1..100i64, 14_900..15_100i64, 1..1_000_000_000_000i64];
     let steps = prop_oneof![

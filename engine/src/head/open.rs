@@ -34,6 +34,9 @@ const REGULAR_WORDS: usize = 2;
 const IRREGULAR_WORDS: usize = 3;
 const IRREGULAR_HEAD_WORDS: usize = 2;
 
+/// Words of a cache line.
+const LINE_WORDS: usize = 16;
+
 const _: () = {
     assert!(size_of::<Open>() == 32); // Two series to a line.
     // A constant chunk that breaks, and a first chunk, always have room for one sample more.
@@ -122,6 +125,15 @@ impl Open {
     pub(super) fn prefetch(&self, slots: &SlotPool) {
         if self.shape != Shape::Constant {
             slots.prefetch(self.class, self.slot, self.used_words());
+        }
+    }
+
+    /// Asks for the lines that a read begins with; the processor guesses the others.
+    #[inline]
+    pub(super) fn prefetch_samples(&self, slots: &SlotPool) {
+        if self.shape != Shape::Constant {
+            slots.prefetch(self.class, self.slot, 0);
+            slots.prefetch(self.class, self.slot, LINE_WORDS);
         }
     }
 

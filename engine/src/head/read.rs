@@ -26,6 +26,18 @@ impl Head {
                 || self.series_span_ms(series).is_some_and(|(min_ms, _)| min_ms <= range.max_ms))
     }
 
+    /// Asks for the memory that [`Head::samples`] touches first for each of `series`. For some tens
+    /// at a time: more than the cache holds would push each other out.
+    pub fn prefetch(&self, series: &[SeriesId]) {
+        for id in series {
+            self.open.prefetch(id.index());
+            self.cold.prefetch(id.index());
+        }
+        for open in series.iter().filter_map(|id| self.open.get(id.index())) {
+            open.prefetch_samples(&self.slots);
+        }
+    }
+
     /// Appends the samples of `series` in `range` to `out`, ascending.
     ///
     /// Cost: decodes the chunks that overlap the range. No allocation once `out` has room.

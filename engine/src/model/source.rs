@@ -54,6 +54,10 @@ pub trait Source {
         out: &mut Samples,
     ) -> Result<(), SourceError>;
 
+    /// Says that the samples of these series will be asked for next: some tens at a time, so that
+    /// their memory arrives together. A hint.
+    fn prefetch(&self, _series: &[SeriesId]) {}
+
     fn labels(&self, series: SeriesId) -> Labels {
         let mut labels = Labels::default();
         self.with_labels(series, &mut |lent| labels = lent.to_owned());

@@ -147,6 +147,10 @@ impl Source for Store {
     ) -> Result<(), SourceError> {
         self.head.samples(series, range, out).map_err(source_error)
     }
+
+    fn prefetch(&self, series: &[SeriesId]) {
+        self.head.prefetch(series);
+    }
 }
 
 /// A store that its shard shares between ingest and queries: borrowed for one call at a time.
@@ -166,5 +170,9 @@ impl Source for RefCell<Store> {
         out: &mut Samples,
     ) -> Result<(), SourceError> {
         self.borrow().samples(series, range, out)
+    }
+
+    fn prefetch(&self, series: &[SeriesId]) {
+        self.borrow().prefetch(series);
     }
 }

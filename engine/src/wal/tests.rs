@@ -101,6 +101,31 @@ fn a_segment_comes_back_whole() {
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header(0, Chain::default())));
 }
 
+/// The bytes of a released format never change.
+#[test]
+fn bytes_are_as_they_were() {
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+    let mut chain = Chain { next_lsn: 7, last_crc: 0x0102_0304 };
+    let mut bytes = vec![];
+    header(9, chain).encode(&mut bytes);
+    assert_eq!(
+        hex(&bytes),
+        "\
+         484541525448574c01000000030008000900000000000000070000000000000004030201020\
+         0000000000000787868332d363400000000000000000068352678"
+    );
+    bytes.clear();
+    push_frame(&mut bytes, &mut chain, 3);
+    assert_eq!(
+        hex(&bytes),
+        "\
+         f548579a67000000070000000000000004030201ec79a67a0116000000020000000310085f5\
+         f6e616d655f5f027570016e013302320000000200000003000000b80b000000000000010006\
+         d804dd0400020b000000000000f83f000000000000f87f00000000000000800310000000027\
+         5700567617567650569732075700000"
+    );
+}
+
 #[test]
 fn a_frame_without_records_is_no_frame() {
     let (mut out, mut chain) = (vec![], Chain::default());
