@@ -72,6 +72,11 @@ impl GroupColumns {
         matches!(self.op, Avg | Stddev | Stdvar)
     }
 
+    /// Values of all columns, present or not.
+    pub fn cell_count(&self) -> usize {
+        self.first.len() + self.second.len() + self.counts.len()
+    }
+
     pub fn point_count(&self) -> usize {
         count(&self.present)
     }

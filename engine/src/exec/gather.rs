@@ -21,10 +21,11 @@ use super::elementwise;
 use super::error::ExecError;
 use super::functions::{histogram, info, labels, math, order};
 use super::label_table::drop_reserved;
-use super::matrix::{Matrix, Row, is_set, ones, set_all};
-use super::merge_rows::{Meeting, rename, row_of_scalar, settle, sort_by_labels};
+use super::matrix::{Matrix, Row};
+use super::merge_rows::{Meeting, rename, settle, sort_by_labels};
 use super::outcome::{Outcome, Value};
 use super::scan::{Partial, PartialValue, Ranges};
+use super::shapes::{absent, repeat_step, row_of_scalar, single_values};
 use super::stage::{self, Scratch, StageContext};
 use super::stats::SampleStats;
 use super::turn::spend;
@@ -180,7 +181,20 @@ impl<'a> Gather<'a> {
                 let enriched = info::run(base, info, grid, plan, scatter, &mut self.stats).await?;
                 NodeValue::Rows(enriched)
             }
-            op => self.local(op, grid, &mut queryable, scatter.turns()).await?,
+            Op::Text(text) => NodeValue::Text(text.to_string()),
+            Op::Repeat(child) => self.repeat(*child, grid, &mut queryable),
+            op @ (Op::Number(_)
+            | Op::Time
+            | Op::NegateScalar(_)
+            | Op::ScalarBinary { .. }
+            | Op::Extreme { .. }
+            | Op::ScalarOf(_)) => self.scalar_node(op, grid, &mut queryable)?,
+            op => {
+                let turns = scatter.turns();
+                let rows = self.vector_node(op, grid, &mut queryable, turns).await?;
+                self.stats.check_cells(rows.cell_count())?;
+                NodeValue::Rows(rows)
+            }
         };
         let held = value.point_count();
         self.stats.hold(held)?;
@@ -223,6 +237,9 @@ impl<'a> Gather<'a> {
         queryable.iter_mut().zip(&of_params).for_each(|(total, added)| *total += added);
         let held: usize = partials.iter().map(|partial| partial.stats.held()).sum();
         let value = self.put_together(&part, partials, scatter.turns()).await?;
+        if let NodeValue::Rows(rows) = &value {
+            self.stats.check_cells(rows.cell_count())?;
+        }
         // What was held as partials is held as their sum now.
         self.stats.release(held);
         self.stats.hold(value.point_count())?;
@@ -264,81 +281,94 @@ impl<'a> Gather<'a> {
         })
     }
 
-    /// A node that needs no shard.
-    async fn local(
+    /// A scalar node.
+    fn scalar_node(
+        &mut self,
+        op: &Op,
+        grid: Grid,
+        queryable: &mut Vec<u64>,
+    ) -> Result<NodeValue, ExecError> {
+        let each = |value: &dyn Fn(usize) -> f64| (0..grid.step_count).map(value).collect();
+        let values: Arc<[f64]> = match op {
+            Op::Number(value) => each(&|_| *value),
+            Op::Time => each(&|step| grid.time_ms(step) as f64 / 1000.0),
+            Op::NegateScalar(child) => {
+                let values = self.scalar(*child, queryable);
+                each(&|step| -values[step])
+            }
+            Op::ScalarBinary { op, lhs, rhs } => {
+                let (lhs, rhs) = (self.scalar(*lhs, queryable), self.scalar(*rhs, queryable));
+                if elementwise::scalar(*op, 0.0, 0.0).is_none() {
+                    let operator = op.as_str();
+                    return Err(ExecError::Evaluation(format!(
+                        "operator {operator:?} not allowed for Scalar operations"
+                    )));
+                }
+                each(&|step| elementwise::scalar(*op, lhs[step], rhs[step]).unwrap_or(f64::NAN))
+            }
+            Op::Extreme { largest, lhs, rhs } => {
+                let (lhs, rhs) = (self.scalar(*lhs, queryable), self.scalar(*rhs, queryable));
+                let extreme = if *largest { math::max } else { math::min };
+                each(&|step| extreme(lhs[step], rhs[step]))
+            }
+            Op::ScalarOf(child) => single_values(&self.rows(*child, queryable)).into(),
+            other => panic!("{other:?} must be a scalar"),
+        };
+        Ok(NodeValue::Scalar(values))
+    }
+
+    /// The single step of `child` at every step of `grid`.
+    fn repeat(&mut self, child: NodeId, grid: Grid, queryable: &mut Vec<u64>) -> NodeValue {
+        let value = self.take(child, queryable);
+        let once = queryable.first().copied().unwrap_or(0);
+        queryable.clear();
+        queryable.resize(grid.step_count, once);
+        match value {
+            NodeValue::Scalar(values) => {
+                NodeValue::Scalar((0..grid.step_count).map(|_| values[0]).collect())
+            }
+            NodeValue::Rows(rows) => NodeValue::Rows(repeat_step(&rows, grid.step_count)),
+            other => other,
+        }
+    }
+
+    /// A vector node that needs no shard.
+    async fn vector_node(
         &mut self,
         op: &Op,
         grid: Grid,
         queryable: &mut Vec<u64>,
         turns: &impl Turns,
-    ) -> Result<NodeValue, ExecError> {
-        let steps = grid.step_count;
-        let scalar =
-            |value: &dyn Fn(usize) -> f64| NodeValue::Scalar((0..steps).map(value).collect());
-        let rows = match op {
-            Op::Number(value) => return Ok(scalar(&|_| *value)),
-            Op::Time => return Ok(scalar(&|step| grid.time_ms(step) as f64 / 1000.0)),
-            Op::NegateScalar(child) => {
-                let values = self.scalar(*child, queryable);
-                return Ok(scalar(&|step| -values[step]));
-            }
-            Op::ScalarBinary { op, lhs, rhs } => {
-                let (lhs, rhs) = (self.scalar(*lhs, queryable), self.scalar(*rhs, queryable));
-                return Ok(scalar(&|step| {
-                    elementwise::scalar(*op, lhs[step], rhs[step])
-                        .expect("the parser refuses other operators between scalars")
-                }));
-            }
-            Op::Extreme { largest, lhs, rhs } => {
-                let (lhs, rhs) = (self.scalar(*lhs, queryable), self.scalar(*rhs, queryable));
-                let extreme = if *largest { math::max } else { math::min };
-                return Ok(scalar(&|step| extreme(lhs[step], rhs[step])));
-            }
-            Op::ScalarOf(child) => {
-                let rows = self.rows(*child, queryable);
-                return Ok(NodeValue::Scalar(single_values(&rows).into()));
-            }
-            Op::Text(text) => return Ok(NodeValue::Text(text.to_string())),
-            Op::VectorOf(child) => row_of_scalar(grid, &self.scalar(*child, queryable)),
-            Op::Repeat(child) => match self.take(*child, queryable) {
-                NodeValue::Scalar(values) => {
-                    repeat_queryable(queryable, steps);
-                    return Ok(scalar(&|_| values[0]));
-                }
-                NodeValue::Rows(rows) => {
-                    repeat_queryable(queryable, steps);
-                    repeat(&rows, steps)
-                }
-                other => return Ok(other),
-            },
-            Op::Stage { child, stage } => self.stage(*child, stage, grid, queryable, turns).await?,
+    ) -> Result<Matrix, ExecError> {
+        let delayed = self.plan.delayed_names;
+        match op {
+            Op::VectorOf(child) => Ok(row_of_scalar(grid, &self.scalar(*child, queryable))),
+            Op::Stage { child, stage } => self.stage(*child, stage, grid, queryable, turns).await,
             Op::Aggregate { child, aggregate } => {
                 let mut aggregate = (**aggregate).clone();
                 if let Some(param) = &mut aggregate.param {
                     self.fill(param, queryable);
                 }
                 let rows = self.rows(*child, queryable);
-                aggregate_all::run(&rows, &aggregate, &mut self.annotations, turns).await?
+                aggregate_all::run(&rows, &aggregate, &mut self.annotations, turns).await
             }
             Op::Binary { lhs, rhs, binary } => {
                 let lhs = self.rows(*lhs, queryable);
                 let rhs = self.rows(*rhs, queryable);
-                let delayed = self.plan.delayed_names;
-                binary::run(&lhs, &rhs, binary, delayed, &mut self.annotations, turns).await?
+                binary::run(&lhs, &rhs, binary, delayed, &mut self.annotations, turns).await
             }
             Op::Absent { child, labels } => {
-                let rows = self.rows(*child, queryable);
-                absent(&rows, labels.as_ref(), steps)
+                Ok(absent(&self.rows(*child, queryable), labels.as_ref()))
             }
             Op::LabelReplace { child, replace } => {
-                labels::replace(self.rows(*child, queryable), replace, turns).await?
+                labels::replace(self.rows(*child, queryable), replace, turns).await
             }
             Op::LabelJoin { child, join } => {
-                labels::join(self.rows(*child, queryable), join, turns).await?
+                labels::join(self.rows(*child, queryable), join, turns).await
             }
             Op::Sort { child, order, position } => {
                 let rows = self.rows(*child, queryable);
-                order::sort(rows, order, *position, self.plan, &mut self.annotations)
+                Ok(order::sort(rows, order, *position, self.plan, &mut self.annotations))
             }
             Op::Histogram { child, histogram } => {
                 let mut histogram = (**histogram).clone();
@@ -346,15 +376,10 @@ impl<'a> Gather<'a> {
                     self.fill(param, queryable);
                 }
                 let rows = self.rows(*child, queryable);
-                let delayed = self.plan.delayed_names;
-                histogram::run(&rows, &histogram, grid, delayed, &mut self.annotations, turns)
-                    .await?
+                histogram::run(&rows, &histogram, grid, delayed, &mut self.annotations, turns).await
             }
-            Op::Moved | Op::Same(_) | Op::Scatter(_) | Op::Info { .. } => {
-                unreachable!("the caller has these")
-            }
-        };
-        Ok(NodeValue::Rows(rows))
+            other => panic!("{other:?} must be a vector"),
+        }
     }
 
     /// Runs a stage on all rows of a vector.
@@ -450,54 +475,6 @@ impl<'a> Gather<'a> {
         self.stats.queryable_per_step = queryable;
         Ok(Outcome { value, annotations: self.annotations, stats: self.stats })
     }
-}
-
-/// The value of the only row with a point at each step, NaN where there is none or several.
-fn single_values(rows: &Matrix) -> Vec<f64> {
-    let mut values = vec![f64::NAN; rows.step_count()];
-    let mut counts = vec![0u32; rows.step_count()];
-    for row in 0..rows.row_count() {
-        for step in ones(rows.present(row)) {
-            counts[step] += 1;
-            values[step] = if counts[step] == 1 { rows.values(row)[step] } else { f64::NAN };
-        }
-    }
-    values
-}
-
-/// The single step of `rows`, `step_count` times.
-fn repeat(rows: &Matrix, step_count: usize) -> Matrix {
-    let mut repeated = Matrix::new(step_count);
-    repeated.is_ordered = rows.is_ordered;
-    if step_count == 0 {
-        return repeated;
-    }
-    for row in 0..rows.row_count() {
-        let index = repeated.push_absent(rows.labels(row), rows.drops_name(row));
-        let (values, present) = repeated.row_mut(index);
-        values.fill(rows.values(row)[0]);
-        set_all(present, step_count);
-    }
-    repeated
-}
-
-fn repeat_queryable(queryable: &mut Vec<u64>, step_count: usize) {
-    let once = queryable.first().copied().unwrap_or(0);
-    queryable.clear();
-    queryable.resize(step_count, once);
-}
-
-fn absent(rows: &Matrix, labels: crate::model::LabelsRef<'_>, step_count: usize) -> Matrix {
-    let mut row = Row::default();
-    row.reset(step_count);
-    for step in 0..step_count {
-        if !(0..rows.row_count()).any(|row| is_set(rows.present(row), step)) {
-            row.set(step, 1.0);
-        }
-    }
-    let mut result = Matrix::new(step_count);
-    result.push_row(labels, true, &row);
-    result
 }
 
 /// Drops the names that operations wanted dropped.

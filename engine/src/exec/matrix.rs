@@ -193,6 +193,11 @@ impl Matrix {
         is_set(self.present(row), step).then(|| self.values(row)[step])
     }
 
+    /// Points and the room of absent ones.
+    pub fn cell_count(&self) -> usize {
+        self.values.len()
+    }
+
     /// Points of all rows.
     pub fn point_count(&self) -> usize {
         count(&self.present)

@@ -1,8 +1,6 @@
 //! Rows whose labels became the same.
 
-use crate::model::LabelsRef;
 use crate::model::source::Turns;
-use crate::plan::grid::Grid;
 
 use super::error::{ExecError, same_labelset};
 use super::label_table::{LabelIndex, LabelTable};
@@ -111,16 +109,4 @@ pub async fn sort_by_labels(matrix: Matrix, turns: &impl Turns) -> Result<Matrix
         run_rows *= 2;
     }
     Ok(matrix.select_rows(&order))
-}
-
-/// One row without labels: a scalar as a vector.
-pub fn row_of_scalar(grid: Grid, values: &[f64]) -> Matrix {
-    let mut matrix = Matrix::new(grid.step_count);
-    if grid.step_count > 0 {
-        let row = matrix.push_absent(LabelsRef::EMPTY, false);
-        let (out, present) = matrix.row_mut(row);
-        out.copy_from_slice(values);
-        super::matrix::set_all(present, grid.step_count);
-    }
-    matrix
 }

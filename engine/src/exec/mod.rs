@@ -29,6 +29,7 @@ mod elementwise;
 mod functions;
 mod merge_rows;
 mod ratio;
+mod shapes;
 mod stage;
 mod sum;
 mod turn;

@@ -158,7 +158,8 @@ impl<'a> PartRun<'a> {
     fn new(part: &'a ShardPart) -> Result<PartRun<'a>, ExecError> {
         let grid = part.grid();
         // A row is dense: a grid that the bound could not hold even once is not begun.
-        if grid.step_count.max(part.select.grid.step_count) > part.samples_max {
+        let grids = part.stages.iter().filter_map(Stage::grid).chain([part.select.grid]);
+        if grids.map(|grid| grid.step_count).max() > Some(part.samples_max) {
             return Err(ExecError::TooManySamples);
         }
         let value = match (&part.finish, &part.select.output) {
@@ -233,7 +234,11 @@ impl<'a> PartRun<'a> {
             PartialValue::Groups(groups) => groups.add_row(labels, dropped, &self.row),
             PartialValue::Ranges(_) => unreachable!("samples are taken above"),
         }
-        Ok(())
+        self.stats.check_cells(match &self.value {
+            PartialValue::Rows(matrix) => matrix.cell_count(),
+            PartialValue::Groups(groups) => groups.cell_count(),
+            PartialValue::Ranges(_) => 0,
+        })
     }
 
     /// Called before and after an operation: unless it is the one that counts, its counts go

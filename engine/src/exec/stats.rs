@@ -6,6 +6,10 @@
 
 use super::error::ExecError;
 
+/// Columns may have as many cells for each sample that may be held: a sample and its time are 16
+/// bytes in Prometheus, a cell is 8.
+const CELLS_PER_SAMPLE: usize = 2;
+
 /// Samples of one evaluation, or of one shard's part of it.
 #[derive(Clone, Debug)]
 pub struct SampleStats {
@@ -43,6 +47,15 @@ impl SampleStats {
         let held = self.current + samples;
         self.peak = self.peak.max(held);
         if held > self.samples_max { Err(ExecError::TooManySamples) } else { Ok(()) }
+    }
+
+    /// Refuses columns that are mostly room: rows are dense, and many short-lived series over many
+    /// steps would take far more memory than their samples.
+    pub fn check_cells(&self, cells: usize) -> Result<(), ExecError> {
+        if cells / CELLS_PER_SAMPLE > self.samples_max {
+            return Err(ExecError::TooManySamples);
+        }
+        Ok(())
     }
 
     pub fn release(&mut self, samples: usize) {

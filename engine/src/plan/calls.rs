@@ -114,7 +114,7 @@ impl Builder<'_> {
         let ms = match function {
             FunctionId::Start => start_ms,
             FunctionId::End => end_ms,
-            FunctionId::Range => end_ms - start_ms,
+            FunctionId::Range => end_ms.saturating_sub(start_ms),
             _ if start_ms == end_ms => 0,
             _ => self.times.step_ms,
         };

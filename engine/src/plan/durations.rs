@@ -65,7 +65,7 @@ fn evaluate(
     match *duration {
         DurationExpr::Literal { seconds, .. } => Ok(seconds),
         DurationExpr::Step => Ok(times.step_ms as f64 / 1000.0),
-        DurationExpr::Range => Ok((times.end_ms - times.start_ms) as f64 / 1000.0),
+        DurationExpr::Range => Ok(times.end_ms.saturating_sub(times.start_ms) as f64 / 1000.0),
         DurationExpr::Unary { op: UnaryOp::Plus, expr } | DurationExpr::Paren(expr) => of(expr),
         DurationExpr::Unary { op: UnaryOp::Minus, expr } => Ok(-of(expr)?),
         DurationExpr::Binary { op, lhs, rhs, .. } => {
