@@ -3,6 +3,7 @@
 //! Source: Go `strconv` (`ParseInt` with base 0, `ParseFloat`, `FormatFloat`); Prometheus
 //! `promql/parser/parse.go`, `number`.
 
+use crate::model::go_float::{GoFloat, shortest_digits};
 use crate::model::sample::normal_nan;
 
 /// Reads a literal of PromQL: an integer in Go's notation (`0x1f`, `0755` octal, `1_000`), or
@@ -92,41 +93,9 @@ pub fn push_float(out: &mut String, value: f64) {
     }
 }
 
-/// Appends Go's `%v` of a float: as [`push_float`], but with an exponent below 1e-4 and from
-/// 1e21 on.
+/// Appends Go's `%v` of a float: with an exponent below 1e-4 and from 1e6 on.
 pub fn push_float_general(out: &mut String, value: f64) {
-    let (digits, point) =
-        if value.is_finite() { shortest_digits(value.abs()) } else { (String::new(), 1) };
-    let exponent = point - 1;
-    if (-4..21).contains(&exponent) {
-        return push_float(out, value);
-    }
-    if value.is_sign_negative() {
-        out.push('-');
-    }
-    out.push_str(&digits[..1]);
-    if digits.len() > 1 {
-        out.push('.');
-        out.push_str(&digits[1..]);
-    }
-    out.push_str(&format!("e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs()));
-}
-
-/// The shortest decimal digits of `value`, which is finite and not negative, and where its point
-/// stands: the value is `0.digits * 10^point`. Zero has the digit 0.
-fn shortest_digits(value: f64) -> (String, i32) {
-    if value == 0.0 {
-        return ("0".into(), 1);
-    }
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(value);
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
-    let all = format!("{whole}{fraction}");
-    let leading_zeros = all.len() - all.trim_start_matches('0').len();
-    let point = whole.len() as i32 + exponent - leading_zeros as i32;
-    (all.trim_matches('0').into(), point)
+    out.push_str(&GoFloat(value).to_string());
 }
 
 #[cfg(test)]
@@ -173,7 +142,8 @@ mod tests {
         check_print(-0.0, "-0", "-0");
         check_print(1.0, "1", "1");
         check_print(-1.5, "-1.5", "-1.5");
-        check_print(1_533_979_136_307_259.2, "1533979136307259.2", "1533979136307259.2");
+        let large = "1.5339791363072592e+15";
+        check_print(1_533_979_136_307_259.2, "1533979136307259.2", large);
         check_print(1e21, "1000000000000000000000", "1e+21");
         check_print(123e20, "12300000000000000000000", "1.23e+22");
         check_print(0.00012, "0.00012", "0.00012");

@@ -1,8 +1,8 @@
 //! Buckets with their bounds.
 
 use super::bounds::bound;
-use super::text::GoFloat;
 use super::{FloatHistogram, SCHEMA_CUSTOM, Side};
+use crate::model::go_float::GoFloat;
 use std::fmt;
 
 /// One bucket.

@@ -2,55 +2,10 @@
 
 use std::fmt;
 
+use crate::model::go_float::GoFloat;
+
 use super::bucket::{Bucket, bucket_at};
 use super::{CounterReset, FloatHistogram, Histogram, Side, Span};
-
-/// A float as Go's `%g` writes it: the shortest digits, an exponent below -4 and from 6 on.
-pub(super) struct GoFloat(pub f64);
-
-impl fmt::Display for GoFloat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.0;
-        if value.is_nan() {
-            return f.write_str("NaN");
-        }
-        if value.is_infinite() {
-            return f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
-        }
-        if value.is_sign_negative() {
-            f.write_str("-")?;
-        }
-        let mut buffer = zmij::Buffer::new();
-        let (digits, point) = decimal(buffer.format_finite(value.abs()));
-        let exponent = point - 1;
-        if value != 0.0 && !(-4..6).contains(&exponent) {
-            let (first, rest) = digits.split_at(1);
-            let dot = if rest.is_empty() { "" } else { "." };
-            let sign = if exponent < 0 { '-' } else { '+' };
-            return write!(f, "{first}{dot}{rest}e{sign}{:02}", exponent.abs());
-        }
-        match usize::try_from(point) {
-            Ok(whole) if whole >= digits.len() => write!(f, "{digits:0<whole$}"),
-            Ok(whole) if whole > 0 => write!(f, "{}.{}", &digits[..whole], &digits[whole..]),
-            _ => write!(f, "0.{:0<zeros$}{digits}", "", zeros = point.unsigned_abs() as usize),
-        }
-    }
-}
-
-/// The digits of a number that is not negative, without zeros at the ends, and where the point
-/// is among them. Zero has one digit.
-fn decimal(text: &str) -> (String, i32) {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = [whole, fraction].concat();
-    let digits = all.trim_start_matches('0');
-    let point = whole.len() as i32 - (all.len() - digits.len()) as i32;
-    let digits = digits.trim_end_matches('0');
-    if digits.is_empty() {
-        return ("0".to_owned(), 1);
-    }
-    (digits.to_owned(), point + exponent.parse::<i32>().unwrap_or(0))
-}
 
 /// `{count:9, sum:2.5, [-2,-1):1, [-0.001,0.001]:3, (1,2]:5}`, without empty buckets.
 impl fmt::Display for FloatHistogram {

@@ -6,8 +6,8 @@
 use std::fmt::Display;
 
 use super::error::{Error, ErrorKind};
-use super::text::GoFloat;
 use super::{FloatHistogram, Histogram, SCHEMA_CUSTOM, Side, Span, is_exponential_schema};
+use crate::model::go_float::GoFloat;
 
 impl FloatHistogram {
     /// Checks that spans fit the buckets, that no count is negative, and that nothing is there
