@@ -48,6 +48,8 @@ pub struct BootOptions {
     /// Of the whole process: the series bound is divided among the shards.
     pub head: HeadOptions,
     pub query: QueryOptions,
+    /// Samples older than the newest one by this much are forgotten, a little later. `None`: none.
+    pub retention_ms: Option<i64>,
     pub reporter: SharedReporter,
 }
 
@@ -60,6 +62,7 @@ impl BootOptions {
             wal: WalOptions::default(),
             head: HeadOptions::default(),
             query: QueryOptions::default(),
+            retention_ms: None,
             reporter: Arc::new(Silent),
         }
     }
@@ -177,6 +180,7 @@ where
                 ..options.head
             },
             query: options.query,
+            retention_ms: options.retention_ms,
             reporter: options.reporter.clone(),
             stop: stopper.0.clone(),
             stats: stats.clone(),
@@ -294,6 +298,7 @@ struct Seed {
     wal: WalOptions,
     head: HeadOptions,
     query: QueryOptions,
+    retention_ms: Option<i64>,
     reporter: SharedReporter,
     stop: CancelToken,
     stats: Arc<[Arc<ShardStats>]>,
@@ -316,7 +321,7 @@ where
     Fut: Future<Output = ()> + 'static,
 {
     set_reporter(seed.reporter.clone());
-    let stop = seed.stop.clone();
+    let (stop, retention_ms) = (seed.stop.clone(), seed.retention_ms);
     let shard = match seed.grow().await {
         Ok((shard, replayed)) => {
             let _ = gates.ready.try_send(Ok(replayed));
@@ -329,7 +334,7 @@ where
     };
     drop(gates.ready);
     let _ = gates.go.recv().await;
-    shard.start_services();
+    shard.start_services(retention_ms);
     let mut result = Ok(());
     if !stop.is_canceled() {
         let served = AssertUnwindSafe(async { serve(shard.clone()).await }).catch_unwind().await;
@@ -377,6 +382,7 @@ impl Seed {
             store: RefCell::new(store),
             wal,
             lanes: self.lanes,
+            spans: RefCell::new(own.spans),
             split: RefCell::new(Split::default()),
             turns: TurnQueue::default(),
             query_places: Semaphore::new(self.query.places(shard_count)),

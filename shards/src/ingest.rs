@@ -23,9 +23,6 @@ const WAITING_COUNT_MAX: usize = 256;
 /// What a refused sender is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Where the metadata of metric families lives.
-const METADATA_SHARD: ShardId = ShardId(0);
-
 #[derive(Clone, Copy, Debug)]
 pub struct IngestOptions {
     /// Return when everything is durable, as whoever acknowledges must. A scrape has nobody to
@@ -176,8 +173,10 @@ impl Shard {
         inner.wal.admit(frame_bytes).inspect_err(|_| stats.parts_refused.add(1))?;
         let (report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
             let mut store = inner.store.borrow_mut();
-            if space.begins_segment {
-                store.forget_logged();
+            let is_named = space.begins_segment && store.forget_logged();
+            if let Some(max_ms) = batch.timestamps_ms().iter().copied().max() {
+                let is_start = is_named && space.is_first;
+                inner.spans.borrow_mut().record(space.segment, max_ms, is_start);
             }
             let report = store.append(batch, options.max_timestamp_ms, space.out);
             *space.chain = store.chain();
@@ -215,7 +214,7 @@ impl Shard {
 
     /// Replaces what is known about metric families. Durable a little later; nobody waits for it.
     pub async fn write_metadata(&self, families: Vec<FamilyMetadata>) -> Result<(), IngestError> {
-        self.call(METADATA_SHARD, move |shard| shard.append_metadata(&families)).await??;
+        self.call(Shard::METADATA, move |shard| shard.append_metadata(&families)).await??;
         Ok(())
     }
 
@@ -264,13 +263,13 @@ impl Shard {
             });
             owned.collect()
         };
-        self.call(METADATA_SHARD, list).await
+        self.call(Shard::METADATA, list).await
     }
 }
 
 /// More than the frame of `batch` can take: every series named, every number at its longest.
 fn frame_bytes_max(batch: &Batch) -> usize {
-    64 + batch.label_bytes().len() + batch.series_count() * 10 + batch.sample_count() * 23
+    128 + batch.label_bytes().len() + batch.series_count() * 10 + batch.sample_count() * 23
 }
 
 impl IngestReport {

@@ -14,6 +14,7 @@
 //! turns          heavy work, half a millisecond at a time
 //! message shard  what shards say to each other; what a core owns
 //! ingest query   batches to their owners; expressions over all shards
+//! maintain       retention
 //! watchdog boot  start, stop, and a look at whether every shard turns
 //! ```
 
@@ -22,6 +23,7 @@ pub mod cancel;
 pub mod disk;
 pub mod fair;
 pub mod ingest;
+mod maintain;
 pub mod mesh;
 mod message;
 pub mod observe;

@@ -17,7 +17,7 @@ use crate::route::{ShardId, Split};
 use crate::runtime::{Class, panic_count, sleep, spawn};
 use crate::stats::ShardStats;
 use crate::turns::TurnQueue;
-use crate::wal::Wal;
+use crate::wal::{SegmentSpans, Wal};
 
 /// Requests under way between two shards, by lane. Memory: so many sub-batches at most.
 pub(crate) const INGEST_CREDITS: usize = 32;
@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     pub store: RefCell<Store>,
     pub wal: Wal<RingDisk>,
     pub lanes: Lanes,
+    /// Of the own log's segments.
+    pub spans: RefCell<SegmentSpans>,
     pub split: RefCell<Split>,
     pub turns: TurnQueue,
     pub query_places: Semaphore,
@@ -119,7 +121,10 @@ impl Shard {
     }
 
     /// Starts what this shard does for the others and for itself.
-    pub(crate) fn start_services(&self) {
+    pub(crate) fn start_services(&self, retention_ms: Option<i64>) {
+        if let Some(retention_ms) = retention_ms {
+            spawn(Class::Storage, self.clone().maintain(retention_ms)).detach();
+        }
         let inner = &self.0;
         spawn(Class::Storage, self.clone().serve_ingest()).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.control)).detach();

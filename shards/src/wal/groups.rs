@@ -66,8 +66,11 @@ pub struct Space<'a> {
     /// Frames so far; the next one is appended.
     pub out: &'a mut Vec<u8>,
     pub chain: &'a mut Chain,
-    /// The frame begins a segment: it names all its series with their labels.
+    /// The segment is new to whoever writes frames: [`engine::store::Store::forget_logged`].
     pub begins_segment: bool,
+    /// And no frame stands before this one in it.
+    pub is_first: bool,
+    pub segment: SegmentNumber,
 }
 
 impl Groups {
@@ -151,8 +154,13 @@ impl Groups {
         }
         let group = self.queue.back_mut().expect("one was pushed or was there");
         let length = group.bytes.len();
-        let begins_segment = self.is_fresh;
-        let answer = write(Space { out: &mut group.bytes, chain: &mut self.chain, begins_segment });
+        let answer = write(Space {
+            out: &mut group.bytes,
+            chain: &mut self.chain,
+            begins_segment: self.is_fresh,
+            is_first: group.begins_segment && length == SEGMENT_HEADER_BYTES,
+            segment: self.segment,
+        });
         let frame_bytes = group.bytes.len() - length;
         assert!(frame_bytes <= frame_bytes_max, "a frame is not larger than announced");
         let last_lsn = self.chain.next_lsn - 1;

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use engine::disk::Disk;
+use engine::disk::{Disk, DiskError};
 use engine::limits::WAL_FRAME_BYTES_MAX;
 use engine::wal::Chain;
 
 use super::commit::Commit;
 use super::groups::{Groups, Space, Writer};
 use super::watermark::Watermark;
-use super::{SegmentNumber, WalError, WalOptions};
+use super::{SegmentNumber, WalError, WalOptions, segment_number};
 use crate::observe::SharedReporter;
 use crate::runtime::{Class, Task, now, spawn};
 use crate::stats::WalStats;
@@ -154,6 +154,21 @@ impl<D: Disk + 'static> Wal<D> {
     /// Waits until the frame `lsn` is durable as the sync policy has it.
     pub async fn durable(&self, lsn: u64) -> Result<(), WalError> {
         self.0.watermark.reached(lsn).await.map_err(WalError::Unwritable)
+    }
+
+    /// Removes the segments before `end`, which is written or was.
+    pub async fn remove_before(&self, end: SegmentNumber) -> Result<(), WalError> {
+        let disk = &self.0.disk;
+        let removing = async {
+            for name in disk.list().await? {
+                if segment_number(&name).is_some_and(|number| number < end) {
+                    disk.remove(&name).await?;
+                }
+            }
+            disk.sync_dir().await
+        };
+        let removed: Result<(), DiskError> = removing.await;
+        removed.map_err(|error| WalError::Unwritable(error.to_string()))
     }
 
     /// Writes out what is queued and waits for it.

@@ -18,6 +18,7 @@ mod commit;
 mod groups;
 mod log;
 mod replay;
+mod spans;
 mod watermark;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub use groups::{Space, Writer};
 pub use log::{Start, Wal};
 pub use replay::{ReplayError, Replayed, replay};
+pub use spans::SegmentSpans;
 
 use crate::disk::padded;
 

@@ -4,9 +4,9 @@ use std::fmt;
 
 use engine::disk::{Disk, DiskError, DiskErrorKind};
 use engine::store::Store;
-use engine::wal::SegmentError;
+use engine::wal::{SegmentError, SegmentHeader};
 
-use super::{SegmentNumber, segment_number};
+use super::{SegmentNumber, SegmentSpans, segment_number};
 use crate::runtime::park;
 
 /// What a log held, and where it goes on.
@@ -19,6 +19,8 @@ pub struct Replayed {
     pub frame_count: u64,
     pub sample_count: u64,
     pub bytes: u64,
+    /// What time the segments reach to.
+    pub spans: SegmentSpans,
     /// Places where acknowledged data may be missing: segment and description.
     pub losses: Vec<(String, String)>,
 }
@@ -63,11 +65,17 @@ pub async fn replay<D: Disk>(
     store.begin_log();
     let mut replayed = Replayed { next_segment: 1, ..Replayed::default() };
     let segments = tidy(disk).await?;
+    let mut last_epoch = None;
     for (at, (number, name)) in segments.iter().enumerate() {
         let bytes = disk.read(name).await?;
         replayed.next_segment = number + 1;
         match store.replay_segment_of(&bytes, keep) {
             Ok(report) => {
+                // Ids begin anew with an epoch, so its first segment needs none of the earlier.
+                let epoch = SegmentHeader::decode(&bytes).ok().map(|header| header.epoch);
+                let is_start = epoch.is_some() && epoch != last_epoch;
+                last_epoch = epoch.or(last_epoch);
+                replayed.spans.record(*number, report.max_ms.unwrap_or(i64::MIN), is_start);
                 replayed.bytes += bytes.len() as u64;
                 replayed.frame_count += report.frame_count as u64;
                 replayed.sample_count += report.sample_count as u64;

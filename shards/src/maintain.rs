@@ -1,0 +1,59 @@
+//! Retention: forgetting samples that are too old, and the segments of the log that hold nothing
+//! else.
+//!
+//! Time is measured at the newest sample of the shard, not at the clock, as Prometheus does: a
+//! clock that jumps deletes nothing.
+
+use std::time::Duration;
+
+use crate::route::ShardId;
+use crate::runtime::sleep;
+use crate::shard::Shard;
+use crate::turns::Work;
+use crate::wal::WalError;
+
+/// How often a shard looks.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+impl Shard {
+    /// Keeps samples for `retention_ms`, for ever: a task of its own.
+    pub(crate) async fn maintain(self, retention_ms: i64) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let span_ms = self.0.store.borrow().head().time_span_ms();
+            let Some((oldest_ms, newest_ms)) = span_ms else { continue };
+            let before_ms = newest_ms.saturating_sub(retention_ms);
+            // A tenth more than asked for is kept, so that the head is walked seldom.
+            if oldest_ms < before_ms.saturating_sub(retention_ms / 10) {
+                // What fails here is tried again; the log itself tells of its troubles.
+                let _ = self.expire(before_ms).await;
+            }
+        }
+    }
+
+    /// Forgets what is older than `before_ms`, and removes the segments that nobody needs.
+    pub(crate) async fn expire(&self, before_ms: i64) -> Result<(), WalError> {
+        let inner = &self.0;
+        {
+            let _turn = inner.turns.begin(Work::Background).await;
+            inner.store.borrow_mut().expire(before_ms);
+        }
+        let Some(end) = inner.spans.borrow_mut().take_passed(before_ms) else { return Ok(()) };
+        // Metadata has no time: what the removed segments said is said again first.
+        let bytes_max = 64 + 2 * inner.store.borrow().metadata().bytes() + 64;
+        inner.wal.admit(bytes_max)?;
+        let ((), lsn) = inner.wal.append(bytes_max, true, |space| {
+            let mut store = inner.store.borrow_mut();
+            if space.begins_segment {
+                store.forget_logged();
+            }
+            store.log_all_metadata(space.out);
+            *space.chain = store.chain();
+        });
+        inner.wal.durable(lsn).await?;
+        inner.wal.remove_before(end).await
+    }
+
+    /// The shard on which metadata lives.
+    pub(crate) const METADATA: ShardId = ShardId(0);
+}
