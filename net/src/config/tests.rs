@@ -197,3 +197,25 @@ fn a_missing_file_is_one_sentence() {
     let error = Loaded::from_file(Path::new("/none/x.yml"), &LoadOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "open /none/x.yml: no such file or directory");
 }
+
+#[test]
+fn a_damaged_file_is_refused_or_loads_but_never_panics() {
+    let lines: Vec<&str> = FULL.lines().collect();
+    proptest::proptest!(|(
+        at in 0..lines.len(),
+        from in 0..lines.len(),
+        junk in "[ -~]{0,12}",
+        how in 0..3,
+    )| {
+        let mut damaged = lines.clone();
+        let longer = format!("{}{junk}", lines[at]);
+        match how {
+            0 => drop(damaged.remove(at)),
+            1 => damaged[at] = lines[from],
+            _ => damaged[at] = &longer,
+        }
+        if let Ok(config) = parse(&damaged.join("\n")) {
+            parse(&config.to_yaml_text()).unwrap_or_else(|abort| panic!("{abort}"));
+        }
+    });
+}

@@ -22,10 +22,27 @@ pub enum Yaml {
 impl Yaml {
     /// A mapping in the order go-yaml gives the keys of a map.
     pub fn sorted_mapping(pairs: impl Iterator<Item = (String, Yaml)>) -> Yaml {
-        let mut pairs: Vec<_> = pairs.collect();
-        pairs.sort_by(|a, b| natural_order(&a.0, &b.0));
-        Yaml::Mapping(pairs)
+        Yaml::Mapping(sort_naturally(pairs.collect()))
     }
+}
+
+/// Sorts by [`natural_order`]. A merge sort of its own: the order has cycles (`12x`, `1x`, `2x`),
+/// and the standard library's sort may panic on such an order.
+fn sort_naturally(mut pairs: Vec<(String, Yaml)>) -> Vec<(String, Yaml)> {
+    if pairs.len() < 2 {
+        return pairs;
+    }
+    let mut sorted = Vec::with_capacity(pairs.len());
+    let right = sort_naturally(pairs.split_off(pairs.len() / 2));
+    let mut left = sort_naturally(pairs).into_iter().peekable();
+    for pair in right {
+        while left.peek().is_some_and(|first| natural_order(&first.0, &pair.0).is_le()) {
+            sorted.extend(left.next());
+        }
+        sorted.push(pair);
+    }
+    sorted.extend(left);
+    sorted
 }
 
 /// Order of map keys: letters after other characters, numbers by value.

@@ -16,7 +16,13 @@ pub struct Node {
     /// Explicit tag in its long form (`tag:yaml.org,2002:str`); empty if there is none.
     pub tag: String,
     pub value: Value,
+    /// Nodes on the longest way down, aliases followed; at most [`DEPTH_MAX`].
+    depth: usize,
 }
+
+/// Deepest tree that is read. What walks or drops a tree recurses this deep and no deeper, on
+/// stacks of 2 MiB too; a chain of aliases would else get by the parser's own bound.
+const DEPTH_MAX: usize = 200;
 
 #[derive(Debug)]
 pub enum Value {
@@ -87,7 +93,8 @@ pub(super) fn parse(text: &str) -> Result<Option<Document>, Abort> {
             Event::Scalar(text, style, anchor, tag) => {
                 let value =
                     Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
-                let node = Rc::new(Node { line, tag: tag_name(tag.as_deref()), value });
+                let tag = tag_name(tag.as_deref());
+                let node = Rc::new(Node { line, tag, value, depth: 1 });
                 anchors.push((anchor, Some(node.clone())));
                 node
             }
@@ -116,7 +123,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Document>, Abort> {
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(closed) = open.pop() else { continue };
                 let anchor = closed.anchor;
-                let node = Rc::new(close(closed));
+                let node = Rc::new(close(closed)?);
                 anchors.push((anchor, Some(node.clone())));
                 node
             }
@@ -132,7 +139,12 @@ pub(super) fn parse(text: &str) -> Result<Option<Document>, Abort> {
     Ok(None)
 }
 
-fn close(open: Open) -> Node {
+fn close(open: Open) -> Result<Node, Abort> {
+    let depth = 1 + open.children.iter().map(|child| child.depth).max().unwrap_or(0);
+    if depth > DEPTH_MAX {
+        let text = format!("yaml: line {}: nested deeper than {DEPTH_MAX}", open.line);
+        return Err(Abort::at(open.line, text));
+    }
     let value = if open.mapping {
         let mut pairs = Vec::with_capacity(open.children.len() / 2);
         let mut children = open.children.into_iter();
@@ -143,7 +155,7 @@ fn close(open: Open) -> Node {
     } else {
         Value::Sequence(open.children)
     };
-    Node { line: open.line, tag: open.tag, value }
+    Ok(Node { line: open.line, tag: open.tag, value, depth })
 }
 
 fn tag_name(tag: Option<&Tag>) -> String {

@@ -1,5 +1,7 @@
 //! How text is read and written, against go-yaml's own answers.
 
+use std::collections::BTreeMap;
+
 use super::emit::{Yaml, float_text, natural_order, print};
 use super::scalar::{Scalar, resolve};
 
@@ -95,6 +97,62 @@ fn keys_sort_by_number_where_they_hold_numbers() {
     let mut keys = ["b", "a10", "a9", "a", "_x", "B", "a09"];
     keys.sort_by(|a, b| natural_order(a, b));
     assert_eq!(keys, ["_x", "B", "a", "a9", "a09", "a10", "b"]);
+}
+
+#[test]
+fn an_order_with_cycles_sorts_without_panic() {
+    let keys = (0..2000_u64).map(|n| {
+        let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        format!("{}{}{}", mixed % 120, ["x", "", ".", "_"][n as usize % 4], mixed % 7)
+    });
+    let mapping = Yaml::sorted_mapping(keys.map(|key| (key, Yaml::Null)));
+    let Yaml::Mapping(pairs) = mapping else { panic!("a mapping stays one") };
+    assert_eq!(pairs.len(), 2000);
+}
+
+#[test]
+fn depth_is_bounded_through_aliases_too() {
+    let mut text = String::from("- &a0 [x]\n");
+    for level in 1..10 {
+        let (open, close) = ("[".repeat(40), "]".repeat(40));
+        text.push_str(&format!("- &a{level} {open}*a{}{close}\n", level - 1));
+    }
+    let mut value = Yaml::Null;
+    let abort = super::decode(&text, &mut value).unwrap_err();
+    assert!(abort.message.ends_with("nested deeper than 200"), "{}", abort.message);
+    let deep = format!("{}{}", "[".repeat(150), "]".repeat(150));
+    super::decode(&deep, &mut value).unwrap();
+}
+
+#[test]
+fn no_text_makes_the_reader_panic() {
+    proptest::proptest!(|(text in "[-a:\\[\\]{}&*!|>'\"\n 0<#%@,?~=.é]{0,60}")| {
+        let mut value = Yaml::Null;
+        if super::decode(&text, &mut value).is_ok() {
+            super::print(&value);
+        }
+    });
+}
+
+#[test]
+fn what_is_printed_reads_as_the_same() {
+    proptest::proptest!(|(key in "[a-z0-9:# ]{0,8}", text in "[ -~\n\té]{0,120}", flow in "[ -~é]{0,60}")| {
+        let value = Yaml::Mapping(vec![
+            (key, Yaml::Text(text)),
+            ("list".to_owned(), Yaml::Flow(vec![Yaml::Text(flow), Yaml::Text("x".to_owned())])),
+        ]);
+        let printed = print(&value);
+        let mut read = BTreeMap::<String, Yaml>::new();
+        super::decode(&printed, &mut read).unwrap_or_else(|abort| panic!("{abort}\n{printed}"));
+        let Yaml::Mapping(pairs) = value else { unreachable!() };
+        for (key, value) in pairs {
+            let value = match value {
+                Yaml::Flow(items) => Yaml::Sequence(items),
+                value => value,
+            };
+            proptest::prop_assert_eq!(read.get(&key), Some(&value), "{}", printed);
+        }
+    });
 }
 
 #[test]
