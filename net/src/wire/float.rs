@@ -26,10 +26,22 @@ impl Decimal {
     }
 }
 
-/// Takes the text of `zmij` apart. `value` is positive and finite, or zero.
-fn decimal(value: f64) -> Decimal {
+/// Appends what `zmij` writes if it has no exponent: then it is Go's format `f`, but for the `.0`
+/// of a whole number. Else takes it apart.
+#[inline]
+fn push_plain(out: &mut Vec<u8>, magnitude: f64) -> Result<(), Decimal> {
     let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(value).as_bytes();
+    let text = buffer.format_finite(magnitude).as_bytes();
+    // An exponent has at most three digits and a sign.
+    if text.iter().rev().take(5).any(|&byte| byte == b'e') {
+        return Err(decimal(text));
+    }
+    out.extend_from_slice(text.strip_suffix(b".0").unwrap_or(text));
+    Ok(())
+}
+
+/// Takes the text of a positive number, or zero, apart.
+fn decimal(text: &[u8]) -> Decimal {
     let mut decimal = Decimal { digits: [0; DIGITS_MAX], count: 0, point: 0 };
     let mut exponent = 0i32;
     let mut has_point = false;
@@ -91,7 +103,9 @@ pub fn push_f(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(itoa::Buffer::new().format(magnitude as u64).as_bytes());
         return;
     }
-    push_decimal_f(out, &decimal(magnitude));
+    if let Err(decimal) = push_plain(out, magnitude) {
+        push_decimal_f(out, &decimal);
+    }
 }
 
 fn push_decimal_f(out: &mut Vec<u8>, decimal: &Decimal) {
@@ -114,7 +128,7 @@ fn push_decimal_f(out: &mut Vec<u8>, decimal: &Decimal) {
 /// As Go's format `e`: one digit before the point, an exponent of at least two digits.
 pub fn push_e(out: &mut Vec<u8>, value: f64) {
     let Some(magnitude) = push_special(out, value) else { return };
-    push_decimal_e(out, &decimal(magnitude));
+    push_decimal_e(out, &decimal(zmij::Buffer::new().format_finite(magnitude).as_bytes()));
 }
 
 fn push_decimal_e(out: &mut Vec<u8>, decimal: &Decimal) {
@@ -139,12 +153,10 @@ pub fn push_g(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(itoa::Buffer::new().format(magnitude as u64).as_bytes());
         return;
     }
-    let decimal = decimal(magnitude);
-    let exponent = decimal.point - 1;
-    if (-4..6).contains(&exponent) {
+    if !(1e-4..1e6).contains(&magnitude) {
+        push_decimal_e(out, &decimal(zmij::Buffer::new().format_finite(magnitude).as_bytes()));
+    } else if let Err(decimal) = push_plain(out, magnitude) {
         push_decimal_f(out, &decimal);
-    } else {
-        push_decimal_e(out, &decimal);
     }
 }
 

@@ -5,7 +5,9 @@
 //!
 //! Not here: reading and decompressing bodies (`http`), caches of known series (`scrape`).
 
+pub mod exposition;
 pub mod float;
+pub mod json;
 pub mod names;
 pub mod negotiation;
 pub mod quote;

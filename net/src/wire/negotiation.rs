@@ -182,6 +182,42 @@ pub fn format_of(
     fallback.map(|format| (format, Some(with_fallback))).ok_or(without)
 }
 
+/// How names are escaped on a page that is served for this `Accept` header, and the page's
+/// `Content-Type`. As Prometheus, hearth serves its pages in the text format alone.
+///
+/// Source: prometheus/common `expfmt/encode.go` `Negotiate`.
+pub fn served_text(accept: &str) -> (EscapingScheme, String) {
+    let mut clauses: Vec<(f64, &str)> = accept
+        .split(',')
+        .map(|clause| {
+            (accept_parameter(clause, "q").and_then(|q| q.parse().ok()).unwrap_or(1.0), clause)
+        })
+        .collect();
+    clauses.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let mut escaping = EscapingScheme::Underscores;
+    for (_, clause) in clauses {
+        if let Some(asked) =
+            accept_parameter(clause, "escaping").and_then(EscapingScheme::from_text)
+        {
+            escaping = asked;
+        }
+        let version = accept_parameter(clause, "version").unwrap_or_default();
+        let media_type = clause.split(';').next().unwrap_or_default().trim();
+        if media_type == "text/plain" && matches!(version, "" | "0.0.4") {
+            break; // What is wanted less has no say.
+        }
+    }
+    let escaping_text = escaping.as_str();
+    (escaping, format!("text/plain; version=0.0.4; charset=utf-8; escaping={escaping_text}"))
+}
+
+fn accept_parameter<'a>(clause: &'a str, name: &str) -> Option<&'a str> {
+    clause.split(';').skip(1).find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        (key.trim() == name).then(|| value.trim())
+    })
+}
+
 /// The media type of a header value, lower case and without parameters, if Go's
 /// `mime.ParseMediaType` takes the value; else its error text.
 pub fn media_type(value: &str) -> Result<String, &'static str> {
@@ -275,7 +311,7 @@ fn after_quoted(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, ScrapeProtocol, accept_header, format_of};
+    use super::{Format, ScrapeProtocol, accept_header, format_of, served_text};
     use crate::wire::names::EscapingScheme;
 
     #[test]
@@ -345,6 +381,26 @@ mod tests {
             "non-compliant scrape target sending blank Content-Type, using \
              fallback_scrape_protocol \"application/openmetrics-text\""
         );
+    }
+
+    #[track_caller]
+    fn check_served(accept: &str, expected: EscapingScheme) {
+        let (escaping, content_type) = served_text(accept);
+        assert_eq!(escaping, expected, "{accept}");
+        assert!(content_type.ends_with(expected.as_str()), "{content_type}");
+    }
+
+    /// As a Prometheus answered on /metrics.
+    #[test]
+    fn a_reader_chooses_the_escaping() {
+        use EscapingScheme::*;
+        check_served("", Underscores);
+        check_served("text/plain;version=0.0.4", Underscores);
+        check_served(&accept_header(&ScrapeProtocol::DEFAULT, AllowUtf8), AllowUtf8);
+        check_served("text/plain;escaping=dots", Dots);
+        check_served("text/plain;q=0.1;escaping=values,text/plain;q=0.9;escaping=dots", Dots);
+        check_served("text/html;escaping=dots", Dots);
+        check_served("text/plain;escaping=foo", Underscores);
     }
 
     #[test]

@@ -7,6 +7,48 @@
 
 use super::{Refusal, Span};
 
+/// Why bytes are no such message, and where. Small, because every field's result has room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    offset: u32,
+    fault: Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    VarintCut,
+    VarintOverflow,
+    WireType(u8),
+    FieldZero,
+    /// Field of this number has another wire type than its message says.
+    FieldType(u32),
+    /// Bytes that a field takes and that its message still has.
+    TooLong {
+        needed: u64,
+        had: u32,
+    },
+}
+
+impl From<Broken> for Refusal {
+    fn from(broken: Broken) -> Refusal {
+        let what = match broken.fault {
+            Fault::VarintCut => "unexpected end in a varint".into(),
+            Fault::VarintOverflow => "varint overflow".into(),
+            Fault::WireType(wire_type) => format!("illegal wire type {wire_type}"),
+            Fault::FieldZero => "illegal field number 0".into(),
+            Fault::FieldType(number) => format!("wrong wire type for field {number}"),
+            Fault::TooLong { needed, had } => {
+                format!("field of {needed} bytes, message has {had} left")
+            }
+        };
+        Refusal::new(400, format!("proto: {what} at byte {}", broken.offset))
+    }
+}
+
+fn broken(offset: usize, fault: Fault) -> Broken {
+    Broken { offset: offset as u32, fault } // A request's offsets fit, see `REQUEST_BYTES_MAX`.
+}
+
 /// Reads the fields of one message: bytes `at..end` of the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Message<'a> {
@@ -51,7 +93,7 @@ impl<'a> Message<'a> {
 
     /// The next field, or none at the message's end.
     #[inline]
-    pub fn next_field(&mut self) -> Result<Option<Field>, Refusal> {
+    pub fn next_field(&mut self) -> Result<Option<Field>, Broken> {
         if self.at == self.end {
             return Ok(None);
         }
@@ -74,18 +116,18 @@ impl<'a> Message<'a> {
                 Value::Fixed32
             }
             wire_type => {
-                return Err(broken(offset, &format!("illegal wire type {wire_type}")));
+                return Err(broken(offset, Fault::WireType(wire_type as u8)));
             }
         };
         let number = tag >> 3;
         if number == 0 {
-            return Err(broken(offset, "illegal field number 0"));
+            return Err(broken(offset, Fault::FieldZero));
         }
         Ok(Some(Field { number, value, offset }))
     }
 
     #[inline]
-    fn varint(&mut self) -> Result<u64, Refusal> {
+    fn varint(&mut self) -> Result<u64, Broken> {
         match self.request[self.at..self.end].first() {
             Some(&byte) if byte < 0x80 => {
                 self.at += 1;
@@ -95,7 +137,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn long_varint(&mut self) -> Result<u64, Refusal> {
+    fn long_varint(&mut self) -> Result<u64, Broken> {
         let start = self.at;
         let mut value = 0u64;
         for (index, &byte) in self.request[start..self.end].iter().take(10).enumerate() {
@@ -106,17 +148,14 @@ impl<'a> Message<'a> {
             }
         }
         let is_cut = self.end - start < 10;
-        Err(broken(start, if is_cut { "unexpected end in a varint" } else { "varint overflow" }))
+        Err(broken(start, if is_cut { Fault::VarintCut } else { Fault::VarintOverflow }))
     }
 
     #[inline]
-    fn take(&mut self, length: u64, offset: usize) -> Result<Span, Refusal> {
+    fn take(&mut self, length: u64, offset: usize) -> Result<Span, Broken> {
         if length > (self.end - self.at) as u64 {
-            let had = self.end - self.at;
-            return Err(broken(
-                offset,
-                &format!("field of {length} bytes, message has {had} left"),
-            ));
+            let had = (self.end - self.at) as u32;
+            return Err(broken(offset, Fault::TooLong { needed: length, had }));
         }
         let start = self.at;
         self.at += length as usize; // Fits: at most what is left.
@@ -124,41 +163,36 @@ impl<'a> Message<'a> {
     }
 
     /// The varints of a packed field.
-    pub fn next_packed(&mut self) -> Result<Option<u64>, Refusal> {
+    pub fn next_packed(&mut self) -> Result<Option<u64>, Broken> {
         if self.at == self.end { Ok(None) } else { self.varint().map(Some) }
     }
 }
 
 impl Field {
-    pub fn bytes(&self) -> Result<Text, Refusal> {
+    pub fn bytes(&self) -> Result<Text, Broken> {
         match self.value {
             Value::Bytes(text) => Ok(text),
             _ => Err(self.wrong_type()),
         }
     }
 
-    pub fn varint(&self) -> Result<u64, Refusal> {
+    pub fn varint(&self) -> Result<u64, Broken> {
         match self.value {
             Value::Varint(value) => Ok(value),
             _ => Err(self.wrong_type()),
         }
     }
 
-    pub fn double(&self) -> Result<f64, Refusal> {
+    pub fn double(&self) -> Result<f64, Broken> {
         match self.value {
             Value::Fixed64(bits) => Ok(f64::from_bits(bits)),
             _ => Err(self.wrong_type()),
         }
     }
 
-    pub fn wrong_type(&self) -> Refusal {
-        broken(self.offset, &format!("wrong wire type for field {}", self.number))
+    pub fn wrong_type(&self) -> Broken {
+        broken(self.offset, Fault::FieldType(self.number as u32))
     }
-}
-
-/// The answer to a request whose bytes are no such message.
-fn broken(offset: usize, what: &str) -> Refusal {
-    Refusal::new(400, format!("proto: {what} at byte {offset}"))
 }
 
 impl Text {
@@ -168,7 +202,7 @@ impl Text {
     pub fn push_canonical(self, request: &[u8], out: &mut Vec<u8>) {
         let (prefix, start) = (self.prefix as usize, self.span.start as usize);
         if start - prefix == 1 || request[start - 1] != 0 {
-            out.extend_from_slice(&request[prefix..self.span.end as usize]);
+            push_short(request, prefix, self.span.end as usize, out);
         } else {
             engine::model::labels::push_string(out, self.span.of(request));
         }
@@ -186,9 +220,59 @@ impl Text {
     }
 }
 
-/// A sample message: `value` is field 1, the timestamp field 2 in both protocols.
+/// Most bytes that [`push_short`] copies in one piece. Most names and values are shorter.
+const PIECE_BYTES: usize = 32;
+
+/// Appends `request[start..end]`. A short text is copied together with what stands behind it, and
+/// the rest is cut off again: a copy of fixed size costs two instructions, one of any size a call.
 #[inline]
-pub(super) fn sample(request: &[u8], span: Span) -> Result<(i64, f64), Refusal> {
+fn push_short(request: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
+    match request.get(start..start + PIECE_BYTES) {
+        Some(piece) if end - start <= PIECE_BYTES => {
+            let length = out.len() + (end - start);
+            out.extend_from_slice(piece);
+            out.truncate(length);
+        }
+        _ => out.extend_from_slice(&request[start..end]),
+    }
+}
+
+/// Name and value of a label message: fields 1 and 2.
+#[inline]
+pub(super) fn label(request: &[u8], span: Span) -> Result<(Text, Text), Broken> {
+    if let Some(label) = plain_label(request, span) {
+        return Ok(label);
+    }
+    let (mut name, mut value) = (Text::default(), Text::default());
+    let mut message = Message::within(request, span);
+    while let Some(field) = message.next_field()? {
+        match field.number {
+            1 => name = field.bytes()?,
+            2 => value = field.bytes()?,
+            _ => {}
+        }
+    }
+    Ok((name, value))
+}
+
+/// A label as encoders write it: name, value, each shorter than 128 bytes, nothing else.
+#[inline]
+fn plain_label(request: &[u8], span: Span) -> Option<(Text, Text)> {
+    let text = |bytes: &[u8], tag: u8, at: usize| {
+        let length = *bytes.get(at + 1)?;
+        let start = span.start + at as u32 + 2;
+        let text = Text { prefix: start - 1, span: Span { start, end: start + u32::from(length) } };
+        (bytes[at] == tag && length < 0x80).then_some((text, at + 2 + usize::from(length)))
+    };
+    let bytes = span.of(request);
+    let (name, name_end) = text(bytes, 1 << 3 | 2, 0)?;
+    let (value, value_end) = text(bytes, 2 << 3 | 2, name_end)?;
+    (value_end == bytes.len()).then_some((name, value))
+}
+
+/// A sample message: value and timestamp are fields 1 and 2 in both protocols.
+#[inline]
+pub(super) fn sample(request: &[u8], span: Span) -> Result<(i64, f64), Broken> {
     let (mut timestamp_ms, mut value) = (0, 0.0);
     let mut message = Message::within(request, span);
     while let Some(field) = message.next_field()? {

@@ -5,7 +5,7 @@
 
 use engine::model::MetricType;
 
-use super::proto::{Message, Text, sample};
+use super::proto::{Broken, Message, label, sample};
 use super::{Decoded, Decoder, Metadata, MetadataOwner, Refusal, Span};
 
 impl Decoder {
@@ -30,10 +30,10 @@ impl Decoder {
         while let Some(field) = message.next_field()? {
             match field.number {
                 1 => {
-                    let label = field.bytes()?.span;
-                    let (name, value) = label_v1(request, label)?;
+                    let span = field.bytes()?.span;
+                    let (name, value) = label(request, span)?;
                     self.labels.push(name, value);
-                    labels_end = label.end;
+                    labels_end = span.end;
                 }
                 2 => self.samples.push(sample(request, field.bytes()?.span)?),
                 3 => exemplar_count += field.bytes().map(|_| 1)?,
@@ -57,21 +57,7 @@ impl Decoder {
     }
 }
 
-#[inline]
-fn label_v1(request: &[u8], span: Span) -> Result<(Text, Text), Refusal> {
-    let (mut name, mut value) = (Text::default(), Text::default());
-    let mut message = Message::within(request, span);
-    while let Some(field) = message.next_field()? {
-        match field.number {
-            1 => name = field.bytes()?,
-            2 => value = field.bytes()?,
-            _ => {}
-        }
-    }
-    Ok((name, value))
-}
-
-fn family_metadata(request: &[u8], span: Span) -> Result<Metadata, Refusal> {
+fn family_metadata(request: &[u8], span: Span) -> Result<Metadata, Broken> {
     let (mut family, mut help, mut unit) = (Span::default(), Span::default(), Span::default());
     let mut metric_type = MetricType::Unknown;
     let mut message = Message::within(request, span);

@@ -7,17 +7,23 @@
 //! one decodes the series.
 
 use super::labels::LabelFault;
-use super::proto::{Field, Message, Text, Value, sample};
+use super::proto::{Broken, Field, Message, Text, Value, sample};
 use super::v1::metric_type_of;
 use super::{Decoded, Decoder, Metadata, MetadataOwner, Refusal, SYMBOL_COUNT_MAX, Span};
 
-/// The request's texts, one element a symbol in each column.
+/// The request's texts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Symbols {
-    texts: Vec<Text>,
-    is_utf8: Vec<bool>,
+    symbols: Vec<Symbol>,
+}
+
+/// All of a symbol is looked at together, so it stands together: one cache line a reference.
+#[derive(Clone, Copy, Debug)]
+struct Symbol {
+    text: Text,
     /// A symbol that is known to come before this one by bytes; itself if none is known.
-    before: Vec<u32>,
+    before: u32,
+    is_utf8: bool,
 }
 
 /// What a series' metadata message holds.
@@ -38,45 +44,43 @@ struct Beside {
 
 impl Symbols {
     fn gather(&mut self, request: &[u8]) -> Result<(), Refusal> {
-        self.texts.clear();
-        self.is_utf8.clear();
-        self.before.clear();
+        self.symbols.clear();
         let mut message = Message::new(request);
         while let Some(field) = message.next_field()? {
             if field.number != 4 {
                 continue;
             }
-            if self.texts.len() == SYMBOL_COUNT_MAX {
+            if self.symbols.len() == SYMBOL_COUNT_MAX {
                 let message = format!("request holds more than {SYMBOL_COUNT_MAX} symbols");
                 return Err(Refusal::new(400, message));
             }
             let text = field.bytes()?;
-            self.before.push(self.texts.len() as u32);
-            self.texts.push(text);
-            self.is_utf8.push(simdutf8::basic::from_utf8(text.span.of(request)).is_ok());
+            let before = self.symbols.len() as u32;
+            let is_utf8 = simdutf8::basic::from_utf8(text.span.of(request)).is_ok();
+            self.symbols.push(Symbol { text, before, is_utf8 });
         }
         Ok(())
     }
 
     fn count(&self) -> usize {
-        self.texts.len()
+        self.symbols.len()
     }
 
     fn span(&self, symbol: u32) -> Span {
-        self.texts[symbol as usize].span
+        self.symbols[symbol as usize].text.span
     }
 
     /// Whether `first` comes before `second` by bytes.
     #[inline]
     fn ascends(&mut self, request: &[u8], first: u32, second: u32) -> bool {
-        let known = &mut self.before[second as usize];
-        if *known == first {
+        let Symbol { text: b, before, .. } = self.symbols[second as usize];
+        if before == first {
             return first != second;
         }
-        let (a, b) = (self.texts[first as usize].span, self.texts[second as usize].span);
-        let ascends = a.of(request) < b.of(request);
+        let a = self.symbols[first as usize].text;
+        let ascends = a.span.of(request) < b.span.of(request);
         if ascends {
-            *known = first;
+            self.symbols[second as usize].before = first;
         }
         ascends
     }
@@ -134,7 +138,7 @@ impl Decoder {
     }
 
     /// Reads a series message into the scratch columns.
-    fn read_series_v2(&mut self, request: &[u8], span: Span) -> Result<Beside, Refusal> {
+    fn read_series_v2(&mut self, request: &[u8], span: Span) -> Result<Beside, Broken> {
         self.references.clear();
         self.samples.clear();
         let mut beside = Beside::default();
@@ -153,7 +157,7 @@ impl Decoder {
     }
 
     /// References are packed by custom; one a field is allowed.
-    fn read_references(&mut self, request: &[u8], field: &Field) -> Result<(), Refusal> {
+    fn read_references(&mut self, request: &[u8], field: &Field) -> Result<(), Broken> {
         match field.value {
             Value::Varint(reference) => self.references.push(reference as u32),
             Value::Bytes(text) => {
@@ -184,12 +188,13 @@ impl Decoder {
                      {count})"
                 ));
             }
-            let symbols = &mut self.symbols;
-            resolved.is_text &= symbols.is_utf8[name as usize] & symbols.is_utf8[value as usize];
+            let table = &mut self.symbols;
             resolved.is_sorted &=
-                previous.is_none_or(|previous| symbols.ascends(request, previous, name));
+                previous.is_none_or(|previous| table.ascends(request, previous, name));
             previous = Some(name);
-            self.labels.push(symbols.texts[name as usize], symbols.texts[value as usize]);
+            let (name, value) = (&table.symbols[name as usize], &table.symbols[value as usize]);
+            resolved.is_text &= name.is_utf8 & value.is_utf8;
+            self.labels.push(name.text, value.text);
         }
         Ok(resolved)
     }
@@ -259,7 +264,7 @@ struct ResolvedLabels {
     is_sorted: bool,
 }
 
-fn read_metadata(request: &[u8], span: Span, metadata: &mut MetadataFields) -> Result<(), Refusal> {
+fn read_metadata(request: &[u8], span: Span, metadata: &mut MetadataFields) -> Result<(), Broken> {
     let mut message = Message::within(request, span);
     while let Some(field) = message.next_field()? {
         match field.number {

@@ -43,7 +43,8 @@ fn resolved(text: &[u8], meaning: impl Fn(u8) -> Option<u8>) -> Cow<'_, [u8]> {
 }
 
 /// Rewrites the bound of a histogram's bucket or a summary's quantile as OpenMetrics writes
-/// floats, so that a target's change of format keeps its series.
+/// floats, so that a target's change of format keeps its series. What is no decimal number stays
+/// as it is. (Go reads hexadecimal numbers here too; no exporter writes them.)
 pub(super) fn normalized_bound<'a>(
     metric_type: MetricType,
     name: &[u8],
@@ -53,20 +54,14 @@ pub(super) fn normalized_bound<'a>(
         (metric_type, name),
         (MetricType::Summary, b"quantile") | (MetricType::Histogram, b"le")
     );
-    match is_bound.then(|| go_bound(&value)) {
-        Some(Some(bound)) => {
+    match is_bound.then(|| super::go_float(&value)) {
+        Some(Ok(bound)) => {
             let mut out = Vec::new();
             push_openmetrics_float(&mut out, bound);
             Cow::Owned(out)
         }
         _ => value,
     }
-}
-
-/// The bound as Go reads floats: here hexadecimal forms and underscores are none of an
-/// exporter's, so they stay as they are written.
-fn go_bound(value: &[u8]) -> Option<f64> {
-    super::go_float(value).ok()
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl<'a> Parser<'a> {
         if *body.get(at)? != b' ' {
             return None;
         }
-        let (value, end) = fast_value::<OPENMETRICS>(body, at + 1)?;
+        let (value, end) = fast_value(body, at + 1)?;
         at = end;
         let mut timestamp_ms = None;
         if body[at] == b' ' {
@@ -207,7 +207,7 @@ impl<'a> Parser<'a> {
 
 /// A float that ends before a space or the line's end; never the end of the page.
 #[inline]
-fn fast_value<const OPENMETRICS: bool>(body: &[u8], at: usize) -> Option<(f64, usize)> {
+fn fast_value(body: &[u8], at: usize) -> Option<(f64, usize)> {
     let text = &body[at..];
     if let Some((value, length)) = number::short_decimal(text)
         && matches!(text.get(length), Some(b'\n' | b' '))
@@ -224,7 +224,7 @@ fn fast_value<const OPENMETRICS: bool>(body: &[u8], at: usize) -> Option<(f64, u
 #[inline]
 fn fast_timestamp<const OPENMETRICS: bool>(body: &[u8], at: usize) -> Option<(i64, usize)> {
     if OPENMETRICS {
-        let (seconds, end) = fast_value::<OPENMETRICS>(body, at)?;
+        let (seconds, end) = fast_value(body, at)?;
         return seconds.is_finite().then(|| (number::milliseconds(seconds), end));
     }
     let text = &body[at..];
