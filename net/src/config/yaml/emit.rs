@@ -3,6 +3,8 @@
 
 use std::cmp::Ordering;
 
+use engine::model::go_float::GoFloat;
+
 use super::scalar::{Scalar, resolve};
 
 /// A value to print.
@@ -74,7 +76,7 @@ pub fn natural_order(a: &str, b: &str) -> Ordering {
     number(&a[at..]).cmp(&number(&b[at..])).then(ca.cmp(&cb))
 }
 
-/// A float in Go's shortest `%g` form.
+/// A float as go-yaml spells it.
 pub fn float_text(value: f64) -> String {
     if value.is_nan() {
         return ".nan".to_owned();
@@ -82,14 +84,7 @@ pub fn float_text(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { ".inf" } else { "-.inf" }.to_owned();
     }
-    let scientific = format!("{value:e}");
-    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..21).contains(&exponent) {
-        return format!("{value}");
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
+    GoFloat(value).to_string()
 }
 
 pub(super) fn print(value: &Yaml) -> String {
