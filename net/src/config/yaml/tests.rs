@@ -157,13 +157,9 @@ fn what_is_printed_reads_as_the_same() {
 
 #[test]
 fn floats_print_in_gos_shortest_form() {
-    for (value, expected) in [
-        (0.5, "0.5"),
-        (1e21, "1e+21"),
-        (1e20, "100000000000000000000"),
-        (1e-5, "1e-05"),
-        (3.0, "3"),
-    ] {
+    for (value, expected) in
+        [(0.5, "0.5"), (1e6, "1e+06"), (123_456.0, "123456"), (1e-5, "1e-05"), (f64::NAN, ".nan")]
+    {
         assert_eq!(float_text(value), expected);
     }
 }
