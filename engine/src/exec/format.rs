@@ -1,31 +1,10 @@
 //! Numbers and times as Go writes them, where a label or a message must be the same.
 
+pub use crate::model::float::{format_f as plain, format_g as shortest_g};
+
+use crate::model::float::push_openmetrics_float;
+
 use super::calendar::Date;
-
-/// Go's `strconv.FormatFloat(value, 'f', -1, 64)`: shortest, never an exponent.
-pub fn plain(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
-    } else {
-        value.to_string()
-    }
-}
-
-/// Go's `%g`: shortest digits, an exponent below 1e-4 and from 1e6.
-pub fn shortest_g(value: f64) -> String {
-    if !value.is_finite() {
-        return plain(value);
-    }
-    if value == 0.0 {
-        return if value.is_sign_negative() { "-0".to_owned() } else { "0".to_owned() };
-    }
-    let scientific = format!("{value:e}");
-    let (digits, exponent) = scientific.split_once('e').expect("{:e} writes an exponent");
-    let exponent: i32 = exponent.parse().expect("{:e} writes a number as its exponent");
-    if (-4..6).contains(&exponent) { value.to_string() } else { with_exponent(digits, exponent) }
-}
 
 /// Go's `%.2g`.
 pub fn two_digits_g(value: f64) -> String {
@@ -52,11 +31,9 @@ fn with_exponent(digits: &str, exponent: i32) -> String {
 ///
 /// Source: Prometheus `model/labels/float.go`, `FormatOpenMetricsFloat`.
 pub fn open_metrics(value: f64) -> String {
-    if !value.is_finite() {
-        return plain(value);
-    }
-    let text = shortest_g(value);
-    if text.contains(['e', '.']) { text } else { text + ".0" }
+    let mut out = Vec::new();
+    push_openmetrics_float(&mut out, value);
+    String::from_utf8(out).expect("a number is ASCII")
 }
 
 /// Seconds since the Unix epoch as `2006-01-02T15:04:05Z`.

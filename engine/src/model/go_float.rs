@@ -1,6 +1,8 @@
-//! Floats as Go's `fmt` writes them.
+//! Floats in messages, as Go's `fmt` writes them. The digits are made in `float`.
 
 use std::fmt;
+
+use super::float::format_g;
 
 /// A float as Go's `%g` writes it: the shortest digits, an exponent below -4 and from 6 on.
 #[derive(Clone, Copy, Debug)]
@@ -8,47 +10,8 @@ pub struct GoFloat(pub f64);
 
 impl fmt::Display for GoFloat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.0;
-        if value.is_nan() {
-            return f.write_str("NaN");
-        }
-        if value.is_infinite() {
-            return f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
-        }
-        if value.is_sign_negative() {
-            f.write_str("-")?;
-        }
-        let (digits, point) = shortest_digits(value.abs());
-        let exponent = point - 1;
-        if value != 0.0 && !(-4..6).contains(&exponent) {
-            let (first, rest) = digits.split_at(1);
-            let dot = if rest.is_empty() { "" } else { "." };
-            let sign = if exponent < 0 { '-' } else { '+' };
-            return write!(f, "{first}{dot}{rest}e{sign}{:02}", exponent.abs());
-        }
-        match usize::try_from(point) {
-            Ok(whole) if whole >= digits.len() => write!(f, "{digits:0<whole$}"),
-            Ok(whole) if whole > 0 => write!(f, "{}.{}", &digits[..whole], &digits[whole..]),
-            _ => write!(f, "0.{:0<zeros$}{digits}", "", zeros = point.unsigned_abs() as usize),
-        }
+        f.write_str(&format_g(self.0))
     }
-}
-
-/// The shortest decimal digits that give `value` back, which is finite and not negative, and where
-/// its point stands: the value is `0.digits * 10^point`. No zeros at the ends; zero has the digit 0.
-pub fn shortest_digits(value: f64) -> (String, i32) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(value);
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = [whole, fraction].concat();
-    let digits = all.trim_start_matches('0');
-    let point = whole.len() as i32 - (all.len() - digits.len()) as i32;
-    let digits = digits.trim_end_matches('0');
-    if digits.is_empty() {
-        return ("0".to_owned(), 1);
-    }
-    (digits.to_owned(), point + exponent.parse::<i32>().unwrap_or(0))
 }
 
 #[cfg(test)]

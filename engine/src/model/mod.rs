@@ -1,6 +1,7 @@
 //! The nouns of the field: label sets and their hash, matchers, samples, histograms, batches.
 
 pub mod batch;
+pub mod float;
 pub mod go_float;
 pub mod histogram;
 pub mod labels;

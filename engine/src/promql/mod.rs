@@ -9,6 +9,7 @@ mod lex;
 mod lex_series;
 mod number;
 mod parse;
+mod pretty;
 mod print;
 mod token;
 mod unquote;
@@ -16,7 +17,7 @@ mod unquote;
 pub use ast::{Ast, Expr, ExprId, PosRange};
 pub use duration::{parse_duration, print_duration};
 pub use error::{ParseError, ParseErrors};
-pub use number::{push_float, push_float_general};
+pub use pretty::pretty;
 pub use print::print;
 
 use crate::limits::PROMQL_BYTES_MAX;

@@ -1,9 +1,8 @@
-//! Numbers as Go reads and prints them.
+//! Numbers as Go reads them.
 //!
-//! Source: Go `strconv` (`ParseInt` with base 0, `ParseFloat`, `FormatFloat`); Prometheus
+//! Source: Go `strconv` (`ParseInt` with base 0, `ParseFloat`); Prometheus
 //! `promql/parser/parse.go`, `number`.
 
-use crate::model::go_float::{GoFloat, shortest_digits};
 use crate::model::sample::normal_nan;
 
 /// Reads a literal of PromQL: an integer in Go's notation (`0x1f`, `0755` octal, `1_000`), or
@@ -67,53 +66,14 @@ fn underscores_separate(text: &str) -> bool {
     })
 }
 
-/// Appends the shortest digits that give `value` back, never with an exponent: Go's
-/// `FormatFloat(value, 'f', -1, 64)`.
-pub fn push_float(out: &mut String, value: f64) {
-    if !value.is_finite() {
-        out.push_str(match value {
-            f64::INFINITY => "+Inf",
-            f64::NEG_INFINITY => "-Inf",
-            _ => "NaN",
-        });
-        return;
-    }
-    if value.is_sign_negative() {
-        out.push('-');
-    }
-    let (digits, point) = shortest_digits(value.abs());
-    let (whole, fraction) = digits.split_at(digits.len().min(point.max(0) as usize));
-    out.push_str(if whole.is_empty() { "0" } else { whole });
-    let zeros_before_point = usize::try_from(point).unwrap_or(0).saturating_sub(digits.len());
-    out.extend(std::iter::repeat_n('0', zeros_before_point));
-    if !fraction.is_empty() {
-        out.push('.');
-        out.extend(std::iter::repeat_n('0', usize::try_from(-point).unwrap_or(0)));
-        out.push_str(fraction);
-    }
-}
-
-/// Appends Go's `%v` of a float: with an exponent below 1e-4 and from 1e6 on.
-pub fn push_float_general(out: &mut String, value: f64) {
-    out.push_str(&GoFloat(value).to_string());
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{parse_number, push_float, push_float_general};
+    use super::parse_number;
 
     #[track_caller]
     fn check(text: &str, expected: f64) {
         let value = parse_number(text).expect(text);
         assert_eq!(value.to_bits(), expected.to_bits(), "{text} gives {value}");
-    }
-
-    #[track_caller]
-    fn check_print(value: f64, fixed: &str, general: &str) {
-        let (mut f, mut g) = (String::new(), String::new());
-        push_float(&mut f, value);
-        push_float_general(&mut g, value);
-        assert_eq!((&*f, &*g), (fixed, general));
     }
 
     #[test]
@@ -134,21 +94,5 @@ mod tests {
         assert_eq!(parse_number("0xffffffffffffffff"), Err(syntax.into()));
         let range = "strconv.ParseFloat: parsing \"1e999\": value out of range";
         assert_eq!(parse_number("1e999"), Err(range.into()));
-    }
-
-    #[test]
-    fn floats_are_printed_as_go_prints_them() {
-        check_print(0.0, "0", "0");
-        check_print(-0.0, "-0", "-0");
-        check_print(1.0, "1", "1");
-        check_print(-1.5, "-1.5", "-1.5");
-        let large = "1.5339791363072592e+15";
-        check_print(1_533_979_136_307_259.2, "1533979136307259.2", large);
-        check_print(1e21, "1000000000000000000000", "1e+21");
-        check_print(123e20, "12300000000000000000000", "1.23e+22");
-        check_print(0.00012, "0.00012", "0.00012");
-        check_print(0.000012, "0.000012", "1.2e-05");
-        check_print(f64::INFINITY, "+Inf", "+Inf");
-        check_print(f64::NAN, "NaN", "NaN");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: Prometheus `promql/parser/printer.go`.
 
+use crate::model::float::{format_f, format_g};
 use crate::model::matcher::is_plain_label_name;
 use crate::model::quote::{push_quoted, push_quoted_bytes};
 
@@ -10,14 +11,27 @@ use super::ast::{
     VectorSelector,
 };
 use super::duration::push_duration;
-use super::number::{push_float, push_float_general};
 
 /// The expression at `root` on one line. Cost: O(output); does not recurse.
 pub fn print(ast: &Ast, root: ExprId) -> String {
+    print_spans(ast, root, &mut |_, _, _| {})
+}
+
+/// As [`print`], and tells for each node below `root` which bytes `start..end` it became. What a
+/// selector keeps to itself (its range, its offset) is not told.
+pub(super) fn print_spans(
+    ast: &Ast,
+    root: ExprId,
+    span: &mut dyn FnMut(ExprId, usize, usize),
+) -> String {
     let mut printer = Printer { ast, out: String::new(), pieces: vec![Piece::Expr(root)] };
     while let Some(piece) = printer.pieces.pop() {
         match piece {
-            Piece::Expr(id) => printer.expr(id),
+            Piece::Expr(id) => {
+                printer.pieces.push(Piece::End(id, printer.out.len()));
+                printer.expr(id);
+            }
+            Piece::End(id, start) => span(id, start, printer.out.len()),
             Piece::Text(text) => printer.out.push_str(text),
             Piece::Operator(binary) => printer.operator(binary),
             Piece::Duration(duration) => printer.duration(duration),
@@ -38,6 +52,8 @@ struct Printer<'a> {
 #[derive(Clone, Copy)]
 enum Piece<'a> {
     Expr(ExprId),
+    /// Behind an expression that began at this byte.
+    End(ExprId, usize),
     Text(&'static str),
     Operator(&'a Binary),
     Duration(Duration),
@@ -152,7 +168,7 @@ impl<'a> Printer<'a> {
     fn fill(&mut self, modifier: &str, value: Option<f64>) {
         if let Some(value) = value {
             self.out.push_str(modifier);
-            push_float_general(&mut self.out, value);
+            self.out.push_str(&format_g(value));
             self.out.push(')');
         }
     }
@@ -240,7 +256,7 @@ impl<'a> Printer<'a> {
             // By way of nanoseconds cut to milliseconds, as Prometheus converts.
             push_duration(&mut self.out, (value * 1e9) as i64 / 1_000_000);
         } else {
-            push_float(&mut self.out, value);
+            self.out.push_str(&format_f(value));
         }
     }
 }

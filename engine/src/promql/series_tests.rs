@@ -14,7 +14,7 @@ fn show(text: &str) -> String {
         match value {
             SequenceValue::Omitted => out.push('_'),
             SequenceValue::Float(value) if crate::model::is_stale_nan(value) => out += "stale",
-            SequenceValue::Float(value) => super::push_float(&mut out, value),
+            SequenceValue::Float(value) => out += &crate::model::float::format_f(value),
             SequenceValue::Histogram(literal) => out += &show_histogram(&literal),
             SequenceValue::HistogramRun { base, step, subtract, times } => {
                 let sign = if subtract { '-' } else { '+' };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{ParseErrors, ParseOptions, parse, parse_selector, print};
+use super::{ParseErrors, ParseOptions, parse, parse_selector, pretty, print};
 
 const CONFORMANCE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conformance/promql-parser");
@@ -114,6 +114,23 @@ fn the_corpus_prints_or_is_refused_as_written() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Our own corpus: a query, a line `=>`, its lines, an empty line.
+#[test]
+fn long_expressions_are_broken_into_lines() {
+    let corpus = include_str!("../../../tests/corpus/promql/pretty.txt");
+    for case in corpus.split("\n\n").filter(|case| !case.starts_with('#')) {
+        let (text, expected) = case.trim_end().split_once("\n=>\n").expect("two parts");
+        let ast = parse(text, &ParseOptions::ALL).expect(text);
+        assert_eq!(pretty(&ast, ast.root()), expected);
+        let again = parse(expected, &ParseOptions::ALL).expect(expected);
+        assert_eq!(print(&again, again.root()), print(&ast, ast.root()));
+    }
+    // Lines that would go in further and further stay one.
+    let chain = "1 + ".repeat(1 << 17) + "1";
+    let ast = parse(&chain, &ParseOptions::ALL).expect("a chain");
+    assert_eq!(pretty(&ast, ast.root()), chain);
 }
 
 #[track_caller]

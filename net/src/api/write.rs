@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::fmt::Write;
 
 use engine::head::{Refusal, Verdict};
-use engine::promql::push_float_general;
+use engine::model::float::format_g;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use shards::{IngestError, IngestOptions, Shard};
 
@@ -207,8 +207,8 @@ fn verdict_text(decoded: &Decoded, refusal: &Refusal) -> String {
         text,
         "duplicate sample for timestamp {timestamp_ms}; overrides not allowed: existing "
     );
-    push_float_general(&mut text, existing);
+    text.push_str(&format_g(existing));
     text.push_str(", new value ");
-    push_float_general(&mut text, new);
+    text.push_str(&format_g(new));
     text
 }
