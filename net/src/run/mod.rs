@@ -22,6 +22,7 @@ use shards::runtime;
 use crate::api::context::{Context, ContextParts};
 use crate::cli::Flags;
 use crate::config::Loaded;
+use crate::http::url::split_host_port;
 use crate::observe::{log, version};
 use crate::{log_error, log_info, log_warn};
 
@@ -73,8 +74,24 @@ fn load(flags: &Flags) -> Result<Loaded, String> {
     let options = flags.load_options();
     match flags.config_file() {
         Some(path) => Loaded::from_file(&path, &options).map_err(|error| error.to_string()),
-        None => Ok(Loaded::embedded(&options)),
+        None => {
+            let mut loaded = Loaded::embedded(&options);
+            scrape_own_address(&mut loaded, flags);
+            Ok(loaded)
+        }
     }
+}
+
+/// Gives the embedded configuration, which scrapes hearth itself, the port hearth listens on.
+fn scrape_own_address(loaded: &mut Loaded, flags: &Flags) {
+    let Some(address) = flags.list("web.listen-address").first() else { return };
+    let (_, port) = split_host_port(address);
+    for config in &mut loaded.config.scrape_configs {
+        for group in &mut config.discovery.static_configs {
+            group.targets = vec![format!("localhost:{port}")];
+        }
+    }
+    loaded.jobs = loaded.config.scrape_configs.iter().cloned().map(Arc::new).collect();
 }
 
 fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
