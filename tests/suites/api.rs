@@ -104,6 +104,11 @@ fn queries_answer_as_prometheus_does() {
             200,
             json!({"status": "success", "data": ["1", "2"]}),
         );
+        check(
+            &get("/api/v1/format_query?query=sum(m)by(a)"),
+            200,
+            json!({"status": "success", "data": "sum by (a) (m)"}),
+        );
     }
 }
 

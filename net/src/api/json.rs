@@ -1,11 +1,10 @@
 //! A JSON writer for answers that are not query results (those are `wire::json`).
 //!
-//! Strings are escaped as Go's encoder does by default: `<`, `>` and `&` too, and the line
-//! separators U+2028 and U+2029. Label sets are the exception, see [`Json::labels`].
-
-use std::io::Write;
+//! What a value looks like is `wire::json`'s business; commas are this one's.
 
 use engine::model::LabelsRef;
+
+use crate::wire::json::{push_html_text, push_labels, push_number};
 
 /// Appends to a byte vector. Commas are its business, nesting is the caller's.
 pub struct Json<'a> {
@@ -58,7 +57,7 @@ impl<'a> Json<'a> {
 
     pub fn text(&mut self, text: &str) {
         self.separate();
-        push_text(self.out, text.as_bytes(), true);
+        push_html_text(self.out, text.as_bytes());
     }
 
     pub fn texts<T: AsRef<str>>(&mut self, texts: &[T]) {
@@ -74,14 +73,10 @@ impl<'a> Json<'a> {
         self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
-    /// A finite float, shortest digits. (Go writes exponents only beyond 1e21 and below 1e-6; numbers
-    /// of seconds do not get there.)
+    /// A finite float.
     pub fn float(&mut self, value: f64) {
         self.separate();
-        let mut buffer = zmij::Buffer::new();
-        let shortest = buffer.format_finite(value);
-        let shortest = shortest.strip_suffix(".0").unwrap_or(shortest);
-        self.out.extend_from_slice(shortest.as_bytes());
+        push_number(self.out, value);
     }
 
     pub fn bool(&mut self, value: bool) {
@@ -96,46 +91,9 @@ impl<'a> Json<'a> {
 
     /// A label set as an object. Prometheus writes these without the extra escapes of HTML.
     pub fn labels(&mut self, labels: LabelsRef<'_>) {
-        self.begin_object();
-        for (name, value) in labels.iter() {
-            self.separate();
-            push_text(self.out, name, false);
-            self.out.push(b':');
-            push_text(self.out, value, false);
-        }
-        self.end_object();
+        self.separate();
+        push_labels(self.out, labels);
     }
-}
-
-/// Appends `bytes` as a string; what is not UTF-8 is replaced as Go replaces it.
-pub fn push_text(out: &mut Vec<u8>, bytes: &[u8], html: bool) {
-    out.push(b'"');
-    for chunk in bytes.utf8_chunks() {
-        push_valid(out, chunk.valid(), html);
-        for _ in chunk.invalid() {
-            out.extend_from_slice(b"\\ufffd");
-        }
-    }
-    out.push(b'"');
-}
-
-fn push_valid(out: &mut Vec<u8>, text: &str, html: bool) {
-    for char in text.chars() {
-        match char {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
-            '\0'..='\x1f' => push_escape(out, char),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if html => push_escape(out, char),
-            _ => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-}
-
-fn push_escape(out: &mut Vec<u8>, char: char) {
-    write!(out, "\\u{:04x}", u32::from(char)).expect("writing to memory cannot fail");
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use engine::exec::{ExecError, Outcome, SampleStats, Severity, Value};
-use engine::promql::{self, ParseOptions};
+use engine::promql::{self, Ast, ParseOptions};
 use shards::query::QueryTimings;
 use shards::{CancelToken, QueryError, QueryOutcome, QueryRequest, Shard};
 
 use crate::http::{Form, Response};
 
-use super::answer::{ApiError, ErrorKind, Notes, TRUNCATED, success_pulled};
+use super::answer::{ApiError, ErrorKind, Notes, TRUNCATED, success, success_pulled};
 use super::json::Json;
 use super::params::{RangeGrid, duration_ms, limit, time_or};
 use super::value::ValueBody;
@@ -122,9 +122,19 @@ pub fn query_error(error: QueryError) -> ApiError {
     ApiError::new(kind, error.to_string())
 }
 
-/// `/format_query` and `/parse_query`: the text is judged, but printing a tree is not built yet.
-pub fn judge_only(form: &Form, what: &str) -> Result<Response, ApiError> {
+pub fn format_query(form: &Form) -> Result<Response, ApiError> {
+    let ast = parsed(form)?;
+    let pretty = promql::pretty(&ast, ast.root());
+    Ok(success(&Notes::default(), |json| json.text(&pretty)))
+}
+
+/// The text is judged, but its tree is not written yet.
+pub fn parse_query(form: &Form) -> Result<Response, ApiError> {
+    parsed(form)?;
+    Err(ApiError::not_built("parse_query"))
+}
+
+fn parsed(form: &Form) -> Result<Ast, ApiError> {
     promql::parse(form.get("query"), &ParseOptions::default())
-        .map_err(|errors| ApiError::parameter("query", &errors.to_string()))?;
-    Err(ApiError::not_built(what))
+        .map_err(|errors| ApiError::parameter("query", &errors.to_string()))
 }

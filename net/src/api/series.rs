@@ -8,7 +8,7 @@ use engine::model::{Labels, Matcher, TimeRange};
 use engine::promql::parse_selector;
 use shards::Shard;
 
-use crate::http::form::unescape;
+use crate::http::form::unescape_bytes;
 use crate::http::{Form, Pull, Response};
 use crate::wire::quote::quoted;
 
@@ -128,12 +128,12 @@ pub async fn label_names(shard: &Shard, form: &Form) -> Result<Response, ApiErro
 
 /// `encoded` is the name as it stands in the path.
 pub async fn label_values(shard: &Shard, encoded: &str, form: &Form) -> Result<Response, ApiError> {
-    let name = unescape(encoded, false).unwrap_or_else(|_| encoded.to_owned());
+    let name = unescape_bytes(encoded, false).unwrap_or_else(|_| encoded.as_bytes().to_vec());
+    let invalid = |name: &[u8]| ApiError::bad_data(format!("invalid label name: {}", quoted(name)));
+    let name = String::from_utf8(name).map_err(|error| invalid(error.as_bytes()))?;
     let name = unescape_label_name(&name);
-    // What was not UTF-8 has become replacement characters.
-    if name.is_empty() || name.contains('\u{fffd}') {
-        let shown = quoted(name.as_bytes());
-        return Err(ApiError::bad_data(format!("invalid label name: {shown}")));
+    if name.is_empty() {
+        return Err(invalid(b""));
     }
     let selection = Selection::from_form(form)?;
     let found = shard

@@ -86,8 +86,8 @@ impl Site {
                 return query::query(shard, form, runtime::unix_ms()).await;
             }
             Endpoint::QueryRange => return query::query_range(shard, form).await,
-            Endpoint::FormatQuery => return query::judge_only(form, "format_query"),
-            Endpoint::ParseQuery => return query::judge_only(form, "parse_query"),
+            Endpoint::FormatQuery => return query::format_query(form),
+            Endpoint::ParseQuery => return query::parse_query(form),
             Endpoint::Labels => return series::label_names(shard, form).await,
             Endpoint::LabelValues => {
                 return series::label_values(shard, &to.parameter, form).await;

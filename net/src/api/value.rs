@@ -5,9 +5,7 @@
 use engine::exec::Value;
 
 use crate::http::Pull;
-use crate::wire::float::{push_e, push_f};
-
-use super::json::{Json, push_text};
+use crate::wire::json::{push_html_text, push_labels, push_point, push_timestamp, push_value};
 
 /// Bytes after which a pull returns, between two series.
 const PULL_BYTES: usize = 16 * 1024;
@@ -40,14 +38,14 @@ impl ValueBody {
         out.extend_from_slice(br#"","result":["#);
         match &self.value {
             Value::Scalar { timestamp_ms, value } => {
-                push_time(out, *timestamp_ms);
+                push_timestamp(out, *timestamp_ms);
                 out.push(b',');
                 push_value(out, *value);
             }
             Value::String { timestamp_ms, value } => {
-                push_time(out, *timestamp_ms);
+                push_timestamp(out, *timestamp_ms);
                 out.push(b',');
-                push_text(out, value.as_bytes(), true);
+                push_html_text(out, value.as_bytes());
             }
             Value::Vector { .. } | Value::Matrix { .. } | Value::Ranges(_) => return,
         }
@@ -56,17 +54,16 @@ impl ValueBody {
 
     fn push_row(&self, row: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"metric":"#);
-        Json::new(out).labels(self.value.labels(row));
+        push_labels(out, self.value.labels(row));
         let is_vector = matches!(self.value, Value::Vector { .. });
         out.extend_from_slice(if is_vector { br#","value":"# } else { br#","values":["# });
         let mut is_first = true;
         self.value.for_each_point(row, |time_ms, value| {
-            out.extend_from_slice(if is_first { b"[" } else { b",[" });
+            if !is_first {
+                out.push(b',');
+            }
             is_first = false;
-            push_time(out, time_ms);
-            out.push(b',');
-            push_value(out, value);
-            out.push(b']');
+            push_point(out, time_ms, value);
         });
         out.extend_from_slice(if is_vector { b"}" } else { b"]}" });
     }
@@ -102,34 +99,6 @@ impl Pull for ValueBody {
     }
 }
 
-/// Unix seconds with up to three decimals.
-pub fn push_time(out: &mut Vec<u8>, time_ms: i64) {
-    if time_ms < 0 {
-        out.push(b'-');
-    }
-    let (seconds, ms) = (time_ms.unsigned_abs() / 1000, time_ms.unsigned_abs() % 1000);
-    out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
-    if ms > 0 {
-        out.push(b'.');
-        for digit in [ms / 100, ms / 10 % 10, ms % 10] {
-            out.push(b'0' + digit as u8);
-        }
-    }
-}
-
-/// A sample's value, in quotes.
-pub fn push_value(out: &mut Vec<u8>, value: f64) {
-    out.push(b'"');
-    let magnitude = value.abs();
-    let is_plain = magnitude == 0.0 || (1e-6..1e21).contains(&magnitude);
-    if !is_plain && magnitude.is_finite() {
-        push_e(out, value);
-    } else {
-        push_f(out, value);
-    }
-    out.push(b'"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,38 +122,6 @@ mod tests {
             Value::String { timestamp_ms: 1000, value: "<a>\"".into() },
             1,
             r#"{"resultType":"string","result":[1,"\u003ca\u003e\""]}"#,
-        );
-    }
-
-    #[test]
-    fn times_and_values_are_written_as_prometheus_does() {
-        let time = |ms| {
-            let mut out = vec![];
-            push_time(&mut out, ms);
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(
-            [0, 1, 20, 300, 1000, -1, -1500].map(time),
-            ["0", "0.001", "0.020", "0.300", "1", "-0.001", "-1.500"]
-        );
-        let value = |value| {
-            let mut out = vec![];
-            push_value(&mut out, value);
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(
-            [0.0, -0.0, 1e-6, 1e-7, 1e20, 1e21, f64::NAN, f64::INFINITY, -f64::INFINITY].map(value),
-            [
-                "\"0\"",
-                "\"-0\"",
-                "\"0.000001\"",
-                "\"1e-07\"",
-                "\"100000000000000000000\"",
-                "\"1e+21\"",
-                "\"NaN\"",
-                "\"+Inf\"",
-                "\"-Inf\""
-            ]
         );
     }
 }

@@ -58,9 +58,13 @@ impl Form {
 
 /// Undoes percent encoding; in a query `+` is a space. Bytes that are not UTF-8 are replaced.
 pub fn unescape(text: &str, in_query: bool) -> Result<String, String> {
-    if !text.contains(['%', '+']) {
-        return Ok(text.to_owned());
-    }
+    let bytes = unescape_bytes(text, in_query)?;
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// [`unescape`], where the bytes stay what they are.
+pub fn unescape_bytes(text: &str, in_query: bool) -> Result<Vec<u8>, String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut index = 0;
@@ -87,10 +91,7 @@ pub fn unescape(text: &str, in_query: bool) -> Result<String, String> {
             }
         }
     }
-    Ok(match String::from_utf8(out) {
-        Ok(text) => text,
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    })
+    Ok(out)
 }
 
 #[cfg(test)]

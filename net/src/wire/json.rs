@@ -105,16 +105,22 @@ pub fn push_labels(out: &mut Vec<u8>, labels: LabelsRef<'_>) {
     out.push(b'}');
 }
 
-/// A value in quotes: digits, or with an exponent below 1e-6 and from 1e21 on.
+/// A sample's value: a number in quotes.
 pub fn push_value(out: &mut Vec<u8>, value: f64) {
     out.push(b'"');
+    push_number(out, value);
+    out.push(b'"');
+}
+
+/// Digits, or with an exponent below 1e-6 and from 1e21 on. What is not finite is no JSON unless in
+/// quotes.
+pub fn push_number(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
     if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
         float::push_e(out, value);
     } else {
         float::push_f(out, value);
     }
-    out.push(b'"');
 }
 
 /// Milliseconds as seconds: `12`, `12.050`, `-0.001`.
