@@ -3,7 +3,7 @@
 //! The rooms in reading order; a room may use rooms on earlier lines only (a test holds this):
 //!
 //! ```text
-//! limits mem kernels regex model disk
+//! limits kernels mem regex model disk
 //! encode index promql
 //! wal head plan
 //! store

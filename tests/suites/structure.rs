@@ -10,7 +10,8 @@ use tests::workspace::root;
 /// on an earlier line, and itself.
 const ENGINE_ROOMS: &[&[&str]] = &[
     &["limits"],
-    &["mem", "kernels"],
+    &["kernels"],
+    &["mem"],
     &["regex"],
     &["model"],
     &["disk"],
