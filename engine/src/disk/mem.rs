@@ -198,6 +198,15 @@ impl Disk for MemDisk {
         self.entries.borrow_mut().remove(name);
         Ok(())
     }
+
+    async fn shorten(&self, name: &str, bytes: u64) -> Result<(), DiskError> {
+        self.begin("shorten", name)?;
+        let file = self.find("shorten", name)?;
+        let mut content = file.content.borrow_mut();
+        content.written.truncate(bytes as usize);
+        content.synced = content.written.clone();
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@
 //! - A failed `sync` is final for its file: what was not synced before is unknown and stays so.
 //!   The caller writes the same bytes to a new file and never syncs the old one again.
 //! - Files have their full size from the start. No operation here makes a file grow, because a size
-//!   change beside a data sync is what real file systems lose.
+//!   change beside a data sync is what real file systems lose. A file that is no longer written may
+//!   be cut short.
 
 pub mod mem;
 
@@ -108,4 +109,7 @@ pub trait Disk {
     fn rename(&self, from: &str, to: &str) -> impl Future<Output = Result<(), DiskError>>;
 
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Cuts `name`, which nobody writes any more, to its first `bytes`; durable when it returns.
+    fn shorten(&self, name: &str, bytes: u64) -> impl Future<Output = Result<(), DiskError>>;
 }

@@ -209,6 +209,15 @@ impl Disk for RingDisk {
     async fn remove(&self, name: &str) -> Result<(), DiskError> {
         self.call("remove", name, |path| fs::remove_file(path)).await
     }
+
+    async fn shorten(&self, name: &str, bytes: u64) -> Result<(), DiskError> {
+        self.call("shorten", name, move |path| {
+            let file = OpenOptions::new().write(true).open(path)?;
+            file.set_len(bytes)?;
+            file.sync_all()
+        })
+        .await
+    }
 }
 
 /// A file, and whether writes to it go past the page cache.

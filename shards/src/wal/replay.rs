@@ -7,6 +7,7 @@ use engine::store::Store;
 use engine::wal::{SegmentError, SegmentHeader};
 
 use super::{SegmentNumber, SegmentSpans, segment_number};
+use crate::disk::padded;
 use crate::runtime::park;
 
 /// What a log held, and where it goes on.
@@ -89,6 +90,9 @@ pub async fn replay<D: Disk>(
                     );
                     (name.clone(), what)
                 }));
+                if report.lost.iter().all(|lost| !lost.is_loss()) {
+                    cut_unused(disk, name, report.end_offset, bytes.len()).await;
+                }
             }
             Err(SegmentError::Unused | SegmentError::CutShort { .. }) => {
                 if at + 1 == segments.len() {
@@ -107,6 +111,15 @@ pub async fn replay<D: Disk>(
         park().await;
     }
     Ok(replayed)
+}
+
+/// Gives back what a segment was prepared with and never used: no later start has to read it. A
+/// failure changes nothing, and the next start tries again.
+async fn cut_unused<D: Disk>(disk: &D, name: &str, end_offset: usize, segment_bytes: usize) {
+    let used_bytes = padded(end_offset);
+    if used_bytes < segment_bytes {
+        let _ = disk.shorten(name, used_bytes as u64).await;
+    }
 }
 
 /// Removes what an interrupted preparation left and syncs the rest; returns the segments.
