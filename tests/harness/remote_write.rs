@@ -13,11 +13,36 @@ pub struct Series<'a> {
     pub samples: Vec<(i64, f64)>,
 }
 
+/// What a request says about a metric family. `kind` is a number of `MetricType` in the schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Metadata<'a> {
+    pub kind: u8,
+    pub family: &'a str,
+    pub help: &'a str,
+    pub unit: &'a str,
+}
+
+pub const COUNTER: u8 = 1;
+pub const GAUGE: u8 = 2;
+
 pub const HEADERS: &[(&str, &str)] = &[
     ("Content-Encoding", "snappy"),
     ("Content-Type", "application/x-protobuf"),
     ("X-Prometheus-Remote-Write-Version", "0.1.0"),
 ];
+
+/// Sends a request of metadata alone, as Prometheus does.
+pub fn send_metadata(address: SocketAddr, metadata: &[Metadata<'_>]) -> std::io::Result<Answer> {
+    let mut request = Vec::new();
+    for one in metadata {
+        let mut message = vec![1 << 3, one.kind];
+        put_bytes(&mut message, 2, one.family.as_bytes());
+        put_bytes(&mut message, 4, one.help.as_bytes());
+        put_bytes(&mut message, 5, one.unit.as_bytes());
+        put_bytes(&mut request, 3, &message);
+    }
+    http::request(address, "POST", "/api/v1/write", HEADERS, &compress(&request))
+}
 
 /// Sends one request.
 pub fn send(address: SocketAddr, series: &[Series<'_>]) -> std::io::Result<Answer> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::http::{self, Answer};
 use tests::process::unix_ms;
-use tests::remote_write::{self, HEADERS, Series};
+use tests::remote_write::{self, HEADERS, Metadata, Series};
 use tests::{Hearth, Options};
 
 fn series<'a>(labels: &[(&'a str, &str)], samples: &[(i64, f64)]) -> Series<'a> {
@@ -191,6 +191,35 @@ fn remote_write_judges_each_sample_and_says_so() {
         hearth.query("count_over_time(m{a=\"1\"}[1h])", newest_ms + 1)["result"][0]["value"][1],
         "5"
     );
+}
+
+#[test]
+fn metadata_of_remote_write_is_kept_and_shown() {
+    let mut hearth = Hearth::start(Options::receiver(2));
+    let send = |hearth: &Hearth, help| {
+        let up = Metadata { kind: remote_write::GAUGE, family: "up", help, unit: "" };
+        let bytes = Metadata {
+            kind: remote_write::COUNTER,
+            family: "sent_bytes_total",
+            help: "<sent>",
+            unit: "bytes",
+        };
+        let answer = remote_write::send_metadata(hearth.address, &[up, bytes]);
+        assert_eq!(answer.expect("hearth answers").status, 204);
+    };
+    let up = |help| json!([{"type": "gauge", "help": help, "unit": ""}]);
+    let bytes = json!([{"type": "counter", "help": "<sent>", "unit": "bytes"}]);
+    send(&hearth, "First.");
+    send(&hearth, "Whether a target answers.");
+    let data = json!({"sent_bytes_total": bytes, "up": up("Whether a target answers.")});
+    let whole = json!({"status": "success", "data": data});
+    check(&hearth.get("/api/v1/metadata"), 200, whole.clone());
+    let one = json!({"status": "success", "data": {"sent_bytes_total": bytes}});
+    check(&hearth.get("/api/v1/metadata?metric=sent_bytes_total"), 200, one.clone());
+    check(&hearth.get("/api/v1/metadata?limit=1"), 200, one);
+    assert!(hearth.stop().success());
+    hearth.restart();
+    check(&hearth.get("/api/v1/metadata"), 200, whole);
 }
 
 #[test]

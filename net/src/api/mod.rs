@@ -22,6 +22,7 @@ mod query;
 mod routes;
 mod series;
 pub mod site;
+mod stated;
 mod status;
 mod targets;
 mod time;

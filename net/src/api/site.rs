@@ -93,7 +93,7 @@ impl Site {
                 return series::label_values(shard, &to.parameter, form).await;
             }
             Endpoint::Series => return series::series(shard, form).await,
-            Endpoint::Metadata => return targets::metadata(context, form),
+            Endpoint::Metadata => return targets::metadata(shard, context, form).await,
             Endpoint::ScrapePools => targets::scrape_pools(context),
             Endpoint::ScrapePoolConfig => return targets::scrape_pool_config(context, form),
             Endpoint::Targets => targets::targets(context, form),

@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shards::{FamilyMetadata, Shard};
+
 use crate::http::url::{Url, split_host_port};
 use crate::http::{Form, Response};
-use crate::scrape::metadata::FamilyMetadata;
+use crate::scrape::metadata::FamilyMetadata as TargetMetadata;
 use crate::scrape::populate::{SCRAPE_INTERVAL, SCRAPE_TIMEOUT};
 use crate::scrape::target::Target;
 
-use super::answer::{ApiError, Notes, success};
+use super::answer::{ApiError, ErrorKind, Notes, success};
 use super::context::{Context, WebOptions};
 use super::json::Json;
 use super::params::parse_int;
@@ -125,8 +127,9 @@ fn global_url(url: &Url, web: &WebOptions) -> Url {
     Url { authority, ..url.clone() }
 }
 
-/// `/metadata`: what the targets state, by family.
-pub fn metadata(context: &Context, form: &Form) -> Result<Response, ApiError> {
+/// `/metadata`: what the targets state, by family; what senders of remote_write state where no
+/// target does.
+pub async fn metadata(shard: &Shard, context: &Context, form: &Form) -> Result<Response, ApiError> {
     let limit = number(form, "limit")?;
     let limit_per_metric = number(form, "limit_per_metric")?.filter(|limit| *limit > 0);
     let metric = form.get("metric");
@@ -141,6 +144,14 @@ pub fn metadata(context: &Context, form: &Form) -> Result<Response, ApiError> {
             known.insert((text(&family.metric_type), text(&family.help), text(&family.unit)));
         }
     });
+    let wanted = (!metric.is_empty()).then_some(metric);
+    let stored = shard.metadata(wanted, usize::MAX).await;
+    let stored = stored.map_err(|gone| ApiError::new(ErrorKind::Unavailable, gone.to_string()))?;
+    for FamilyMetadata { family, kind, help, unit } in stored {
+        families
+            .entry(family.into())
+            .or_insert_with(|| BTreeSet::from([(kind.into(), help.into(), unit.into())]));
+    }
     Ok(success(&Notes::default(), |json| {
         json.begin_object();
         for (family, known) in families.iter().take(limit.unwrap_or(usize::MAX)) {
@@ -191,7 +202,7 @@ pub fn targets_metadata(context: &Context, form: &Form) -> Result<Response, ApiE
     }))
 }
 
-fn each_metadata(context: &Context, mut visit: impl FnMut(&Target, &FamilyMetadata)) {
+fn each_metadata(context: &Context, mut visit: impl FnMut(&Target, &TargetMetadata)) {
     for pool in context.loaded().pools.iter() {
         for target in &pool.pool.targets {
             let metadata = target.status().metadata.clone();

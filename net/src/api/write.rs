@@ -6,7 +6,8 @@
 //!
 //! Native histograms cannot be stored yet. A request with some is answered 400 (with the truth in
 //! the headers of protocol 2), so that its sender counts and logs them; its floats are stored.
-//! Exemplars are left out silently but for a counter and protocol 2's header.
+//! Exemplars are left out silently but for a counter and protocol 2's header. Metadata that cannot
+//! be stored does not fail a request, as in Prometheus.
 //!
 //! Source: Prometheus `storage/remote/write_handler.go`, client_golang `exp/api/remote`.
 
@@ -24,6 +25,7 @@ use crate::scrape::append::AHEAD_MS_MAX;
 use crate::wire::remote_write::{self as wire, Decoded, Decoder, Protocol, REQUEST_BYTES_MAX};
 
 use super::context::WebOptions;
+use super::stated::Stated;
 
 const SAMPLES_WRITTEN: HeaderName =
     HeaderName::from_static("x-prometheus-remote-write-samples-written");
@@ -49,6 +51,7 @@ struct Buffers {
 #[derive(Default)]
 pub struct Receiver {
     idle: RefCell<Vec<Buffers>>,
+    stated: RefCell<Stated>,
 }
 
 impl Receiver {
@@ -68,11 +71,22 @@ impl Receiver {
         stats.requests.add(1);
         let mut buffers = self.idle.borrow_mut().pop().unwrap_or_default();
         let response = match buffers.decode(&mut request, &web.remote_write_protocols).await {
-            Ok(protocol) => buffers.store(shard, stats, now_ms, protocol).await,
+            Ok(protocol) => {
+                let response = buffers.store(shard, stats, now_ms, protocol).await;
+                self.store_metadata(shard, &buffers).await;
+                response
+            }
             Err(refusal) => refused(&refusal),
         };
         self.keep(buffers);
         response
+    }
+
+    async fn store_metadata(&self, shard: &Shard, buffers: &Buffers) {
+        let new = self.stated.borrow_mut().take_new(&buffers.decoded, &buffers.message);
+        if !new.is_empty() && shard.write_metadata(new).await.is_err() {
+            self.stated.borrow_mut().forget();
+        }
     }
 
     fn keep(&self, mut buffers: Buffers) {

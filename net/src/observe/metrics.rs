@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::model::MetricType;
 use http::StatusCode;
 use shards::Shard;
 
@@ -9,14 +10,18 @@ use crate::api::context::{Context, Readiness};
 use crate::http::{Response, with_type};
 use crate::scrape::stats::ScrapeStats;
 
-use super::exposition::{Exposition, Kind};
+use super::page::Page;
 use super::stats::{DURATION_BOUNDS, RouteStats, ShardStats};
 use super::{process, version};
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// About what a page takes.
+const PAGE_BYTES: usize = 16 << 10;
+
 pub fn page(shard: &Shard, context: &Context) -> Response {
-    let mut out = Exposition::default();
+    let mut bytes = Vec::with_capacity(PAGE_BYTES);
+    let mut out = Page::new(&mut bytes);
     write_build(&mut out, context);
     super::storage::write(&mut out, shard);
     write_requests(&mut out, context);
@@ -24,13 +29,13 @@ pub fn page(shard: &Shard, context: &Context) -> Response {
     write_scrapes(&mut out, context);
     write_pools(&mut out, context);
     process::write(&mut out, context.started_ms);
-    with_type(StatusCode::OK, CONTENT_TYPE, out.finish())
+    with_type(StatusCode::OK, CONTENT_TYPE, bytes)
 }
 
-fn write_build(out: &mut Exposition, context: &Context) {
+fn write_build(out: &mut Page<'_>, context: &Context) {
     let help = "A metric with a constant '1' value labeled by version, revision, branch, \
                 goversion from which prometheus was built, and the goos and goarch for the build.";
-    out.family("prometheus_build_info", help, Kind::Gauge);
+    out.family("prometheus_build_info", help, MetricType::Gauge);
     let labels = [
         ("branch", "hearth"),
         ("goarch", std::env::consts::ARCH),
@@ -60,12 +65,12 @@ fn write_build(out: &mut Exposition, context: &Context) {
     out.gauge("hearth_shards", help, context.shard_count as f64);
 }
 
-fn write_requests(out: &mut Exposition, context: &Context) {
+fn write_requests(out: &mut Page<'_>, context: &Context) {
     let mut routes: BTreeMap<&'static str, RouteStats> = BTreeMap::new();
     for stats in &context.stats {
         stats.add_routes(&mut routes);
     }
-    out.family("prometheus_http_requests_total", "Counter of HTTP requests.", Kind::Counter);
+    out.family("prometheus_http_requests_total", "Counter of HTTP requests.", MetricType::Counter);
     for (route, stats) in &routes {
         for (code, count) in &stats.by_code {
             let labels = [("code", &*code.to_string()), ("handler", *route)];
@@ -73,14 +78,12 @@ fn write_requests(out: &mut Exposition, context: &Context) {
         }
     }
     let name = "prometheus_http_request_duration_seconds";
-    out.family(name, "Histogram of latencies for HTTP requests.", Kind::Histogram);
+    out.family(name, "Histogram of latencies for HTTP requests.", MetricType::Histogram);
     for (route, stats) in &routes {
         let mut below = 0;
         for (bound, count) in DURATION_BOUNDS.iter().zip(stats.buckets) {
             below += count;
-            let bound = if bound.is_finite() { bound.to_string() } else { "+Inf".into() };
-            let labels = [("handler", *route), ("le", &*bound)];
-            out.sample(&format!("{name}_bucket"), &labels, below as f64);
+            out.bucket(&format!("{name}_bucket"), &[("handler", *route)], *bound, below);
         }
         out.sample(&format!("{name}_sum"), &[("handler", *route)], stats.duration_seconds);
         out.sample(&format!("{name}_count"), &[("handler", *route)], below as f64);
@@ -94,7 +97,7 @@ fn sum(context: &Context, of: impl Fn(&ShardStats) -> u64) -> u64 {
     context.stats.iter().map(|stats| of(stats)).sum()
 }
 
-fn write_remote_write(out: &mut Exposition, context: &Context) {
+fn write_remote_write(out: &mut Page<'_>, context: &Context) {
     out.counter(
         "prometheus_api_remote_write_invalid_labels_samples_total",
         "The total number of received remote write samples and histogram samples which were \
@@ -118,7 +121,7 @@ fn write_remote_write(out: &mut Exposition, context: &Context) {
     );
 }
 
-fn write_scrapes(out: &mut Exposition, context: &Context) {
+fn write_scrapes(out: &mut Page<'_>, context: &Context) {
     let total = |of: fn(&ScrapeStats) -> u64| sum(context, |stats| of(&stats.scrape));
     for (name, help, value) in [
         (
@@ -169,17 +172,17 @@ fn write_scrapes(out: &mut Exposition, context: &Context) {
         out.counter(name, help, value);
     }
     let name = "prometheus_target_interval_length_seconds";
-    out.family(name, "Actual intervals between scrapes.", Kind::Summary);
+    out.family(name, "Actual intervals between scrapes.", MetricType::Summary);
     let interval_us = total(|stats| stats.interval_sum_us.get());
     out.sample(&format!("{name}_sum"), &[], interval_us as f64 / 1e6);
     out.sample(&format!("{name}_count"), &[], total(|stats| stats.interval_count.get()) as f64);
 }
 
-fn write_pools(out: &mut Exposition, context: &Context) {
+fn write_pools(out: &mut Page<'_>, context: &Context) {
     let pools = context.loaded().pools;
     let mut family =
         |name: &str, help: &str, of: &dyn Fn(&crate::api::context::NamedPool) -> f64| {
-            out.family(name, help, Kind::Gauge);
+            out.family(name, help, MetricType::Gauge);
             for pool in pools.iter() {
                 out.sample(name, &[("scrape_job", &pool.name)], of(pool));
             }
@@ -198,13 +201,13 @@ fn write_pools(out: &mut Exposition, context: &Context) {
         },
     );
     let name = "prometheus_target_sync_failed_total";
-    out.family(name, "Total number of target sync failures.", Kind::Counter);
+    out.family(name, "Total number of target sync failures.", MetricType::Counter);
     for pool in pools.iter() {
         let failed = pool.pool.failures.len() as f64;
         out.sample(name, &[("scrape_job", &pool.name)], failed);
     }
     let name = "prometheus_sd_discovered_targets";
-    out.family(name, "Current number of discovered targets.", Kind::Gauge);
+    out.family(name, "Current number of discovered targets.", MetricType::Gauge);
     for pool in pools.iter() {
         let count = pool.pool.targets.len() + pool.pool.dropped_count;
         let labels = [("config", pool.name.as_str()), ("name", "scrape")];

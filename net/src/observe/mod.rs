@@ -1,8 +1,8 @@
 //! What hearth says about itself: log lines, version, counters, the page of its own metrics.
 
-pub mod exposition;
 pub mod log;
 pub mod metrics;
+mod page;
 pub mod process;
 pub mod stats;
 mod storage;

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::exposition::{Exposition, Kind};
+use engine::model::MetricType;
+
+use super::page::Page;
 
 /// Clock ticks a second and bytes a page: Linux's constants on every platform hearth runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -34,33 +36,33 @@ pub fn resident_bytes() -> f64 {
 }
 
 /// Writes the `process_*` families.
-pub fn write(out: &mut Exposition, started_ms: i64) {
+pub fn write(out: &mut Page<'_>, started_ms: i64) {
     let Some(stat) = Stat::read() else { return };
     let cpu_seconds = (stat.field(14) + stat.field(15)) / TICKS_PER_SECOND;
     let help = "Total user and system CPU time spent in seconds.";
-    out.single("process_cpu_seconds_total", help, Kind::Counter, cpu_seconds);
+    out.single("process_cpu_seconds_total", help, MetricType::Counter, cpu_seconds);
     let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     out.single(
         "process_max_fds",
         "Maximum number of open file descriptors.",
-        Kind::Gauge,
+        MetricType::Gauge,
         max_fds(),
     );
     out.single(
         "process_open_fds",
         "Number of open file descriptors.",
-        Kind::Gauge,
+        MetricType::Gauge,
         open.saturating_sub(1) as f64,
     );
     let resident = stat.field(24) * PAGE_BYTES;
     let help = "Resident memory size in bytes.";
-    out.single("process_resident_memory_bytes", help, Kind::Gauge, resident);
+    out.single("process_resident_memory_bytes", help, MetricType::Gauge, resident);
     let help = "Start time of the process since unix epoch in seconds.";
-    out.single("process_start_time_seconds", help, Kind::Gauge, started_ms as f64 / 1000.0);
+    out.single("process_start_time_seconds", help, MetricType::Gauge, started_ms as f64 / 1000.0);
     let help = "Number of operating system threads of the process.";
-    out.single("process_threads", help, Kind::Gauge, stat.field(20));
+    out.single("process_threads", help, MetricType::Gauge, stat.field(20));
     let help = "Virtual memory size in bytes.";
-    out.single("process_virtual_memory_bytes", help, Kind::Gauge, stat.field(23));
+    out.single("process_virtual_memory_bytes", help, MetricType::Gauge, stat.field(23));
 }
 
 fn max_fds() -> f64 {

@@ -1,11 +1,12 @@
 //! Families about what is stored, written and asked.
 
+use engine::model::MetricType;
 use shards::Shard;
 use shards::stats::ShardStats;
 
-use super::exposition::{Exposition, Kind};
+use super::page::Page;
 
-pub fn write(out: &mut Exposition, shard: &Shard) {
+pub fn write(out: &mut Page<'_>, shard: &Shard) {
     let stats = shard.stats();
     let total = |of: fn(&ShardStats) -> u64| stats.iter().map(|stats| of(stats)).sum::<u64>();
     write_head(out, &total);
@@ -15,7 +16,7 @@ pub fn write(out: &mut Exposition, shard: &Shard) {
 
 type Total<'a> = &'a dyn Fn(fn(&ShardStats) -> u64) -> u64;
 
-fn write_head(out: &mut Exposition, total: Total<'_>) {
+fn write_head(out: &mut Page<'_>, total: Total<'_>) {
     let help = "Total number of series in the head block.";
     out.gauge("prometheus_tsdb_head_series", help, total(|s| s.series.get()) as f64);
     let help = "Total number of series created in the head";
@@ -27,7 +28,7 @@ fn write_head(out: &mut Exposition, total: Total<'_>) {
     let help = "Total number of chunks in the head block.";
     out.gauge("prometheus_tsdb_head_chunks", help, total(|s| s.chunks.get()) as f64);
     let name = "prometheus_tsdb_head_samples_appended_total";
-    out.family(name, "Total number of appended samples.", Kind::Counter);
+    out.family(name, "Total number of appended samples.", MetricType::Counter);
     out.sample(name, &[("type", "float")], total(|s| s.samples_accepted.get()) as f64);
     for (name, help, value) in [
         (
@@ -49,7 +50,7 @@ fn write_head(out: &mut Exposition, total: Total<'_>) {
             total(|s| s.samples_refused[3].get()),
         ),
     ] {
-        out.family(name, help, Kind::Counter);
+        out.family(name, help, MetricType::Counter);
         out.sample(name, &[("type", "float")], value as f64);
     }
     let help = "Samples that were stored already, bit for bit: retries.";
@@ -62,7 +63,7 @@ fn write_head(out: &mut Exposition, total: Total<'_>) {
     out.counter("hearth_shard_stalls_total", help, total(|s| s.stalls.get()));
 }
 
-fn write_log(out: &mut Exposition, total: Total<'_>) {
+fn write_log(out: &mut Page<'_>, total: Total<'_>) {
     let help = "WAL segment index that TSDB is currently writing to.";
     let segment = total(|s| s.wal.segment.get());
     out.gauge("prometheus_tsdb_wal_segment_current", help, segment as f64);
@@ -70,7 +71,7 @@ fn write_log(out: &mut Exposition, total: Total<'_>) {
     let failures = total(|s| s.wal.write_failures.get() + s.wal.sync_failures.get());
     out.counter("prometheus_tsdb_wal_writes_failed_total", help, failures);
     let name = "prometheus_tsdb_wal_fsync_duration_seconds";
-    out.family(name, "Duration of write log fsync.", Kind::Summary);
+    out.family(name, "Duration of write log fsync.", MetricType::Summary);
     let seconds = total(|s| s.wal.writes.total_ns.get()) as f64 / 1e9;
     out.sample(&format!("{name}_sum"), &[], seconds);
     out.sample(&format!("{name}_count"), &[], total(|s| s.wal.writes.count.get()) as f64);
@@ -84,7 +85,7 @@ fn write_log(out: &mut Exposition, total: Total<'_>) {
     out.counter("hearth_ingest_parts_refused_total", help, total(|s| s.parts_refused.get()));
 }
 
-fn write_queries(out: &mut Exposition, total: Total<'_>) {
+fn write_queries(out: &mut Page<'_>, total: Total<'_>) {
     let help = "The current number of queries being executed or waiting.";
     let current = total(|s| s.queries_active.get() + s.queries_waiting.get());
     out.gauge("prometheus_engine_queries", help, current as f64);
