@@ -321,7 +321,9 @@ fn reload_is_all_or_nothing() {
     assert!(answer.text().contains("failed to reload config"), "{}", answer.text());
     assert_eq!(config(), before);
     assert!(hearth.get("/metrics").text().contains("prometheus_config_last_reload_successful 0"));
-    let good = "scrape_configs:\n- job_name: x\n  static_configs: [{targets: ['127.0.0.1:1']}]\n";
+    // A short interval, so that the first scrape is near: its offset is anywhere in the interval.
+    let good = "scrape_configs:\n- job_name: x\n  scrape_interval: 1s\n  \
+                static_configs: [{targets: ['127.0.0.1:1']}]\n";
     std::fs::write(hearth.config_file(), good).expect("writable");
     assert_eq!(hearth.post("/-/reload", &[], b"").status, 200);
     assert!(config().contains("job_name: x"));
