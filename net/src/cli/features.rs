@@ -4,36 +4,37 @@ use super::flags::Fate;
 
 /// Names Prometheus knows.
 const FEATURES: &[(&str, Fate)] = &[
-    ("auto-reload-config", Fate::Carried),
-    ("concurrent-rule-eval", Fate::Carried),
-    ("created-timestamp-zero-ingestion", Fate::Carried),
+    ("auto-reload-config", Fate::Warned(NOT_YET)),
+    ("concurrent-rule-eval", Fate::Warned(NOT_YET)),
+    ("created-timestamp-zero-ingestion", Fate::Warned(NOT_YET)),
     ("delayed-compaction", Fate::Warned(OWN_COMPACTION)),
-    ("exemplar-storage", Fate::Carried),
+    ("exemplar-storage", Fate::Warned(NOT_YET)),
     ("extra-scrape-metrics", Fate::Carried),
     ("fast-startup", Fate::Warned("hearth's log needs no such file")),
     ("histograms-st-encoding", Fate::Warned(OWN_ENCODING)),
     ("memory-snapshot-on-shutdown", Fate::Warned("hearth restarts from its log")),
-    ("metadata-wal-records", Fate::Carried),
-    ("native-histograms", Fate::Warned(ALWAYS)),
+    ("metadata-wal-records", Fate::Warned(ALWAYS)),
+    ("native-histograms", Fate::Warned(NOT_YET)),
     ("old-ui", Fate::Warned("there is one web page only")),
-    ("ooo-native-histograms", Fate::Warned(ALWAYS)),
-    ("otlp-deltatocumulative", Fate::Carried),
-    ("otlp-native-delta-ingestion", Fate::Carried),
+    ("ooo-native-histograms", Fate::Warned(NOT_YET)),
+    ("otlp-deltatocumulative", Fate::Warned(NOT_YET)),
+    ("otlp-native-delta-ingestion", Fate::Warned(NOT_YET)),
     ("promql-binop-fill-modifiers", Fate::Carried),
     ("promql-delayed-name-removal", Fate::Carried),
     ("promql-duration-expr", Fate::Warned(ALWAYS)),
     ("promql-experimental-functions", Fate::Carried),
     ("promql-extended-range-selectors", Fate::Carried),
-    ("promql-per-step-stats", Fate::Carried),
-    ("search-api", Fate::Carried),
-    ("st-storage", Fate::Carried),
-    ("st-synthesis", Fate::Carried),
+    ("promql-per-step-stats", Fate::Warned(NOT_YET)),
+    ("search-api", Fate::Warned(NOT_YET)),
+    ("st-storage", Fate::Warned(NOT_YET)),
+    ("st-synthesis", Fate::Warned(NOT_YET)),
     ("type-and-unit-labels", Fate::Carried),
-    ("use-start-timestamps", Fate::Carried),
+    ("use-start-timestamps", Fate::Warned(NOT_YET)),
     ("use-uncached-io", Fate::Warned("hearth chooses how it writes by itself")),
     ("xor2-encoding", Fate::Warned(OWN_ENCODING)),
 ];
 
+const NOT_YET: &str = "hearth does not carry it out yet";
 const ALWAYS: &str = "it is always on";
 const OWN_COMPACTION: &str = "hearth compacts in a way of its own";
 const OWN_ENCODING: &str = "hearth chooses encodings by itself";

@@ -81,6 +81,7 @@ impl Flag {
     }
 }
 
+const NOT_YET: &str = "hearth does not carry it out yet";
 const NO_AGENT: &str = "hearth has no agent mode";
 const NO_GO: &str = "hearth does not run on Go's runtime";
 const NO_CONSOLES: &str = "console templates are not carried out";
@@ -99,12 +100,16 @@ pub const FLAGS: &[Flag] = &[
         "prometheus.yml",
         "Configuration file. If it is not named and there is none, hearth scrapes itself.",
     ),
-    flag("config.auto-reload", Bool, "", "Reload the configuration when its files change."),
-    flag("config.auto-reload-interval", Duration, "30s", "How often to look for such changes."),
+    flag("config.auto-reload", Bool, "", "Reload the configuration when its files change.")
+        .warned(NOT_YET),
+    flag("config.auto-reload-interval", Duration, "30s", "How often to look for such changes.")
+        .warned(NOT_YET),
     flag("web.listen-address", List, "0.0.0.0:9090", "Address of the web server. Can be repeated."),
     flag("auto-gomaxprocs", Bool, "true", "Has no effect.").warned(NO_GO),
-    flag("auto-gomemlimit", Bool, "true", "Follow the memory limit of the container or machine."),
-    flag("auto-gomemlimit.ratio", Float, "0.9", "Share of that limit that hearth uses."),
+    flag("auto-gomemlimit", Bool, "true", "Follow the memory limit of the container or machine.")
+        .warned(NOT_YET),
+    flag("auto-gomemlimit.ratio", Float, "0.9", "Share of that limit that hearth uses.")
+        .warned(NOT_YET),
     flag("auto-gomemlimit.refresh-interval", Duration, "0s", "How often to read the limit again.")
         .warned("the memory limit is read once, at start"),
     flag("web.config.file", Text, "", "File that enables TLS or authentication.")
@@ -116,7 +121,8 @@ pub const FLAGS: &[Flag] = &[
         "Longest time to read a request or keep a connection idle.",
     ),
     flag("web.max-connections", Int, "512", "Most connections at once, over all listeners."),
-    flag("web.max-notifications-subscribers", Int, "16", "Most subscribers to live notifications."),
+    flag("web.max-notifications-subscribers", Int, "16", "Most subscribers to live notifications.")
+        .warned(NOT_YET),
     flag("web.external-url", Text, "", "URL under which hearth is reached from outside."),
     flag(
         "web.route-prefix",
@@ -124,7 +130,7 @@ pub const FLAGS: &[Flag] = &[
         "",
         "Prefix of all paths; by default the path of --web.external-url.",
     ),
-    flag("web.user-assets", Text, "", "Directory served under /user."),
+    flag("web.user-assets", Text, "", "Directory served under /user.").warned(NOT_YET),
     flag("web.enable-lifecycle", Bool, "", "Allow shutdown and reload over HTTP."),
     flag("web.enable-admin-api", Bool, "", "Allow administration over HTTP."),
     flag("web.enable-remote-write-receiver", Bool, "", "Accept remote write requests."),
@@ -161,7 +167,8 @@ pub const FLAGS: &[Flag] = &[
         .warned(OWN_BLOCKS),
     flag("storage.tsdb.wal-segment-size", Bytes, "", "Size of a segment of the write-ahead log.")
         .server()
-        .hidden(),
+        .hidden()
+        .warned(NOT_YET),
     flag(
         "storage.tsdb.retention.time",
         Duration,
@@ -176,7 +183,9 @@ pub const FLAGS: &[Flag] = &[
         "How many bytes of blocks to keep. Prefer the configuration file.",
     )
     .server(),
-    flag("storage.tsdb.no-lockfile", Bool, "", "Do not lock the data directory.").server(),
+    flag("storage.tsdb.no-lockfile", Bool, "", "Do not lock the data directory.")
+        .server()
+        .warned(NOT_YET),
     flag(
         "storage.tsdb.allow-overlapping-compaction",
         Bool,
@@ -282,28 +291,32 @@ pub const FLAGS: &[Flag] = &[
         Duration,
         "1m",
         "How long to flush samples at shutdown or reload.",
-    ),
+    )
+    .warned(NOT_YET),
     flag(
         "storage.remote.read-sample-limit",
         Int,
         "5e7",
         "Most samples of one remote read; 0 is no limit.",
     )
-    .server(),
+    .server()
+    .warned(NOT_YET),
     flag(
         "storage.remote.read-concurrent-limit",
         Int,
         "10",
         "Most remote reads at once; 0 is no limit.",
     )
-    .server(),
+    .server()
+    .warned(NOT_YET),
     flag(
         "storage.remote.read-max-bytes-in-frame",
         Int,
         "1048576",
         "Most bytes of a frame of a streamed remote read.",
     )
-    .server(),
+    .server()
+    .warned(NOT_YET),
     flag(
         "web.search.max-limit",
         Int,
@@ -317,43 +330,52 @@ pub const FLAGS: &[Flag] = &[
         "1h",
         "Longest outage after which the state of alerts is restored.",
     )
-    .server(),
+    .server()
+    .warned(NOT_YET),
     flag(
         "rules.alert.for-grace-period",
         Duration,
         "10m",
         "Least time between an alert and its restored state.",
     )
-    .server(),
+    .server()
+    .warned(NOT_YET),
     flag("rules.alert.resend-delay", Duration, "1m", "Least time before an alert is sent again.")
-        .server(),
+        .server()
+        .warned(NOT_YET),
     flag("rules.max-concurrent-evals", Int, "4", "Most independent rules that run at once.")
-        .server(),
+        .server()
+        .warned(NOT_YET),
     flag(
         "scrape.adjust-timestamps",
         Bool,
         "true",
         "Align the time of scrapes with their schedule.",
     )
-    .hidden(),
+    .hidden()
+    .warned(NOT_YET),
     flag("scrape.timestamp-tolerance", Duration, "2ms", "How far times are moved to align them.")
-        .hidden(),
+        .hidden()
+        .warned(NOT_YET),
     flag(
         "alertmanager.notification-queue-capacity",
         Int,
         "10000",
         "Most alerts that wait to be sent.",
     )
-    .server(),
+    .server()
+    .warned(NOT_YET),
     flag("alertmanager.notification-batch-size", Int, "256", "Most alerts of one notification.")
-        .server(),
+        .server()
+        .warned(NOT_YET),
     flag(
         "alertmanager.drain-notification-queue-on-shutdown",
         Bool,
         "true",
         "Send waiting alerts before stopping.",
     )
-    .server(),
+    .server()
+    .warned(NOT_YET),
     flag("query.lookback-delta", Duration, "5m", "How far back an instant looks for a sample.")
         .server(),
     flag("query.timeout", Duration, "2m", "Longest time of a query.").server(),
@@ -366,7 +388,8 @@ pub const FLAGS: &[Flag] = &[
         "5s",
         "Least time between two updates of targets.",
     )
-    .hidden(),
+    .hidden()
+    .warned(NOT_YET),
     flag("enable-feature", List, "", "Features to enable, separated by commas. Can be repeated."),
     flag("agent", Bool, "", "Run without local storage.").refused(NO_AGENT),
     flag(
@@ -392,5 +415,6 @@ pub const FLAGS: &[Flag] = &[
         Bytes,
         "",
         "Own: memory that hearth may use; 0 follows --auto-gomemlimit.",
-    ),
+    )
+    .warned(NOT_YET),
 ];

@@ -68,10 +68,15 @@ fn what_is_not_there_is_refused_or_said() {
     );
     let warned = flags("--storage.tsdb.wal-compression-type=zstd").unwrap().warnings();
     assert_eq!(warned.len(), 1, "{warned:?}");
+    let warned = flags("--memory.limit=1GB").unwrap().warnings();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert_eq!(flags("").unwrap().warnings(), Vec::<String>::new());
     let features = flags("--enable-feature=a,native-histograms --enable-feature=search-api");
     let features = features.unwrap().features();
     assert!(features.has("search-api"));
-    assert_eq!(features.warnings().unwrap().len(), 2);
+    assert_eq!(features.warnings().unwrap().len(), 3);
+    let carried = flags("--enable-feature=promql-experimental-functions").unwrap().features();
+    assert_eq!(carried.warnings().unwrap(), Vec::<String>::new());
 }
 
 #[test]
