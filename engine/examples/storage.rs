@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use engine::encode::{self, ChunkHeader, Columns};
-use engine::model::{Batch, Labels, Samples, SeriesId, Source, TimeRange};
+use engine::model::{Batch, Labels, Samples, Source, TimeRange};
 use engine::store::{Store, StoreOptions};
 use engine::wal::{Chain, FrameWriter};
 
@@ -114,9 +114,10 @@ fn append(series_count: usize, round_count: usize) {
     let start = Instant::now();
     let (mut samples, mut sample_count) = (Samples::default(), 0);
     let all_time = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
-    for series in 0..series_count {
+    let selection = store.select(&[], all_time).unwrap();
+    for index in 0..selection.len() {
         samples.clear();
-        store.samples(SeriesId(series as u32), all_time, &mut samples).unwrap();
+        store.samples(&selection, index, all_time, &mut samples).unwrap();
         sample_count += samples.values.len();
     }
     let took = start.elapsed();

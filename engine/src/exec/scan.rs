@@ -7,7 +7,7 @@
 //! One series is in memory at a time, beside the result. After each series the turn is asked
 //! about; nothing borrowed from the source lives over a pause.
 
-use crate::model::source::Turns;
+use crate::model::source::{Selection, Turns};
 use crate::model::{LabelsRef, Samples, Source, TimeRange, is_stale_nan};
 use crate::plan::part::{Extend, Finish, Select, SelectOutput, ShardPart, Stage, Window};
 use crate::promql::functions::FunctionId;
@@ -89,6 +89,9 @@ impl Ranges {
     }
 }
 
+/// Series whose samples are asked for together before they are read one by one.
+const WARM_COUNT: usize = 32;
+
 /// Runs `part` on one source.
 ///
 /// Cost: O(samples in the windows + series × steps); memory: the result and one series.
@@ -104,13 +107,17 @@ pub async fn run_part(
 ) -> Result<Partial, ExecError> {
     let mut run = PartRun::new(part)?;
     let range = sample_range(&part.select);
-    let series = source.select(&part.matchers, range)?;
-    for id in series {
+    let selection = source.select(&part.matchers, range)?;
+    for index in 0..selection.len() {
+        if index % WARM_COUNT == 0 {
+            let indexes = index..selection.len().min(index + WARM_COUNT);
+            source.warm(&selection, indexes, range).await?;
+        }
         run.samples.clear();
-        source.samples(id, range, &mut run.samples)?;
-        let work = run.samples.values.len() + part.select.grid.step_count;
+        source.samples(&selection, index, range, &mut run.samples)?;
+        let work = run.samples.len() + part.select.grid.step_count;
         let mut result = Ok(());
-        source.with_labels(id, &mut |labels| result = run.series(labels));
+        source.with_labels(&selection, index, &mut |labels| result = run.series(labels));
         result?;
         spend(turns, work).await?;
     }
@@ -374,7 +381,7 @@ fn set_text(text: &mut String, bytes: &[u8]) {
 
 /// Windows do not see staleness markers.
 fn drop_stale(samples: &mut Samples) {
-    let Samples { timestamps_ms, values } = samples;
+    let Samples { timestamps_ms, values, .. } = samples;
     if !values.iter().any(|&value| is_stale_nan(value)) {
         return;
     }

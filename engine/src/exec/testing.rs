@@ -37,6 +37,8 @@ impl MemSource {
 }
 
 impl Source for MemSource {
+    type Selection = Vec<SeriesId>;
+
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesId>, SourceError> {
         let compiled = CompiledMatcher::compile(matchers)
             .map_err(|error| SourceError { message: error.to_string() })?;
@@ -49,18 +51,24 @@ impl Source for MemSource {
         Ok(ids.map(SeriesId).filter(|id| is_selected(&self.series[id.index()])).collect())
     }
 
-    fn with_labels(&self, series: SeriesId, f: &mut dyn FnMut(LabelsRef<'_>)) {
-        f(self.series[series.index()].0.as_ref());
+    fn with_labels(
+        &self,
+        selection: &Vec<SeriesId>,
+        index: usize,
+        f: &mut dyn FnMut(LabelsRef<'_>),
+    ) {
+        f(self.series[selection[index].index()].0.as_ref());
     }
 
     fn samples(
         &self,
-        series: SeriesId,
+        selection: &Vec<SeriesId>,
+        index: usize,
         range: TimeRange,
         out: &mut Samples,
     ) -> Result<(), SourceError> {
         for (&timestamp_ms, &value) in
-            self.series[series.index()].1.range(range.min_ms..=range.max_ms)
+            self.series[selection[index].index()].1.range(range.min_ms..=range.max_ms)
         {
             out.timestamps_ms.push(timestamp_ms);
             out.values.push(value);

@@ -4,14 +4,38 @@
 //! label_bytes   [ canonical set of series 0 | canonical set of series 1 | … ]
 //! series        one column each: label_ends, hashes
 //! samples       one column each: sample_series (index into series), timestamps_ms, values
+//! histograms    native ones, apart: histogram_series, histogram_timestamps_ms, histograms
+//! exemplars     by themselves; each names its series
 //! ```
 //!
 //! Invariants between calls: `label_ends` ascends and its last element is `label_bytes.len()`;
 //! the series columns are of equal length, and so are the sample columns; `sample_series` names
-//! existing series and ascends (the samples of a series stand together, in the order received).
+//! existing series and ascends (the samples of a series stand together, in the order received), and
+//! so do the histograms' columns. Start timestamps are rare: their column is empty until the first
+//! sample that has one, and then reaches to the last sample that has one.
 //! A batch is reused: `clear` keeps the room.
 
-use super::labels::{LabelsRef, push_string};
+use super::FloatHistogram;
+use super::labels::{Labels, LabelsRef, push_string};
+
+/// An example of what a sample counted: usually a trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// Index of its series in the batch.
+    pub series: u32,
+    pub labels: Labels,
+    pub value: f64,
+    /// `None`: that of the sample beside it, for the receiver to fill in.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// A native histogram on its way in. Counts are floats also where the sender's were integers:
+/// that is what queries compute with, and `is_integer` says which form to give back.
+#[derive(Clone, Debug)]
+pub struct HistogramSample {
+    pub histogram: FloatHistogram,
+    pub is_integer: bool,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -24,6 +48,14 @@ pub struct Batch {
     sample_series: Vec<u32>,
     timestamps_ms: Vec<i64>,
     values: Vec<f64>,
+    /// Start timestamps of the samples, zero where unknown; empty when none has one.
+    starts_ms: Vec<i64>,
+    histogram_series: Vec<u32>,
+    histogram_timestamps_ms: Vec<i64>,
+    histograms: Vec<HistogramSample>,
+    /// As `starts_ms`, of the histograms.
+    histogram_starts_ms: Vec<i64>,
+    exemplars: Vec<Exemplar>,
 }
 
 impl Batch {
@@ -34,6 +66,12 @@ impl Batch {
         self.sample_series.clear();
         self.timestamps_ms.clear();
         self.values.clear();
+        self.starts_ms.clear();
+        self.histogram_series.clear();
+        self.histogram_timestamps_ms.clear();
+        self.histograms.clear();
+        self.histogram_starts_ms.clear();
+        self.exemplars.clear();
     }
 
     pub fn series_count(&self) -> usize {
@@ -103,6 +141,38 @@ impl Batch {
         self.values.push(value);
     }
 
+    /// As [`Batch::push_sample`], of a native histogram.
+    pub fn push_histogram(&mut self, series: u32, timestamp_ms: i64, sample: HistogramSample) {
+        debug_assert!((series as usize) < self.hashes.len());
+        debug_assert!(self.histogram_series.last().is_none_or(|&last| last <= series));
+        self.histogram_series.push(series);
+        self.histogram_timestamps_ms.push(timestamp_ms);
+        self.histograms.push(sample);
+    }
+
+    /// Says when what the sample pushed last counts began. Samples without a call have no start.
+    pub fn set_start(&mut self, start_ms: i64) {
+        if start_ms != 0 {
+            let count = self.values.len();
+            self.starts_ms.resize(count, 0);
+            self.starts_ms[count - 1] = start_ms;
+        }
+    }
+
+    /// As [`Batch::set_start`], of the histogram pushed last.
+    pub fn set_histogram_start(&mut self, start_ms: i64) {
+        if start_ms != 0 {
+            let count = self.histograms.len();
+            self.histogram_starts_ms.resize(count, 0);
+            self.histogram_starts_ms[count - 1] = start_ms;
+        }
+    }
+
+    pub fn push_exemplar(&mut self, exemplar: Exemplar) {
+        debug_assert!((exemplar.series as usize) < self.hashes.len());
+        self.exemplars.push(exemplar);
+    }
+
     #[inline]
     pub fn labels(&self, series: u32) -> LabelsRef<'_> {
         let index = series as usize;
@@ -134,13 +204,54 @@ impl Batch {
         &self.values
     }
 
+    /// Start timestamp of a sample, zero where unknown.
+    #[inline]
+    pub fn start_ms(&self, sample: usize) -> i64 {
+        self.starts_ms.get(sample).copied().unwrap_or(0)
+    }
+
+    pub fn has_starts(&self) -> bool {
+        !self.starts_ms.is_empty() || !self.histogram_starts_ms.is_empty()
+    }
+
+    pub fn histogram_count(&self) -> usize {
+        self.histograms.len()
+    }
+
+    pub fn histogram_series(&self) -> &[u32] {
+        &self.histogram_series
+    }
+
+    pub fn histogram_timestamps_ms(&self) -> &[i64] {
+        &self.histogram_timestamps_ms
+    }
+
+    pub fn histograms(&self) -> &[HistogramSample] {
+        &self.histograms
+    }
+
+    /// As [`Batch::start_ms`], of a histogram.
+    pub fn histogram_start_ms(&self, histogram: usize) -> i64 {
+        self.histogram_starts_ms.get(histogram).copied().unwrap_or(0)
+    }
+
+    pub fn exemplars(&self) -> &[Exemplar] {
+        &self.exemplars
+    }
+
     /// Every column agrees with its neighbours: asserted at the borders between rooms.
     pub fn assert_columns(&self) {
         assert!(self.label_ends.len() == self.hashes.len());
         assert!(self.label_ends.last().map_or(0, |&end| end as usize) == self.label_bytes.len());
         assert!(self.sample_series.len() == self.values.len());
         assert!(self.timestamps_ms.len() == self.values.len());
-        assert!(self.sample_series.last().is_none_or(|&last| (last as usize) < self.hashes.len()));
+        assert!(self.starts_ms.len() <= self.values.len());
+        assert!(self.histogram_series.len() == self.histograms.len());
+        assert!(self.histogram_timestamps_ms.len() == self.histograms.len());
+        assert!(self.histogram_starts_ms.len() <= self.histograms.len());
+        for series in [&self.sample_series, &self.histogram_series] {
+            assert!(series.last().is_none_or(|&last| (last as usize) < self.hashes.len()));
+        }
     }
 }
 

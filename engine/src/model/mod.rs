@@ -12,11 +12,11 @@ pub mod sample;
 pub mod series;
 pub mod source;
 
-pub use batch::Batch;
+pub use batch::{Batch, Exemplar, HistogramSample};
 pub use histogram::{FloatHistogram, Histogram};
 pub use labels::{Labels, LabelsBuilder, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::MetricType;
 pub use sample::{STALE_NAN_BITS, is_stale_nan};
 pub use series::SeriesId;
-pub use source::{Samples, Source, SourceError, TimeRange};
+pub use source::{Samples, Selection, Source, SourceError, TimeRange};

@@ -7,7 +7,9 @@
 //!
 //! It stands here and not in `exec`, because `store` implements it and comes before `exec`.
 
-use super::{Labels, LabelsRef, Matcher, SeriesId};
+use std::ops::Range;
+
+use super::{FloatHistogram, LabelsRef, Matcher, SeriesId};
 
 /// Timestamps `min_ms..=max_ms`, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,18 +18,39 @@ pub struct TimeRange {
     pub max_ms: i64,
 }
 
-/// Samples of one series, ascending by timestamp, no two of the same timestamp. Float samples
-/// only; staleness markers are among them, by bits.
+/// Samples of one series: floats and native histograms apart, each ascending by timestamp; no
+/// timestamp stands twice, neither in one of them nor in both. Staleness markers are among them: a
+/// float by its bits, a histogram by those of its sum.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     pub timestamps_ms: Vec<i64>,
     pub values: Vec<f64>,
+    /// Start timestamps of the floats, zero where unknown. Empty when none has one, else as long
+    /// as `values`.
+    pub starts_ms: Vec<i64>,
+    pub histogram_timestamps_ms: Vec<i64>,
+    pub histograms: Vec<FloatHistogram>,
+    /// As `starts_ms`, of the histograms.
+    pub histogram_starts_ms: Vec<i64>,
 }
 
 impl Samples {
     pub fn clear(&mut self) {
         self.timestamps_ms.clear();
         self.values.clear();
+        self.starts_ms.clear();
+        self.histogram_timestamps_ms.clear();
+        self.histograms.clear();
+        self.histogram_starts_ms.clear();
+    }
+
+    /// Samples of both kinds.
+    pub fn len(&self) -> usize {
+        self.values.len() + self.histograms.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.histograms.is_empty()
     }
 }
 
@@ -37,31 +60,60 @@ pub struct SourceError {
     pub message: String,
 }
 
+/// The series that a selection found, by position. It keeps alive what it names.
+pub trait Selection {
+    fn len(&self) -> usize;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Selection for Vec<SeriesId> {
+    fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+}
+
 pub trait Source {
-    /// The series that match all of `matchers` and may have samples in `range`, in ascending
-    /// order of id.
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesId>, SourceError>;
+    type Selection: Selection;
 
-    /// Calls `f` with the labels of `series`. (A call instead of a return value, so that a source
-    /// behind a cell can lend from its arena.)
-    fn with_labels(&self, series: SeriesId, f: &mut dyn FnMut(LabelsRef<'_>));
+    /// The series that match all of `matchers` and may have samples in `range`: each label set
+    /// once, in no particular order.
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Self::Selection, SourceError>;
 
-    /// Appends the samples of `series` in `range` to `out`.
+    /// Calls `f` with the labels of the series at `index` of a selection; not at all when the
+    /// series was removed since. (A call instead of a return value, so that a source behind a cell
+    /// can lend from its arena.)
+    fn with_labels(
+        &self,
+        selection: &Self::Selection,
+        index: usize,
+        f: &mut dyn FnMut(LabelsRef<'_>),
+    );
+
+    /// Appends the samples in `range` of the series at `index` to `out`.
     fn samples(
         &self,
-        series: SeriesId,
+        selection: &Self::Selection,
+        index: usize,
         range: TimeRange,
         out: &mut Samples,
     ) -> Result<(), SourceError>;
 
-    /// Says that the samples of these series will be asked for next: some tens at a time, so that
-    /// their memory arrives together. A hint.
-    fn prefetch(&self, _series: &[SeriesId]) {}
-
-    fn labels(&self, series: SeriesId) -> Labels {
-        let mut labels = Labels::default();
-        self.with_labels(series, &mut |lent| labels = lent.to_owned());
-        labels
+    /// Brings the samples in `range` of some tens of series to where [`Source::samples`] reads them
+    /// without waiting: from disk to memory, from memory to the cache.
+    fn warm(
+        &self,
+        _selection: &Self::Selection,
+        _indexes: Range<usize>,
+        _range: TimeRange,
+    ) -> impl Future<Output = Result<(), SourceError>> {
+        std::future::ready(Ok(()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Finding series and labels, and being a source of queries.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use roaring::RoaringBitmap;
 
@@ -128,51 +129,78 @@ fn to_text(bytes: &[u8]) -> String {
 }
 
 impl Source for Store {
+    type Selection = Vec<SeriesId>;
+
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesId>, SourceError> {
         Ok(self.keep_in_range(&self.matching(matchers)?, range))
     }
 
-    /// Does not call `f` when the series was removed since it was selected.
-    fn with_labels(&self, series: SeriesId, f: &mut dyn FnMut(LabelsRef<'_>)) {
-        if let Some(labels) = self.head.labels(series) {
+    fn with_labels(
+        &self,
+        selection: &Vec<SeriesId>,
+        index: usize,
+        f: &mut dyn FnMut(LabelsRef<'_>),
+    ) {
+        if let Some(labels) = self.head.labels(selection[index]) {
             f(labels);
         }
     }
 
     fn samples(
         &self,
-        series: SeriesId,
+        selection: &Vec<SeriesId>,
+        index: usize,
         range: TimeRange,
         out: &mut Samples,
     ) -> Result<(), SourceError> {
-        self.head.samples(series, range, out).map_err(source_error)
+        self.head.samples(selection[index], range, out).map_err(source_error)
     }
 
-    fn prefetch(&self, series: &[SeriesId]) {
-        self.head.prefetch(series);
+    async fn warm(
+        &self,
+        selection: &Vec<SeriesId>,
+        indexes: Range<usize>,
+        _range: TimeRange,
+    ) -> Result<(), SourceError> {
+        self.head.prefetch(&selection[indexes]);
+        Ok(())
     }
 }
 
 /// A store that its shard shares between ingest and queries: borrowed for one call at a time.
 impl Source for RefCell<Store> {
+    type Selection = Vec<SeriesId>;
+
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesId>, SourceError> {
         self.borrow().select(matchers, range)
     }
 
-    fn with_labels(&self, series: SeriesId, f: &mut dyn FnMut(LabelsRef<'_>)) {
-        self.borrow().with_labels(series, f);
+    fn with_labels(
+        &self,
+        selection: &Vec<SeriesId>,
+        index: usize,
+        f: &mut dyn FnMut(LabelsRef<'_>),
+    ) {
+        self.borrow().with_labels(selection, index, f);
     }
 
     fn samples(
         &self,
-        series: SeriesId,
+        selection: &Vec<SeriesId>,
+        index: usize,
         range: TimeRange,
         out: &mut Samples,
     ) -> Result<(), SourceError> {
-        self.borrow().samples(series, range, out)
+        self.borrow().samples(selection, index, range, out)
     }
 
-    fn prefetch(&self, series: &[SeriesId]) {
-        self.borrow().prefetch(series);
+    async fn warm(
+        &self,
+        selection: &Vec<SeriesId>,
+        indexes: Range<usize>,
+        _range: TimeRange,
+    ) -> Result<(), SourceError> {
+        self.borrow().head.prefetch(&selection[indexes]);
+        Ok(())
     }
 }

@@ -20,10 +20,12 @@ fn batch(samples: &[(u32, i64, f64)]) -> Batch {
 /// Every series and sample, as text and bits, sorted.
 fn everything(store: &Store) -> Vec<(String, i64, u64)> {
     let mut all = vec![];
-    for id in store.select(&[], ALL_TIME).unwrap() {
+    let selection = store.select(&[], ALL_TIME).unwrap();
+    for index in 0..selection.len() {
         let mut samples = Samples::default();
-        store.samples(id, ALL_TIME, &mut samples).unwrap();
-        let labels = store.labels(id).to_string();
+        store.samples(&selection, index, ALL_TIME, &mut samples).unwrap();
+        let mut labels = String::new();
+        store.with_labels(&selection, index, &mut |lent| labels = lent.to_string());
         let columns = samples.timestamps_ms.iter().zip(&samples.values);
         all.extend(columns.map(|(&t, v)| (labels.clone(), t, v.to_bits())));
     }

@@ -83,8 +83,9 @@ async fn read<D: Disk>(disk: &D) -> (Store, Vec<f64>, Replayed) {
     let all = TimeRange { min_ms: 0, max_ms: i64::MAX };
     let mut samples = Samples::default();
     let up = Matcher::new("__name__", MatchOp::Equal, "up");
-    for series in store.select(&[up], all).unwrap() {
-        store.samples(series, all, &mut samples).unwrap();
+    let selection = store.select(&[up], all).unwrap();
+    for index in 0..selection.len() {
+        store.samples(&selection, index, all, &mut samples).unwrap();
     }
     (store, samples.values, replayed)
 }
