@@ -16,13 +16,14 @@ fn main() {
     let data_dir = directory.join(format!("hearth-figures-{}", std::process::id()));
     let mut options = BootOptions::new(&data_dir);
     options.shard_count = Some(SHARDS);
-    let running = shards::start(options, |shard| async move {
+    let running = shards::start(options, |starting| async move {
+        let Some(shard) = starting.ready().await else { return };
         if shard.id() != ShardId(0) {
             return shard.stopping().await;
         }
         measure(&shard).await;
     });
-    match running {
+    match running.and_then(shards::Rising::ready) {
         Err(error) => eprintln!("{error}"),
         Ok(running) => running.wait().unwrap_or_else(|message| eprintln!("{message}")),
     }

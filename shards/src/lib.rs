@@ -39,7 +39,7 @@ pub mod turns;
 pub mod wal;
 mod watchdog;
 
-pub use boot::{BootError, BootOptions, Running, Stopper, start};
+pub use boot::{BootError, BootOptions, Rising, Running, Starting, Stopper, start};
 pub use cancel::CancelToken;
 pub use ingest::{FamilyMetadata, IngestError, IngestOptions, IngestReport};
 pub use observe::{Event, Reporter};

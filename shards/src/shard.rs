@@ -24,7 +24,7 @@ pub(crate) const INGEST_CREDITS: usize = 32;
 pub(crate) const JOB_CREDITS: usize = 64;
 
 /// How often a shard shows that it turns, and counts what it holds.
-const HEARTBEAT: Duration = Duration::from_millis(250);
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(250);
 
 /// The shard that this thread runs. Cheap to clone; stays on its thread.
 #[derive(Clone)]

@@ -70,6 +70,9 @@ pub struct WalStats {
 pub struct ReplayStats {
     pub bytes: Counter,
     pub samples: Counter,
+    /// Segments found so far, and those of them that are read.
+    pub segments: Counter,
+    pub segments_read: Counter,
 }
 
 /// Counters of a shard.

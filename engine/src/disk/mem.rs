@@ -28,6 +28,7 @@ type Entries = BTreeMap<String, Rc<RefCell<Content>>>;
 pub struct MemDisk {
     entries: RefCell<Entries>,
     synced_entries: RefCell<Entries>,
+    quarantined: RefCell<BTreeMap<String, Vec<u8>>>,
     operation_count: Cell<u64>,
     failing: Cell<Option<(u64, DiskErrorKind)>>,
 }
@@ -88,6 +89,11 @@ impl MemDisk {
             entries: RefCell::new(entries),
             ..MemDisk::default()
         }
+    }
+
+    /// What [`Disk::quarantine`] keeps of `name`.
+    pub fn quarantined(&self, name: &str) -> Option<Vec<u8>> {
+        self.quarantined.borrow().get(name).cloned()
     }
 
     fn begin(&self, operation: &'static str, path: &str) -> Result<(), DiskError> {
@@ -197,6 +203,13 @@ impl Disk for MemDisk {
         self.find("remove", name)?;
         self.entries.borrow_mut().remove(name);
         Ok(())
+    }
+
+    async fn quarantine(&self, name: &str) -> Result<String, DiskError> {
+        self.begin("quarantine", name)?;
+        let content = self.find("quarantine", name)?.content.borrow().written.clone();
+        self.quarantined.borrow_mut().entry(name.to_owned()).or_insert(content);
+        Ok(format!("quarantine/{name}"))
     }
 
     async fn shorten(&self, name: &str, bytes: u64) -> Result<(), DiskError> {

@@ -110,6 +110,11 @@ pub trait Disk {
 
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), DiskError>>;
 
+    /// Keeps what `name`, which is damaged, holds now outside of this directory, for whoever looks
+    /// into it; done before the file is cut or removed. Once: what is kept already stays. Returns
+    /// where.
+    fn quarantine(&self, name: &str) -> impl Future<Output = Result<String, DiskError>>;
+
     /// Cuts `name`, which nobody writes any more, to its first `bytes`; durable when it returns.
     fn shorten(&self, name: &str, bytes: u64) -> impl Future<Output = Result<(), DiskError>>;
 }

@@ -15,7 +15,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub use replay::{LostRange, ReplayReport};
+pub use replay::{LostRange, ReplayReport, SegmentReplay};
 pub use select::HeadStats;
 
 use crate::head::{

@@ -53,6 +53,19 @@ impl LostRange {
     }
 }
 
+/// A segment whose frames are replayed in pieces.
+pub struct SegmentReplay<'a> {
+    replay: Replay<'a>,
+    report: ReplayReport,
+}
+
+impl SegmentReplay<'_> {
+    /// What was done so far.
+    pub fn report(&self) -> &ReplayReport {
+        &self.report
+    }
+}
+
 /// What the replay of a log carries from segment to segment.
 #[derive(Debug, Default)]
 pub(super) struct ReplayState {
@@ -120,14 +133,39 @@ impl Store {
         bytes: &[u8],
         keep: impl Fn(u64) -> bool,
     ) -> Result<ReplayReport, SegmentError> {
-        let mut report = ReplayReport::default();
-        let mut replay = Replay::new(bytes, self.replay.chain)?;
+        let mut segment = self.begin_replay(bytes)?;
+        while !self.replay_frames(&mut segment, &keep, || false) {}
+        Ok(segment.report)
+    }
+
+    /// Begins the replay of a segment in pieces: [`Store::replay_frames`] until it is read.
+    ///
+    /// Errors: see [`Store::replay_segment`].
+    pub fn begin_replay<'a>(&mut self, bytes: &'a [u8]) -> Result<SegmentReplay<'a>, SegmentError> {
+        let replay = Replay::new(bytes, self.replay.chain)?;
         if let Some(header) = replay.header() {
             self.epoch = self.epoch.max(header.epoch.saturating_add(1));
         }
-        for event in &mut replay {
+        Ok(SegmentReplay { replay, report: ReplayReport::default() })
+    }
+
+    /// Replays frames of `segment` until `is_enough`, which is asked after each. True when the
+    /// segment is read to its end.
+    pub fn replay_frames(
+        &mut self,
+        segment: &mut SegmentReplay<'_>,
+        keep: impl Fn(u64) -> bool,
+        mut is_enough: impl FnMut() -> bool,
+    ) -> bool {
+        let SegmentReplay { replay, report } = segment;
+        for event in &mut *replay {
             match event {
-                Event::Frame(frame) => self.replay_frame(frame, &keep, &mut report),
+                Event::Frame(frame) => {
+                    self.replay_frame(frame, &keep, report);
+                    if is_enough() {
+                        return false;
+                    }
+                }
                 Event::Damage(damage) => {
                     let after_ms = report.max_ms;
                     report.lost.push(LostRange { damage, after_ms, before_ms: None });
@@ -137,7 +175,7 @@ impl Store {
         self.chain = replay.end_chain();
         self.replay.chain = Some(self.chain);
         report.end_offset = replay.end_offset();
-        Ok(report)
+        true
     }
 
     /// The segments that follow are of another log: nothing of the former one continues there, and

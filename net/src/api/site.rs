@@ -1,11 +1,13 @@
 //! From a request to its endpoint: readiness, CORS, compression, counting.
 
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use shards::Shard;
 use shards::runtime;
+use shards::{Shard, Starting};
 
 use crate::http::server::Service;
 use crate::http::{Form, Found, Request, Response, Router, gzip, text_error};
@@ -21,7 +23,9 @@ use super::{alerts, lifecycle, query, series, status, targets, tsdb};
 
 /// The web side of one shard.
 pub struct Site {
-    shard: Shard,
+    starting: Rc<Starting>,
+    /// Empty until the shard has read what it holds.
+    shard: OnceCell<Shard>,
     context: Arc<Context>,
     stats: Arc<ShardStats>,
     router: Router<Endpoint>,
@@ -38,9 +42,15 @@ struct Destination {
 }
 
 impl Site {
-    pub fn new(shard: Shard, context: Arc<Context>) -> Site {
-        let stats = context.stats[shard.id().index()].clone();
-        Site { shard, context, stats, router: router(), receiver: Receiver::default() }
+    pub fn new(starting: Rc<Starting>, context: Arc<Context>) -> Site {
+        let stats = context.stats[starting.id().index()].clone();
+        let (shard, router, receiver) = (OnceCell::new(), router(), Receiver::default());
+        Site { starting, shard, context, stats, router, receiver }
+    }
+
+    /// From now on requests for data are answered from `shard`, once the whole server is ready.
+    pub fn set_shard(&self, shard: Shard) {
+        let _ = self.shard.set(shard);
     }
 
     /// The path without the prefix under which this server stands.
@@ -50,20 +60,25 @@ impl Site {
 
     async fn answer(&self, to: &Destination, mut request: Request) -> Response {
         let readiness = self.context.readiness();
-        if readiness != Readiness::Ready && !to.endpoint.needs_no_readiness() {
+        let shard = self.shard.get().filter(|_| readiness == Readiness::Ready);
+        if shard.is_none() && !to.endpoint.needs_no_readiness() {
             return lifecycle::not_ready(readiness);
         }
-        if to.endpoint == Endpoint::RemoteWrite {
+        if let (Endpoint::RemoteWrite, Some(shard)) = (to.endpoint, shard) {
             let (web, stats) = (&self.context.web, &self.stats.remote_write);
             let now_ms = runtime::unix_ms();
-            return self.receiver.receive(&self.shard, web, stats, now_ms, request).await;
+            return self.receiver.receive(shard, web, stats, now_ms, request).await;
         }
         let headers = request.head.headers.clone();
         let path = request.path().to_owned();
         let response = match request.form().await {
-            Ok(form) => match self.endpoint(to, &path, &form).await {
-                Ok(response) => response,
-                Err(error) => error.respond(),
+            Ok(form) => match (self.without_shard(to, &path).await, shard) {
+                (Some(response), _) => response,
+                (None, Some(shard)) => match self.endpoint(shard, to, &path, &form).await {
+                    Ok(response) => response,
+                    Err(error) => error.respond(),
+                },
+                (None, None) => lifecycle::not_ready(readiness),
             },
             Err(error) => text_error(StatusCode::BAD_REQUEST, &error.to_string()),
         };
@@ -74,13 +89,32 @@ impl Site {
         response
     }
 
+    /// Answers that need no data, so that they are given from the first moment on.
+    async fn without_shard(&self, to: &Destination, path: &str) -> Option<Response> {
+        let context = &*self.context;
+        Some(match to.endpoint {
+            Endpoint::Metrics => metrics::page(self.starting.stats(), context),
+            Endpoint::StatusWalReplay => status::wal_replay(self.starting.stats()),
+            Endpoint::Notifications => status::notifications(context),
+            Endpoint::Page => ui::page(&context.web.page_title, &context.web.route_prefix),
+            Endpoint::Asset => ui::asset(self.local_path(path).unwrap_or("")),
+            Endpoint::Version => status::version(),
+            Endpoint::Healthy => lifecycle::healthy(),
+            Endpoint::Reload => lifecycle::reload(context).await,
+            Endpoint::Quit => lifecycle::quit(context).await,
+            Endpoint::LifecycleGet => lifecycle::only_post(),
+            _ => return None,
+        })
+    }
+
     async fn endpoint(
         &self,
+        shard: &Shard,
         to: &Destination,
         path: &str,
         form: &Form,
     ) -> Result<Response, ApiError> {
-        let (shard, context) = (&self.shard, &*self.context);
+        let context = &*self.context;
         Ok(match to.endpoint {
             Endpoint::Query => {
                 return query::query(shard, form, runtime::unix_ms()).await;
@@ -103,9 +137,7 @@ impl Site {
             Endpoint::StatusBuildInfo => status::build_info(),
             Endpoint::StatusFlags => status::flags(context),
             Endpoint::StatusTsdb => return tsdb::status(shard, form).await,
-            Endpoint::StatusWalReplay => status::wal_replay(),
             Endpoint::Features => status::features(context),
-            Endpoint::Notifications => status::notifications(context),
             Endpoint::Alerts => alerts::alerts(),
             Endpoint::Rules => return alerts::rules(form),
             Endpoint::Alertmanagers => alerts::alertmanagers(),
@@ -117,16 +149,8 @@ impl Site {
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 response
             }
-            Endpoint::Page => ui::page(&context.web.page_title, &context.web.route_prefix),
-            Endpoint::Asset => ui::asset(self.local_path(path).unwrap_or("")),
-            Endpoint::Metrics => metrics::page(shard, context),
-            Endpoint::Version => status::version(),
-            Endpoint::Healthy => lifecycle::healthy(),
             Endpoint::Ready => lifecycle::ready(),
-            Endpoint::Reload => lifecycle::reload(context).await,
-            Endpoint::Quit => lifecycle::quit(context).await,
-            Endpoint::LifecycleGet => lifecycle::only_post(),
-            Endpoint::RemoteWrite => unreachable!("answered before its body was read as a form"),
+            _ => unreachable!("answered by `without_shard`, or before the body was read"),
         })
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Source: Prometheus `web/api/v1/api.go` (`serve*`), `web/web.go` (`runtimeInfo`).
 
+use std::sync::Arc;
+
 use http::StatusCode;
+use shards::stats::ShardStats;
 
 use crate::http::{Response, with_type};
 use crate::observe::version;
@@ -81,12 +84,16 @@ fn write_build_info(json: &mut Json<'_>) {
 
 /// Requests are only answered once the log was replayed, or before; there is no state in between
 /// to tell.
-pub fn wal_replay() -> Response {
+/// How far the logs of all shards are read: their segments count as one row.
+pub fn wal_replay(shards: &[Arc<ShardStats>]) -> Response {
+    let sum = |of: fn(&ShardStats) -> u64| shards.iter().map(|stats| of(stats)).sum::<u64>();
+    let segments = sum(|stats| stats.replay.segments.get());
+    let read = sum(|stats| stats.replay.segments_read.get());
     success(&Notes::default(), |json| {
         json.begin_object();
         json.field("min").int(0);
-        json.field("max").int(0);
-        json.field("current").int(0);
+        json.field("max").int(segments.saturating_sub(1) as i64);
+        json.field("current").int(read.saturating_sub(1) as i64);
         json.end_object();
     })
 }

@@ -1,10 +1,10 @@
 //! The page of hearth's own metrics, under Prometheus's names where Prometheus has one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use engine::model::MetricType;
 use http::StatusCode;
-use shards::Shard;
 
 use crate::api::context::{Context, Readiness};
 use crate::http::{Response, with_type};
@@ -19,11 +19,11 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// About what a page takes.
 const PAGE_BYTES: usize = 16 << 10;
 
-pub fn page(shard: &Shard, context: &Context) -> Response {
+pub fn page(shards: &[Arc<shards::stats::ShardStats>], context: &Context) -> Response {
     let mut bytes = Vec::with_capacity(PAGE_BYTES);
     let mut out = Page::new(&mut bytes);
     write_build(&mut out, context);
-    super::storage::write(&mut out, shard);
+    super::storage::write(&mut out, shards);
     write_requests(&mut out, context);
     write_remote_write(&mut out, context);
     write_scrapes(&mut out, context);

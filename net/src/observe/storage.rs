@@ -1,13 +1,13 @@
 //! Families about what is stored, written and asked.
 
+use std::sync::Arc;
+
 use engine::model::MetricType;
-use shards::Shard;
 use shards::stats::ShardStats;
 
 use super::page::Page;
 
-pub fn write(out: &mut Page<'_>, shard: &Shard) {
-    let stats = shard.stats();
+pub fn write(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
     let total = |of: fn(&ShardStats) -> u64| stats.iter().map(|stats| of(stats)).sum::<u64>();
     write_head(out, &total);
     write_log(out, &total);

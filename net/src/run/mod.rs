@@ -120,11 +120,11 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         options: options::server(&flags),
         lists,
         seed: state::offset_seed(&loaded),
-        listening: Arc::new(AtomicUsize::new(0)),
+        serving: Arc::new(AtomicUsize::new(0)),
     };
-    let running = shards::start(boot, move |shard| server.clone().serve(shard))
+    let rising = shards::start(boot, move |starting| server.clone().serve(starting))
         .map_err(|error| error.to_string())?;
-    let control = Control { flags, context, state, lists: senders, stopper: running.stopper() };
+    let control = Control { flags, context, state, lists: senders, stopper: rising.stopper() };
     control.start(loaded, plan, orders)?;
-    running.wait()
+    rising.ready().map_err(|error| error.to_string())?.wait()
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_channel::Receiver;
-use shards::Shard;
 use shards::runtime::{self, Class, TcpListener};
+use shards::{Shard, Starting};
 
 use crate::api::context::{Context, Readiness};
 use crate::api::site::Site;
@@ -28,14 +28,15 @@ pub struct ShardServer {
     /// By shard.
     pub lists: Vec<Receiver<TargetList>>,
     pub seed: u64,
-    /// Shards that listen.
-    pub listening: Arc<AtomicUsize>,
+    /// Shards that serve data.
+    pub serving: Arc<AtomicUsize>,
 }
 
 impl ShardServer {
-    pub async fn serve(self, shard: Shard) {
+    pub async fn serve(self, starting: Starting) {
         let context = self.context.clone();
-        let site = Rc::new(Site::new(shard.clone(), context.clone()));
+        let starting = Rc::new(starting);
+        let site = Rc::new(Site::new(starting.clone(), context.clone()));
         let (stop, stopping) = async_channel::bounded(1);
         let mut servers = vec![];
         for &address in &self.addresses {
@@ -49,23 +50,33 @@ impl ShardServer {
                 }
             }
         }
-        let index = shard.id().index();
-        let stats = context.stats[index].scrape.clone();
-        let list = self.lists[index].clone();
-        let scrapes =
-            runtime::spawn(Class::Scrape, scrape::set::run(shard.clone(), list, self.seed, stats));
-        if self.listening.fetch_add(1, Ordering::Relaxed) + 1 == context.shard_count {
-            context.set_readiness(Readiness::Ready);
-            for address in &self.addresses {
-                log_info!("Server is ready to receive web requests.", "address" = address);
+        let mut scrapes = None;
+        if let Some(shard) = starting.ready().await {
+            site.set_shard(shard.clone());
+            scrapes = Some(self.scrape(shard));
+            if self.serving.fetch_add(1, Ordering::Relaxed) + 1 == context.shard_count {
+                context.set_readiness(Readiness::Ready);
+                for address in &self.addresses {
+                    log_info!("Server is ready to receive web requests.", "address" = address);
+                }
             }
         }
-        shard.stopping().await;
+        starting.stopping().await;
         context.set_readiness(Readiness::Stopping);
-        scrapes.cancel().await;
+        if let Some(scrapes) = scrapes {
+            scrapes.cancel().await;
+        }
         drop(stop);
         for server in servers {
             server.await;
         }
+    }
+
+    /// Starts the scrape loops of a shard.
+    fn scrape(&self, shard: Shard) -> runtime::Task {
+        let index = shard.id().index();
+        let stats = self.context.stats[index].scrape.clone();
+        let list = self.lists[index].clone();
+        runtime::spawn(Class::Scrape, scrape::set::run(shard, list, self.seed, stats))
     }
 }

@@ -35,6 +35,8 @@ const FILL_PAUSE: Duration = Duration::from_millis(2);
 /// One directory, on the thread of its shard.
 pub struct RingDisk {
     path: PathBuf,
+    /// Where damaged files are kept, and what their names begin with there.
+    quarantine: Option<(PathBuf, String)>,
     /// Whether to write past the page cache. Off once the file system refused.
     is_direct: Cell<bool>,
     /// The first files are wanted at once, later ones without a burst.
@@ -52,12 +54,19 @@ impl RingDisk {
         create_dir_durably(&path)?;
         Ok(RingDisk {
             path,
+            quarantine: None,
             is_direct: Cell::new(direct),
             is_hurried: Cell::new(true),
             ring: RefCell::new(WriteRing::new()?),
             turns: Semaphore::new(1),
             reporter,
         })
+    }
+
+    /// Keeps damaged files in `dir`, under names that begin with `prefix`.
+    pub fn with_quarantine(mut self, dir: PathBuf, prefix: String) -> RingDisk {
+        self.quarantine = Some((dir, prefix));
+        self
     }
 
     /// From now on new files are written without a burst.
@@ -208,6 +217,32 @@ impl Disk for RingDisk {
 
     async fn remove(&self, name: &str) -> Result<(), DiskError> {
         self.call("remove", name, |path| fs::remove_file(path)).await
+    }
+
+    async fn quarantine(&self, name: &str) -> Result<String, DiskError> {
+        let Some((dir, prefix)) = self.quarantine.clone() else {
+            let error = io::Error::other("no directory for damaged files is known");
+            return Err(self.error("quarantine", name, &error));
+        };
+        let to = dir.join(format!("{prefix}{name}"));
+        let kept = to.display().to_string();
+        self.call("quarantine", name, move |path| {
+            create_dir_durably(&dir)?;
+            // Nobody writes a damaged file any more, so a second name for it is as good as a copy,
+            // and takes no room on a disk that may have none.
+            match fs::hard_link(path, &to) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                Err(_) => {
+                    fs::copy(path, &to)?;
+                    File::open(&to)?.sync_all()?;
+                }
+                Ok(()) => {}
+            }
+            sync_dir(&dir)
+        })
+        .await?;
+        Ok(kept)
     }
 
     async fn shorten(&self, name: &str, bytes: u64) -> Result<(), DiskError> {

@@ -66,6 +66,9 @@ impl Disk for Shared {
     async fn remove(&self, name: &str) -> Result<(), DiskError> {
         self.0.remove(name).await
     }
+    async fn quarantine(&self, name: &str) -> Result<String, DiskError> {
+        self.0.quarantine(name).await
+    }
     async fn shorten(&self, name: &str, bytes: u64) -> Result<(), DiskError> {
         self.0.shorten(name, bytes).await
     }
@@ -79,7 +82,7 @@ fn options(sync: WalSync) -> WalOptions {
 /// The store that `disk` holds, the values of its one series in order, and where the log goes on.
 async fn read<D: Disk>(disk: &D) -> (Store, Vec<f64>, Replayed) {
     let mut store = Store::new(StoreOptions::default());
-    let replayed = replay(disk, SEGMENT_BYTES, &mut store, |_| true, |_| {}).await.unwrap();
+    let replayed = replay(disk, SEGMENT_BYTES, &mut store, |_| true, |_| true).await.unwrap();
     let all = TimeRange { min_ms: 0, max_ms: i64::MAX };
     let mut samples = Samples::default();
     let up = Matcher::new("__name__", MatchOp::Equal, "up");

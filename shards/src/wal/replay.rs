@@ -1,6 +1,7 @@
 //! Reading a log back, segment by segment, into a store.
 
 use std::fmt;
+use std::time::Duration;
 
 use engine::disk::{Disk, DiskError, DiskErrorKind};
 use engine::store::Store;
@@ -8,7 +9,10 @@ use engine::wal::{SegmentError, SegmentHeader};
 
 use super::{SegmentNumber, SegmentSpans, segment_number};
 use crate::disk::padded;
-use crate::runtime::park;
+use crate::runtime::{now, park};
+
+/// How long frames are replayed in one go.
+const PIECE: Duration = Duration::from_millis(2);
 
 /// What a log held, and where it goes on.
 #[derive(Clone, Debug, Default)]
@@ -24,12 +28,17 @@ pub struct Replayed {
     pub spans: SegmentSpans,
     /// Places where acknowledged data may be missing: segment and description.
     pub losses: Vec<(String, String)>,
+    /// Segments of the log, and those of them that are read.
+    pub segment_count: u64,
+    pub read_count: u64,
 }
 
-/// A log that must not be written to: it is not ours, or not readable.
+/// Why a log was not read to its end.
 #[derive(Debug)]
 pub enum ReplayError {
     Disk(DiskError),
+    /// `progress` wanted no more.
+    Stopped,
     /// A segment of another version.
     Foreign(String, SegmentError),
 }
@@ -38,6 +47,7 @@ impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReplayError::Disk(error) => error.fmt(f),
+            ReplayError::Stopped => f.write_str("stopped while the log was read"),
             ReplayError::Foreign(name, error) => write!(f, "{name}: {error}"),
         }
     }
@@ -52,7 +62,8 @@ impl From<DiskError> for ReplayError {
 }
 
 /// Reads all segments of `disk` in order into `store`, for the series only whose hash `keep`
-/// wants; `progress` hears of every segment. The log is read as one that begins anew.
+/// wants; `progress` hears of every piece, and answers whether to go on. The log is read as one that
+/// begins anew. Between two pieces of [`PIECE`] the shard parks, so that it serves meanwhile.
 ///
 /// Before anything is read it is synced, so that what is acted upon is what a power cut leaves.
 /// Memory: one segment. Damage costs the frames it hit and is told in [`Replayed::losses`].
@@ -61,17 +72,29 @@ pub async fn replay<D: Disk>(
     segment_bytes: usize,
     store: &mut Store,
     keep: impl Fn(u64) -> bool + Copy,
-    mut progress: impl FnMut(&Replayed),
+    mut progress: impl FnMut(&Replayed) -> bool,
 ) -> Result<Replayed, ReplayError> {
     store.begin_log();
     let mut replayed = Replayed { next_segment: 1, ..Replayed::default() };
     let segments = tidy(disk).await?;
+    replayed.segment_count = segments.len() as u64;
     let mut last_epoch = None;
     for (at, (number, name)) in segments.iter().enumerate() {
         let bytes = disk.read(name).await?;
         replayed.next_segment = number + 1;
-        match store.replay_segment_of(&bytes, keep) {
-            Ok(report) => {
+        match store.begin_replay(&bytes) {
+            Ok(mut segment) => {
+                loop {
+                    let begun = now();
+                    if store.replay_frames(&mut segment, keep, || begun.elapsed() >= PIECE) {
+                        break;
+                    }
+                    if !progress(&replayed) {
+                        return Err(ReplayError::Stopped);
+                    }
+                    park().await;
+                }
+                let report = segment.report();
                 // Ids begin anew with an epoch, so its first segment needs none of the earlier.
                 let epoch = SegmentHeader::decode(&bytes).ok().map(|header| header.epoch);
                 let is_start = epoch.is_some() && epoch != last_epoch;
@@ -81,6 +104,7 @@ pub async fn replay<D: Disk>(
                 replayed.frame_count += report.frame_count as u64;
                 replayed.sample_count += report.sample_count as u64;
                 let losses = report.lost.iter().filter(|lost| lost.is_loss());
+                let known_count = replayed.losses.len();
                 replayed.losses.extend(losses.map(|lost| {
                     let damage = &lost.damage;
                     let what = format!(
@@ -90,8 +114,10 @@ pub async fn replay<D: Disk>(
                     );
                     (name.clone(), what)
                 }));
-                if report.lost.iter().all(|lost| !lost.is_loss()) {
+                if known_count == replayed.losses.len() {
                     cut_unused(disk, name, report.end_offset, bytes.len()).await;
+                } else {
+                    keep_damaged(disk, name, &mut replayed.losses[known_count..]).await;
                 }
             }
             Err(SegmentError::Unused | SegmentError::CutShort { .. }) => {
@@ -105,12 +131,26 @@ pub async fn replay<D: Disk>(
             }
             Err(error @ (SegmentError::NotASegment | SegmentError::Checksum { .. })) => {
                 replayed.losses.push((name.clone(), error.to_string()));
+                let known_count = replayed.losses.len() - 1;
+                keep_damaged(disk, name, &mut replayed.losses[known_count..]).await;
             }
         }
-        progress(&replayed);
+        replayed.read_count += 1;
+        if !progress(&replayed) {
+            return Err(ReplayError::Stopped);
+        }
         park().await;
     }
     Ok(replayed)
+}
+
+/// Keeps a damaged segment aside, and adds to the report of its damage where.
+async fn keep_damaged<D: Disk>(disk: &D, name: &str, losses: &mut [(String, String)]) {
+    let kept = match disk.quarantine(name).await {
+        Ok(path) => format!("; the segment is kept as {path}"),
+        Err(error) => format!("; the segment could not be kept: {error}"),
+    };
+    losses.iter_mut().for_each(|(_, what)| what.push_str(&kept));
 }
 
 /// Gives back what a segment was prepared with and never used: no later start has to read it. A

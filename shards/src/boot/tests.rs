@@ -7,7 +7,7 @@ use engine::exec::{ExecError, Value};
 use engine::head::Verdict;
 use engine::model::{Batch, Labels, MatchOp, Matcher, TimeRange};
 
-use super::{BootOptions, Running, start};
+use super::{BootOptions, Rising, Running, Starting, start};
 use crate::cancel::CancelToken;
 use crate::ingest::{FamilyMetadata, IngestError, IngestOptions, IngestReport};
 use crate::observe::{Event, Reporter};
@@ -33,9 +33,10 @@ where
     F: Fn(Shard) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    start(options, move |shard| {
+    start(options, move |starting| {
         let on_first = on_first.clone();
         async move {
+            let Some(shard) = starting.ready().await else { return };
             if shard.id() == ShardId(0) {
                 on_first(shard).await;
             } else {
@@ -43,7 +44,13 @@ where
             }
         }
     })
+    .and_then(Rising::ready)
     .unwrap()
+}
+
+/// Serves nothing until the process stops.
+async fn wait(starting: Starting) {
+    starting.stopping().await;
 }
 
 /// Runs `main` on the first shard of a process, which ends when `main` does.
@@ -290,7 +297,8 @@ fn a_start_that_fails_says_why() {
     let file = scratch.path().join("file");
     fs::write(&file, "").unwrap();
     let check = |data_dir: &Path, shard_count, expected: &str| {
-        let Err(refused) = start(options(data_dir, shard_count), |_| async {}) else { panic!() };
+        let started = start(options(data_dir, shard_count), wait).and_then(Rising::ready);
+        let Err(refused) = started else { panic!() };
         assert!(refused.to_string().contains(expected), "{refused}");
     };
     check(&file.join("below"), 1, "cannot be made");
@@ -323,12 +331,71 @@ impl Reporter for Heard {
 }
 
 #[test]
+fn a_damaged_segment_costs_its_frames_and_is_kept() {
+    let scratch = Scratch::new("boot");
+    with_shards(scratch.path(), 1, |shard| async move {
+        for step in 1..=50 {
+            shard.ingest(&batch(20, step * 1000), WAIT).await.unwrap();
+        }
+    });
+    let segment = scratch.path().join("wal/0001/0000/00000001.wal");
+    let mut bytes = fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    let frame = bytes[..end / 2].windows(4).rposition(|four| four == [0xf5, 0x48, 0x57, 0x9a]);
+    let middle = frame.unwrap() + 40;
+    bytes[middle..middle + 8].fill(0xff);
+    fs::write(&segment, &bytes).unwrap();
+    for _ in 0..2 {
+        let heard = Arc::new(Heard::default());
+        let mut options = options(scratch.path(), 1);
+        options.reporter = heard.clone();
+        let running = boot(options, |shard| async move {
+            let left = value(&shard, "sum(count_over_time(requests[1h]))", 50_000).await;
+            assert!((900.0..1000.0).contains(&left), "{left}");
+        });
+        running.wait().unwrap();
+        let heard = heard.0.lock().unwrap();
+        let told = heard.iter().find_map(|event| match event {
+            Event::LogDamaged { message, .. } => Some(message),
+            _ => None,
+        });
+        let kept = scratch.path().join("quarantine/wal-0001-0000-00000001.wal");
+        assert!(told.unwrap().ends_with(&format!("kept as {}", kept.display())), "{told:?}");
+        assert_eq!(fs::read(kept).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn whoever_serves_runs_while_the_logs_are_read() {
+    let scratch = Scratch::new("boot");
+    with_shards(scratch.path(), 2, |shard| async move {
+        for step in 1..=20 {
+            shard.ingest(&batch(300, step * 1000), WAIT).await.unwrap();
+        }
+    });
+    let served = start(options(scratch.path(), 2), |starting| async move {
+        // Nothing was read before this ran: reading begins with the first park.
+        assert_eq!(starting.stats()[starting.id().index()].replay.segments_read.get(), 0);
+        let shard = starting.ready().await.unwrap();
+        assert!(starting.stats().iter().all(|stats| stats.replay.segments_read.get() > 0));
+        assert_eq!(value(&shard, "count(requests)", 20_000).await, 300.0);
+    });
+    served.and_then(Rising::ready).unwrap().wait().unwrap();
+
+    // Told to stop while it reads, the process ends without a word.
+    let rising = start(options(scratch.path(), 2), wait).unwrap();
+    rising.stopper().stop();
+    rising.ready().unwrap().wait().unwrap();
+}
+
+#[test]
 fn panics_of_requests_are_theirs_and_a_serve_that_panics_ends_the_process() {
     let scratch = Scratch::new("boot");
     let heard = Arc::new(Heard::default());
     let mut options = options(scratch.path(), 2);
     options.reporter = heard.clone();
-    let running = start(options, |shard| async move {
+    let running = start(options, |starting| async move {
+        let Some(shard) = starting.ready().await else { return };
         if shard.id() == ShardId(1) {
             return shard.stopping().await;
         }
@@ -337,6 +404,7 @@ fn panics_of_requests_are_theirs_and_a_serve_that_panics_ends_the_process() {
         assert_eq!(shard.call(ShardId(1), |shard| shard.id()).await, Ok(ShardId(1)));
         panic!("the server is odd");
     })
+    .and_then(Rising::ready)
     .unwrap();
     let ended = running.wait().unwrap_err();
     assert_eq!(ended, "shard 0 panicked while serving");

@@ -1,39 +1,37 @@
 //! Start and stop of all shards.
 //!
 //! ```text
-//! probe ─► lock ─► layout ─► a thread per shard ─► every log read ─► serve on every shard
+//! probe ─► lock ─► layout ─► a thread per shard ─┬─► serve, from the first moment on
+//!                                                └─► every log read ─► serve gets its shard
 //! stop  ─► serve ends everywhere ─► lanes closed and drained ─► logs written out ─► joined
 //! ```
+//!
+//! Reading takes seconds to minutes, so whoever serves runs meanwhile and can say so.
 
-use std::cell::RefCell;
+mod rise;
+
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::head::HeadOptions;
 use engine::limits::SHARD_COUNT_MAX;
-use engine::store::{Store, StoreOptions};
-use futures_util::FutureExt;
 
 use crate::cancel::CancelToken;
-use crate::disk::{RingDisk, create_dir_durably};
-use crate::fair::Semaphore;
+use crate::disk::create_dir_durably;
 use crate::observe::{Event, SharedReporter, Silent};
 use crate::query::QueryOptions;
-use crate::route::{Layout, LayoutError, ShardId, Split};
-use crate::runtime::{ExecutorThread, Placement, probe, set_reporter, start as start_executor};
-use crate::shard::{Inner, Lanes, Shard};
+use crate::route::{Layout, LayoutError, ShardId};
+use crate::runtime::{ExecutorThread, Placement, probe, start as start_executor};
+use crate::shard::{Lanes, Shard};
 use crate::stats::ShardStats;
 use crate::topology::{allowed_cpus, by_physical_core, default_shard_count};
-use crate::turns::TurnQueue;
-use crate::wal::{Replayed, Start, Wal, WalOptions, WalSync, Writer, replay};
+use crate::wal::{Replayed, WalOptions};
 use crate::watchdog::Watchdog;
 
 /// How long a former process may take to let go of the data directory: the kernel keeps files of
@@ -83,6 +81,80 @@ impl std::error::Error for BootError {}
 impl From<LayoutError> for BootError {
     fn from(error: LayoutError) -> Self {
         BootError(error.to_string())
+    }
+}
+
+/// What serves on a shard, before and after the shard is there.
+pub struct Starting {
+    id: ShardId,
+    stats: Arc<[Arc<ShardStats>]>,
+    stop: CancelToken,
+    shard: async_channel::Receiver<Shard>,
+}
+
+impl Starting {
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Counters of all shards, by id.
+    pub fn stats(&self) -> &Arc<[Arc<ShardStats>]> {
+        &self.stats
+    }
+
+    /// Waits until all shards have read what they hold; `None` when the process stops instead.
+    pub async fn ready(&self) -> Option<Shard> {
+        self.shard.recv().await.ok()
+    }
+
+    /// As [`Shard::stopping`].
+    pub async fn stopping(&self) {
+        self.stop.canceled().await;
+    }
+}
+
+/// Shards that serve and read what they hold.
+pub struct Rising {
+    running: Running,
+    begun: Instant,
+    ready: async_channel::Receiver<Ready>,
+    go: async_channel::Sender<()>,
+    reporter: SharedReporter,
+}
+
+impl Rising {
+    pub fn stopper(&self) -> Stopper {
+        self.running.stopper()
+    }
+
+    /// Waits until every shard is ready, or the process was told to stop.
+    ///
+    /// Errors: what cannot be read; then everything has ended.
+    pub fn ready(self) -> Result<Running, BootError> {
+        let Rising { running, begun, ready, go, reporter } = self;
+        let mut replayed = Vec::new();
+        let mut failure = None;
+        for _ in 0..running.stats.len() {
+            match ready.recv_blocking() {
+                Ok(Ok(shard)) => replayed.push(shard),
+                Ok(Err(message)) => failure = failure.or(Some(message)),
+                // A thread ended without a word: it panicked, or its executor did not start.
+                Err(_) => failure = failure.or(Some(String::new())),
+            }
+        }
+        if let Some(message) = failure {
+            let was_told = running.stopper.0.is_canceled();
+            running.stop();
+            go.close();
+            if was_told {
+                return Ok(running);
+            }
+            let died = running.wait().err().unwrap_or_default();
+            return Err(BootError(if message.is_empty() { died } else { message }));
+        }
+        report_replay(&reporter, &replayed, begun.elapsed());
+        go.close();
+        Ok(running)
     }
 }
 
@@ -137,12 +209,12 @@ impl Running {
 /// What the boot thread hears from a shard: its log is read, or why it cannot be.
 type Ready = Result<Replayed, String>;
 
-/// Checks the machine, takes the data directory, starts the shards, has them read their logs side
-/// by side, and when all have, runs `serve` on every shard. A `serve` that returns or panics stops
-/// the process.
-pub fn start<F, Fut>(options: BootOptions, serve: F) -> Result<Running, BootError>
+/// Checks the machine, takes the data directory, starts the shards with `serve` on each, and has
+/// them read what they hold side by side: see [`Rising::ready`]. A `serve` that returns or panics
+/// stops the process.
+pub fn start<F, Fut>(options: BootOptions, serve: F) -> Result<Rising, BootError>
 where
-    F: Fn(Shard) -> Fut + Clone + Send + 'static,
+    F: Fn(Starting) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
     probe::probe().map_err(|missing| BootError(missing.to_string()))?;
@@ -169,7 +241,7 @@ where
     for ((id, lanes), placement) in
         ShardId::all(shard_count).zip(Lanes::ends(shard_count)).zip(placements)
     {
-        let seed = Seed {
+        let seed = rise::Seed {
             id,
             lanes,
             layout: layout.clone(),
@@ -185,43 +257,22 @@ where
             stop: stopper.0.clone(),
             stats: stats.clone(),
         };
-        let gates = Gates {
+        let gates = rise::Gates {
             ready: ready_sender.clone(),
             go: go.clone(),
             serving: serving.clone(),
             served: served.clone(),
         };
         let serve = serve.clone();
-        let main = move || run(seed, gates, serve);
+        let main = move || rise::run(seed, gates, serve);
         threads.push(
             start_executor(format!("shard-{}", id.0), placement, main)
                 .map_err(|error| BootError(error.to_string()))?,
         );
     }
-    drop((ready_sender, go, serving, served));
-
-    let mut replayed = Vec::new();
-    let mut failure = None;
-    for _ in 0..shard_count {
-        match ready.recv_blocking() {
-            Ok(Ok(shard)) => replayed.push(shard),
-            Ok(Err(message)) => failure = failure.or(Some(message)),
-            // A thread ended without a word: it panicked, or its executor did not start.
-            Err(_) => failure = failure.or(Some(String::new())),
-        }
-    }
-    if let Some(message) = failure {
-        stopper.stop();
-        go_sender.close();
-        let ends: Vec<_> = threads.into_iter().map(ExecutorThread::join).collect();
-        let died = ends.into_iter().find_map(Result::err).map(|error| error.to_string());
-        let message = if message.is_empty() { died.unwrap_or_default() } else { message };
-        return Err(BootError(message));
-    }
-    report_replay(&options.reporter, &replayed, begun.elapsed());
-    go_sender.close();
-    let watchdog = Watchdog::start(stats.clone(), options.reporter);
-    Ok(Running { threads, stopper, stats, watchdog, _lock: lock })
+    let watchdog = Watchdog::start(stats.clone(), options.reporter.clone());
+    let running = Running { threads, stopper, stats, watchdog, _lock: lock };
+    Ok(Rising { running, begun, ready, go: go_sender, reporter: options.reporter })
 }
 
 fn report_replay(reporter: &SharedReporter, replayed: &[Replayed], elapsed: Duration) {
@@ -289,147 +340,5 @@ fn take_layout(
     Ok(layout)
 }
 
-/// What a shard is made of, on its way to its thread.
-struct Seed {
-    id: ShardId,
-    lanes: Lanes,
-    layout: Layout,
-    data_dir: PathBuf,
-    wal: WalOptions,
-    head: HeadOptions,
-    query: QueryOptions,
-    retention_ms: Option<i64>,
-    reporter: SharedReporter,
-    stop: CancelToken,
-    stats: Arc<[Arc<ShardStats>]>,
-}
-
-/// Where a shard waits for the others.
-struct Gates {
-    ready: async_channel::Sender<Ready>,
-    /// Closed when all logs are read, or the start has failed.
-    go: async_channel::Receiver<()>,
-    /// Dropped when this shard serves no more; `served` is closed when all have dropped theirs.
-    serving: async_channel::Sender<()>,
-    served: async_channel::Receiver<()>,
-}
-
-/// The main future of a shard's thread.
-async fn run<F, Fut>(seed: Seed, gates: Gates, serve: F) -> Result<(), String>
-where
-    F: Fn(Shard) -> Fut,
-    Fut: Future<Output = ()> + 'static,
-{
-    set_reporter(seed.reporter.clone());
-    let (stop, retention_ms) = (seed.stop.clone(), seed.retention_ms);
-    let shard = match seed.grow().await {
-        Ok((shard, replayed)) => {
-            let _ = gates.ready.try_send(Ok(replayed));
-            shard
-        }
-        Err(message) => {
-            let _ = gates.ready.try_send(Err(message));
-            return Ok(());
-        }
-    };
-    drop(gates.ready);
-    let _ = gates.go.recv().await;
-    shard.start_services(retention_ms);
-    let mut result = Ok(());
-    if !stop.is_canceled() {
-        let served = AssertUnwindSafe(async { serve(shard.clone()).await }).catch_unwind().await;
-        result = served.map_err(|_| format!("shard {} panicked while serving", shard.id().0));
-    }
-    // One shard that serves no more is the end of all: parts of the data would be missing.
-    stop.cancel();
-    drop(gates.serving);
-    let _ = gates.served.recv().await;
-    shard.stop_services().await.map_err(|error| error.to_string())?;
-    result
-}
-
-impl Seed {
-    /// Reads the logs and opens the own one for writing.
-    async fn grow(self) -> Result<(Shard, Replayed), String> {
-        let shard_count = self.stats.len();
-        let (shard, shard_count_u16) = (self.id.0, shard_count as u16); // At most SHARD_COUNT_MAX.
-        let store_options = StoreOptions { shard, shard_count: shard_count_u16, head: self.head };
-        let mut store = Store::new(store_options);
-        let generation = self.layout.shard_counts.len();
-        let mut total = Replayed::default();
-        for (&logs, number) in self.layout.shard_counts[..generation - 1].iter().zip(1..) {
-            for log in ShardId::all(logs) {
-                let path = log_path(&self.data_dir, number, log);
-                if path.exists() {
-                    let disk = self.open(path)?;
-                    self.read(&disk, &mut store, &mut total).await?;
-                }
-            }
-        }
-        let disk = self.open(log_path(&self.data_dir, generation, self.id))?;
-        let own = self.read(&disk, &mut store, &mut total).await?;
-        let writer = Writer { shard, shard_count: shard_count_u16, epoch: store.epoch() };
-        let start = Start {
-            writer,
-            chain: store.chain(),
-            segment: own.next_segment,
-            is_prepared: own.is_prepared,
-        };
-        let stats = self.stats[self.id.index()].wal.clone();
-        let wal = Wal::open(self.wal, disk, start, self.reporter.clone(), stats);
-        let inner = Inner {
-            id: self.id,
-            store: RefCell::new(store),
-            wal,
-            lanes: self.lanes,
-            spans: RefCell::new(own.spans),
-            split: RefCell::new(Split::default()),
-            turns: TurnQueue::default(),
-            query_places: Semaphore::new(self.query.places(shard_count)),
-            query_options: self.query,
-            stop: self.stop,
-            stats: self.stats,
-        };
-        Ok((Shard(Rc::new(inner)), total))
-    }
-
-    fn open(&self, path: PathBuf) -> Result<RingDisk, String> {
-        let direct = self.wal.sync == WalSync::Batch;
-        RingDisk::open(path.clone(), direct, self.reporter.clone())
-            .map_err(|error| format!("{}: {error}", path.display()))
-    }
-
-    /// Reads one log for this shard's series.
-    async fn read(
-        &self,
-        disk: &RingDisk,
-        store: &mut Store,
-        total: &mut Replayed,
-    ) -> Result<Replayed, String> {
-        let (own, count) = (self.id, self.stats.len());
-        let keep = move |hash| crate::route::shard_of(hash, count) == own;
-        let replay_stats = &self.stats[self.id.index()].replay;
-        let (before_bytes, before_samples) = (total.bytes, total.sample_count);
-        let progress = |replayed: &Replayed| {
-            replay_stats.bytes.set(before_bytes + replayed.bytes);
-            replay_stats.samples.set(before_samples + replayed.sample_count);
-        };
-        let replayed = replay(disk, self.wal.segment_bytes, store, keep, progress)
-            .await
-            .map_err(|error| error.to_string())?;
-        total.frame_count += replayed.frame_count;
-        total.sample_count += replayed.sample_count;
-        total.bytes += replayed.bytes;
-        total.losses.extend(replayed.losses.iter().cloned());
-        Ok(replayed)
-    }
-}
-
-/// Where the log of a shard of a generation stands.
-fn log_path(data_dir: &Path, generation: usize, shard: ShardId) -> PathBuf {
-    data_dir.join("wal").join(format!("{generation:04}")).join(format!("{:04}", shard.0))
-}
-
 #[cfg(test)]
-#[path = "boot_tests.rs"]
 mod tests;
