@@ -14,7 +14,7 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
     scripts
 }
 
-/// Runs all scripts of a folder, prints a row for each, and wants no evaluation to fail.
+/// Runs all scripts of a folder, over several shards with every rewrite and without, prints a row for each, and wants no evaluation to fail.
 fn run_folder(folder: &Path) {
     let scripts = scripts(folder);
     for shard_count in [1, 3] {
@@ -24,11 +24,15 @@ fn run_folder(folder: &Path) {
             "\n{shard_count} shard(s)\n{:<28}{:>8}{:>9}{:>8}",
             "script", "passed", "skipped", "failed"
         );
+        let engine = || match shard_count {
+            1 => LocalEngine::new(1),
+            _ => LocalEngine::new(shard_count).with_rewrites_compared(),
+        };
         for script in &scripts {
             let name = script.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
             let text = std::fs::read_to_string(script).expect("a readable script");
-            let report = run(&text, &mut LocalEngine::new(shard_count))
-                .unwrap_or_else(|message| panic!("{name}: {message}"));
+            let report =
+                run(&text, &mut engine()).unwrap_or_else(|message| panic!("{name}: {message}"));
             let skipped: usize = report.skipped.values().sum();
             let failed = report.failed.len();
             eprintln!("{name:<28}{:>8}{skipped:>9}{failed:>8}", report.passed);

@@ -86,6 +86,13 @@ impl Annotations {
         }
     }
 
+    /// Replaces every position by `placed` of it.
+    pub fn place(&mut self, placed: impl Fn(PosRange) -> PosRange) {
+        for annotation in &mut self.list {
+            annotation.position = placed(annotation.position);
+        }
+    }
+
     /// The texts of one severity, with their positions in `query`.
     pub fn texts(&self, severity: Severity, query: &str) -> Vec<String> {
         self.list

@@ -1,7 +1,9 @@
 //! From the resolved tree to the nodes of a plan. One pass, children first.
 
-use crate::model::Labels;
-use crate::promql::ast::{AggregateOp, Ast, Expr, ExprId, UnaryOp, ValueType, VectorSelector};
+use crate::model::{Labels, Matcher};
+use crate::promql::ast::{
+    AggregateOp, Ast, BinaryOp, Expr, ExprId, UnaryOp, ValueType, VectorSelector,
+};
 
 use super::grid::Grid;
 use super::node::{Binary, Node, NodeId, Op};
@@ -11,7 +13,11 @@ use super::part::{
 use super::push_aggregates::{can_push, push_aggregate};
 use super::push_stages::{keeps_series_apart, push_stage};
 use super::resolve::{Resolved, unparen};
-use super::{PlanError, PlanOptions, QueryTimes, push_candidates, share_parts};
+use super::rewrites::{Applied, Rewrite};
+use super::{
+    PlanError, PlanOptions, QueryTimes, fold_numbers, propagate_matchers, push_candidates,
+    reduce_matchers, share_parts,
+};
 
 pub(super) struct Builder<'a> {
     pub ast: &'a Ast,
@@ -19,6 +25,7 @@ pub(super) struct Builder<'a> {
     pub times: &'a QueryTimes,
     pub options: &'a PlanOptions,
     pub nodes: Vec<Node>,
+    pub applied: Applied,
     /// The node of every expression that has one so far.
     built: Vec<Option<NodeId>>,
 }
@@ -28,9 +35,10 @@ pub(super) fn build(
     resolved: &Resolved,
     times: &QueryTimes,
     options: &PlanOptions,
-) -> Result<Vec<Node>, PlanError> {
+) -> Result<(Vec<Node>, Applied), PlanError> {
     let built = vec![None; ast.len()];
-    let mut builder = Builder { ast, resolved, times, options, nodes: Vec::new(), built };
+    let (nodes, applied) = (Vec::new(), Applied::default());
+    let mut builder = Builder { ast, resolved, times, options, nodes, applied, built };
     for id in ast.ids() {
         let Some(node) = builder.expr(id)? else { continue };
         builder.built[id.0 as usize] = Some(builder.repeated(id, node));
@@ -40,10 +48,14 @@ pub(super) fn build(
     let op = std::mem::replace(&mut builder.nodes[root.index()].op, Op::Moved);
     let grid = builder.nodes[root.index()].grid;
     builder.push(op, grid);
-    if options.share_parts {
-        share_parts::share(&mut builder.nodes);
+    let Builder { mut nodes, mut applied, .. } = builder;
+    if options.rewrites.has(Rewrite::PropagateMatchers) {
+        applied.add(Rewrite::PropagateMatchers, propagate_matchers::propagate(&mut nodes));
     }
-    Ok(builder.nodes)
+    if options.rewrites.has(Rewrite::ShareParts) {
+        applied.add(Rewrite::ShareParts, share_parts::share(&mut nodes));
+    }
+    Ok((nodes, applied))
 }
 
 impl Builder<'_> {
@@ -109,10 +121,27 @@ impl Builder<'_> {
         self.push(Op::Repeat(node), wanted)
     }
 
-    fn selector(&self, id: ExprId, vector: &VectorSelector) -> ShardPart {
+    /// Whether `rewrite` is switched on and `applies`; counts it.
+    fn rewrites(&mut self, rewrite: Rewrite, applies: bool) -> bool {
+        let rewrites = applies && self.options.rewrites.has(rewrite);
+        self.applied.add(rewrite, usize::from(rewrites));
+        rewrites
+    }
+
+    fn matchers(&mut self, vector: &VectorSelector) -> Vec<Matcher> {
+        // The matchers of `info`'s second argument also name labels.
+        if vector.may_match_empty || !self.options.rewrites.has(Rewrite::ReduceMatchers) {
+            return vector.matchers.clone();
+        }
+        let reduced = reduce_matchers::reduce(&vector.matchers);
+        self.applied.add(Rewrite::ReduceMatchers, usize::from(reduced != vector.matchers));
+        reduced
+    }
+
+    fn selector(&mut self, id: ExprId, vector: &VectorSelector) -> ShardPart {
         let output = if vector.smoothed { SelectOutput::Smoothed } else { SelectOutput::Value };
         ShardPart {
-            matchers: vector.matchers.clone(),
+            matchers: self.matchers(vector),
             select: Select {
                 grid: self.grid(id),
                 lookup: self.resolved.lookups[id.0 as usize],
@@ -159,11 +188,11 @@ impl Builder<'_> {
 
     /// Puts `stage` after `child`: on the shards if it can run there.
     pub(super) fn stage(&mut self, child: NodeId, stage: Stage, grid: Grid) -> NodeId {
-        let pushed = match &self.nodes[child.index()].op {
-            Op::Scatter(part) => self.options.push_stages && keeps_series_apart(part),
+        let may_push = match &self.nodes[child.index()].op {
+            Op::Scatter(part) => keeps_series_apart(part),
             _ => false,
         };
-        if !pushed {
+        if !self.rewrites(Rewrite::PushStages, may_push) {
             return self.push(Op::Stage { child, stage: Box::new(stage) }, grid);
         }
         let mut part = self.take_part(child);
@@ -178,7 +207,7 @@ impl Builder<'_> {
         let types = (self.ast.value_type(binary.lhs), self.ast.value_type(binary.rhs));
         let (vector, scalar, swapped) = match types {
             (ValueType::Scalar, ValueType::Scalar) => {
-                return self.push(Op::ScalarBinary { op: binary.op, lhs, rhs }, grid);
+                return self.scalar_binary(binary.op, lhs, rhs, grid);
             }
             (ValueType::Scalar, _) => (rhs, self.param(binary.lhs), true),
             (_, ValueType::Scalar) => (lhs, self.param(binary.rhs), false),
@@ -192,6 +221,20 @@ impl Builder<'_> {
         let (op, return_bool) = (binary.op, binary.return_bool);
         let map = Map::Scalar { op, scalar, swapped, return_bool, position };
         self.stage(vector, Stage::Map(map), grid)
+    }
+
+    fn scalar_binary(&mut self, op: BinaryOp, lhs: NodeId, rhs: NodeId, grid: Grid) -> NodeId {
+        let folded = match (self.number(lhs), self.number(rhs)) {
+            (Some(lhs), Some(rhs)) => fold_numbers::fold(op, lhs, rhs),
+            _ => None,
+        };
+        if !self.rewrites(Rewrite::FoldNumbers, folded.is_some()) {
+            return self.push(Op::ScalarBinary { op, lhs, rhs }, grid);
+        }
+        for side in [lhs, rhs] {
+            self.nodes[side.index()].op = Op::Moved;
+        }
+        self.push(Op::Number(folded.expect("it was asked for")), grid)
     }
 
     fn aggregate(&mut self, id: ExprId) -> NodeId {
@@ -216,11 +259,11 @@ impl Builder<'_> {
     }
 
     fn aggregated(&mut self, child: NodeId, aggregate: Aggregate, grid: Grid) -> NodeId {
-        let pushed = match &self.nodes[child.index()].op {
-            Op::Scatter(part) => self.options.push_aggregates && can_push(part, aggregate.op),
+        let may_push = match &self.nodes[child.index()].op {
+            Op::Scatter(part) => can_push(part, aggregate.op),
             _ => false,
         };
-        if !pushed {
+        if !self.rewrites(Rewrite::PushAggregates, may_push) {
             let child = self.candidates(child, &aggregate);
             return self.push(Op::Aggregate { child, aggregate: Box::new(aggregate) }, grid);
         }
@@ -230,13 +273,11 @@ impl Builder<'_> {
     }
 
     fn candidates(&mut self, child: NodeId, aggregate: &Aggregate) -> NodeId {
-        let pushed = match &self.nodes[child.index()].op {
-            Op::Scatter(part) => {
-                self.options.push_candidates && push_candidates::can_push(part, aggregate)
-            }
+        let may_push = match &self.nodes[child.index()].op {
+            Op::Scatter(part) => push_candidates::can_push(part, aggregate),
             _ => false,
         };
-        if !pushed {
+        if !self.rewrites(Rewrite::PushCandidates, may_push) {
             return child;
         }
         let mut part = self.take_part(child);

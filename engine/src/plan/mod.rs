@@ -4,22 +4,29 @@
 //! ```text
 //! durations             expressions in [] and offset    ─┐
 //! resolve               grids, @, what does not step     ├─►  build  ─►  Plan
-//! push_*, share_parts   rewrites, each with its switch  ─┘
+//! rewrites              each in its file, each may be    │
+//!                       switched off                    ─┘
 //! ```
 //!
 //! A plan holds no data and knows no shard; `exec` evaluates it. Every rewrite leaves the result
 //! as it is, so every switch may be turned off.
 
+pub mod arithmetic;
 pub mod grid;
+pub mod group;
 pub mod node;
 pub mod part;
+pub mod rewrites;
 
 mod build;
 mod calls;
 mod durations;
+mod fold_numbers;
+mod propagate_matchers;
 mod push_aggregates;
 mod push_candidates;
 mod push_stages;
+mod reduce_matchers;
 mod resolve;
 mod share_parts;
 
@@ -32,8 +39,10 @@ use crate::promql::Ast;
 use crate::promql::ast::ValueType;
 
 pub use grid::{Grid, Lookup};
+pub use group::PlanGroup;
 pub use node::{Node, NodeId, Op};
 pub use part::ShardPart;
+pub use rewrites::{Applied, Rewrite, Rewrites};
 
 /// When and with which bounds an expression is evaluated. All in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,26 +94,13 @@ pub struct PlanOptions {
     pub delayed_names: bool,
     /// Prometheus's feature `type-and-unit-labels`.
     pub type_and_unit: bool,
-    /// Rewrite: stages that keep series apart run on the shards.
-    pub push_stages: bool,
-    /// Rewrite: shards aggregate their own series.
-    pub push_aggregates: bool,
-    /// Rewrite: shards choose candidates for `topk` and its like.
-    pub push_candidates: bool,
-    /// Rewrite: equal parts run once.
-    pub share_parts: bool,
+    pub rewrites: Rewrites,
 }
 
 impl PlanOptions {
     /// Every rewrite off: what the others are compared with.
     pub fn without_rewrites(self) -> PlanOptions {
-        PlanOptions {
-            push_stages: false,
-            push_aggregates: false,
-            push_candidates: false,
-            share_parts: false,
-            ..self
-        }
+        PlanOptions { rewrites: Rewrites::NONE, ..self }
     }
 }
 
@@ -114,10 +110,7 @@ impl Default for PlanOptions {
             samples_max: 50_000_000,
             delayed_names: false,
             type_and_unit: false,
-            push_stages: true,
-            push_aggregates: true,
-            push_candidates: true,
-            share_parts: true,
+            rewrites: Rewrites::ALL,
         }
     }
 }
@@ -132,6 +125,7 @@ pub struct Plan {
     pub times: QueryTimes,
     pub samples_max: usize,
     pub delayed_names: bool,
+    pub applied: Applied,
 }
 
 impl Plan {
@@ -154,9 +148,10 @@ impl Plan {
             });
         }
         let resolved = resolve::Resolved::new(ast, &times)?;
-        let nodes = build::build(ast, &resolved, &times, options)?;
+        let (nodes, applied) = build::build(ast, &resolved, &times, options)?;
         Ok(Plan {
             nodes,
+            applied,
             value_type,
             times,
             samples_max: options.samples_max,

@@ -257,12 +257,16 @@ impl ShardPart {
     /// rows must notice. A selector that fixes the name leaves one series for each other label
     /// set.
     pub fn rows_may_meet(&self) -> bool {
-        let fixes_name = self.matchers.iter().any(|matcher| {
+        !self.delayed_names && self.drops_name() && !self.fixes_name()
+    }
+
+    /// Whether all series are of one metric.
+    pub fn fixes_name(&self) -> bool {
+        self.matchers.iter().any(|matcher| {
             matcher.op == MatchOp::Equal
                 && matcher.name.as_bytes() == METRIC_NAME
                 && !matcher.value.is_empty()
-        });
-        !self.delayed_names && self.drops_name() && !fixes_name
+        })
     }
 
     /// Whether the rows come out of a window function, not of an operation on points.

@@ -9,7 +9,9 @@ use hashbrown::HashMap;
 use super::node::{Node, NodeId, Op};
 use super::part::{Param, ShardPart};
 
-pub(super) fn share(nodes: &mut [Node]) {
+/// Returns how many parts are asked for once less.
+pub(super) fn share(nodes: &mut [Node]) -> usize {
+    let mut shared_count = 0;
     // Keyed by what a part looks like: parts have numbers inside, and no order or hash.
     let mut known: HashMap<String, NodeId, RandomState> = HashMap::default();
     for index in 0..nodes.len() {
@@ -21,12 +23,14 @@ pub(super) fn share(nodes: &mut [Node]) {
         }
         let part = std::mem::replace(&mut nodes[index].op, Op::Same(first));
         nodes[first.index()].op = part;
+        shared_count += 1;
     }
+    shared_count
 }
 
 /// The part as text, without its positions. `None`: it takes the value of a node, which is its
 /// own.
-fn key(part: &ShardPart) -> Option<String> {
+pub(super) fn key(part: &ShardPart) -> Option<String> {
     let mut part = part.clone();
     let mut takes_node = false;
     part.for_each_param(&mut |param, _| takes_node |= matches!(param, Param::Node(_)));

@@ -84,6 +84,76 @@ fn equal_parts_run_once() {
     check("sum(rate(x[1m])) / sum(rate(x[1m]))", "rate:0:groups Same Binary");
 }
 
+/// The matchers of the plan's selections.
+fn show_matchers(text: &str) -> String {
+    let times = QueryTimes::range(0, 600_000, 60_000);
+    let plan = plan(text, times, &PlanOptions::default()).unwrap();
+    let mut selections = Vec::new();
+    for node in &plan.nodes {
+        if let Op::Scatter(part) = &node.op {
+            let matchers: Vec<String> = part.matchers.iter().map(ToString::to_string).collect();
+            selections.push(format!("{{{}}}", matchers.join(",")).replace("__name__=", ""));
+        }
+    }
+    selections.join(" ")
+}
+
+#[track_caller]
+fn check_matchers(text: &str, expected: &str) {
+    assert_eq!(show_matchers(text), expected, "{text}");
+}
+
+#[test]
+fn matchers_go_over_to_the_other_side() {
+    let both = r#"{j="x","a"} {"b",j="x"}"#;
+    check_matchers(r#"a{j="x"} / b"#, both);
+    check_matchers(r#"a{j="x"} unless b"#, both);
+    check_matchers(r#"a{j="x"} and on (j) b"#, both);
+    check_matchers(r#"a{j="x"} @ 5 / b"#, both);
+    check_matchers(r#"a and on (j) b{j="x"}"#, r#"{"a",j="x"} {j="x","b"}"#);
+    check_matchers(r#"a{j="x"} - b{k="y"}"#, r#"{j="x","a",k="y"} {k="y","b",j="x"}"#);
+    check_matchers(r#"a{j=""} > count by (j) (b)"#, r#"{j="","a"} {"b",j=""}"#);
+    check_matchers(
+        r#"a{j="x"} > on (j) group_left () count by (j) (b)"#,
+        r#"{j="x","a"} {"b",j="x"}"#,
+    );
+    check_matchers(r#"(a{j="x"} + b) / c"#, r#"{j="x","a"} {"b",j="x"} {"c",j="x"}"#);
+}
+
+#[test]
+fn matchers_stay_where_more_would_be_said_without_them() {
+    // Values that are kept without a counterpart.
+    check_matchers(r#"a{j="x"} or b"#, r#"{j="x","a"} {"b"}"#);
+    check_matchers(r#"a unless b{j="x"}"#, r#"{"a"} {j="x","b"}"#);
+    check_matchers(r#"a{j="x"} + fill (0) b"#, r#"{j="x","a"} {"b"}"#);
+    // Not a label of both.
+    check_matchers(r#"a{j="x"} + ignoring (j) b"#, r#"{j="x","a"} {"b"}"#);
+    check_matchers(r#"a{j="x"} and on (k) b"#, r#"{j="x","a"} {"b"}"#);
+    // Rows that meet on the right are an error whatever stands on the left.
+    check_matchers(r#"a{j="x"} + on (j) b"#, r#"{j="x","a"} {"b"}"#);
+    check_matchers(r#"a{j="x"} + {k="y"}"#, r#"{j="x","a"} {k="y"}"#);
+    // Windows and sums may say something about series that match nothing.
+    check_matchers(r#"a{j="x"} / rate(b[5m])"#, r#"{j="x","a"} {"b"}"#);
+    check_matchers(r#"sum by (j) (a{j="x"}) / sum by (j) (b)"#, r#"{j="x","a"} {"b"}"#);
+}
+
+#[test]
+fn numbers_are_computed_once() {
+    check("1 + 2 * 3", "");
+    check("topk(1 + 2, x)", "value:0:candidates Aggregate");
+    check("x * (1024 * 1024)", "value:1:rows");
+    check("1 > bool 2", "");
+    check("time() + 1", "Time ScalarBinary");
+}
+
+#[test]
+fn reduced_matchers_fix_names() {
+    check(r#"sum(rate({__name__=~"x"}[5m]))"#, "rate:0:groups");
+    check_matchers(r#"x{a=~".*",b=~"c",d=~".+",b="c"}"#, r#"{b="c",d!="","x"}"#);
+    let info = r#"info(x, {a=~".*"})"#;
+    check_matchers(info, r#"{"x"}"#);
+}
+
 #[test]
 fn what_does_not_step_is_evaluated_once() {
     check("x @ 10", "value:0:rows Repeat");

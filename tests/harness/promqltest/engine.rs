@@ -1,9 +1,9 @@
 //! What a script runs against.
 
 use engine::exec::testing::{LocalScatter, block_on};
-use engine::exec::{Severity, Value, evaluate};
+use engine::exec::{Outcome, Severity, Value, evaluate};
 use engine::model::Labels;
-use engine::plan::{Plan, PlanOptions, QueryTimes};
+use engine::plan::{Plan, PlanOptions, QueryTimes, Rewrite, Rewrites};
 use engine::promql::{ParseOptions, parse};
 
 /// Something that holds series and answers questions about them.
@@ -39,15 +39,45 @@ pub enum Values {
 pub struct LocalEngine {
     shard_count: usize,
     scatter: LocalScatter,
-    options: PlanOptions,
+    /// Sets of rewrites, all of which must give the same answer: every one, each left out, none.
+    rewrites: Vec<Rewrites>,
 }
 
 impl LocalEngine {
     pub fn new(shard_count: usize) -> Self {
+        LocalEngine {
+            shard_count,
+            scatter: LocalScatter::new(shard_count),
+            rewrites: vec![Rewrites::ALL],
+        }
+    }
+
+    /// Asks every question once more for each set of rewrites, and fails it where the answers
+    /// differ in a bit.
+    pub fn with_rewrites_compared(self) -> Self {
+        let each = Rewrite::ALL.into_iter().map(|rewrite| Rewrites::ALL.without(rewrite));
+        let rewrites = [Rewrites::ALL].into_iter().chain(each).chain([Rewrites::NONE]).collect();
+        LocalEngine { rewrites, ..self }
+    }
+
+    fn query_with(
+        &self,
+        text: &str,
+        times: QueryTimes,
+        rewrites: Rewrites,
+    ) -> Result<Answer, String> {
         // As Prometheus's own runner is set up.
-        let options =
-            PlanOptions { samples_max: 10_000, delayed_names: true, ..PlanOptions::default() };
-        LocalEngine { shard_count, scatter: LocalScatter::new(shard_count), options }
+        let options = PlanOptions {
+            samples_max: 10_000,
+            delayed_names: true,
+            type_and_unit: false,
+            rewrites,
+        };
+        let ast = parse(text, &ParseOptions::ALL).map_err(|errors| errors.to_string())?;
+        let plan = Plan::new(&ast, times, &options).map_err(|error| error.to_string())?;
+        let outcome =
+            block_on(evaluate(&plan, &self.scatter)).map_err(|error| error.to_string())?;
+        Ok(Answer::new(&outcome, text))
     }
 }
 
@@ -61,10 +91,22 @@ impl Engine for LocalEngine {
     }
 
     fn query(&self, text: &str, times: QueryTimes) -> Result<Answer, String> {
-        let ast = parse(text, &ParseOptions::ALL).map_err(|errors| errors.to_string())?;
-        let plan = Plan::new(&ast, times, &self.options).map_err(|error| error.to_string())?;
-        let outcome =
-            block_on(evaluate(&plan, &self.scatter)).map_err(|error| error.to_string())?;
+        let answer = self.query_with(text, times, self.rewrites[0]);
+        for rewrites in &self.rewrites[1..] {
+            let other = self.query_with(text, times, *rewrites);
+            // The text of a float gives back its bits, but for those of NaN.
+            if format!("{answer:?}") != format!("{other:?}") {
+                return Err(format!(
+                    "rewrites change an answer ({rewrites:?}): {answer:?} against {other:?}"
+                ));
+            }
+        }
+        answer
+    }
+}
+
+impl Answer {
+    fn new(outcome: &Outcome, text: &str) -> Answer {
         let value = &outcome.value;
         let row = |row: usize| {
             let mut points = Vec::new();
@@ -82,6 +124,6 @@ impl Engine for LocalEngine {
         };
         let warnings = outcome.annotations.texts(Severity::Warning, text);
         let infos = outcome.annotations.texts(Severity::Info, text);
-        Ok(Answer { values, warnings, infos })
+        Answer { values, warnings, infos }
     }
 }
