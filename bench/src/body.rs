@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use crate::workload::{Series, Values};
+use crate::workload::{GENERATION, Series, Values};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -45,6 +45,8 @@ pub struct Template {
     value_offsets: Vec<u32>,
     /// Where each sample's timestamp (varint) stands.
     timestamp_offsets: Vec<u32>,
+    /// Where the number of an instance's life stands.
+    generation_offsets: Vec<u32>,
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -80,6 +82,7 @@ impl Template {
             bytes: Vec::new(),
             value_offsets: Vec::with_capacity(series.len()),
             timestamp_offsets: Vec::with_capacity(series.len()),
+            generation_offsets: Vec::new(),
         };
         match protocol {
             Protocol::V1 => {
@@ -122,7 +125,20 @@ impl Template {
                 }
             }
         }
+        let marks = template.bytes.windows(GENERATION.len()).enumerate();
+        let marks = marks.filter(|(_, bytes)| *bytes == GENERATION.as_bytes());
+        template.generation_offsets = marks.map(|(at, _)| at as u32).collect();
+        template.set_generation(0);
         template
+    }
+
+    /// Makes the series those of the instances' life number `generation`.
+    pub fn set_generation(&mut self, generation: u32) {
+        let digits = format!("{generation:0width$}", width = GENERATION.len());
+        assert!(digits.len() == GENERATION.len(), "a run has fewer generations");
+        for &at in &self.generation_offsets {
+            self.bytes[at as usize..][..digits.len()].copy_from_slice(digits.as_bytes());
+        }
     }
 
     /// Adds one time series message: its encoded labels, then the sample.
@@ -193,8 +209,15 @@ mod tests {
     #[test]
     fn a_filled_template_holds_the_values_at_its_offsets() {
         for protocol in [Protocol::V1, Protocol::V2] {
-            let series = instance_series(0, 0, 50);
+            let series = instance_series(0, 50);
             let mut template = Template::new(protocol, &series);
+            let holds = |text: &str, bytes: &[u8]| {
+                bytes.windows(text.len()).filter(|own| *own == text.as_bytes()).count()
+            };
+            let lives = holds("-000000.dc0", &template.bytes);
+            assert!(lives > 0);
+            template.set_generation(321);
+            assert_eq!(holds("-000321.dc0", &template.bytes), lives);
             let mut values = Values::new(series.iter().map(|one| one.kind), 1);
             let mut expected = values.clone();
             let mut out = Vec::new();

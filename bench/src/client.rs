@@ -118,17 +118,23 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
+/// `text` as it may stand in a query string.
+pub fn encode_component(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => {
+                out.push(char::from(byte));
+            }
+            _ => out += &format!("%{byte:02X}"),
+        }
+    }
+    out
+}
+
 /// One instant query; the first sample's value. `None` if the answer holds none.
 pub fn query_scalar(address: SocketAddr, query: &str, at_unix_s: f64) -> Result<Option<f64>> {
-    let encoded: String = query
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect();
+    let encoded = encode_component(query);
     let path = format!("/api/v1/query?query={encoded}&time={at_unix_s}");
     let response = Connection::open(address)?.get(&path)?;
     let answer: serde_json::Value = serde_json::from_slice(&response.body)?;

@@ -31,7 +31,7 @@ struct Page {
 
 impl Page {
     fn new(target: usize, series_count: usize) -> Page {
-        let series = instance_series(target, 0, series_count);
+        let series = instance_series(target, series_count);
         let mut page = Page {
             fixed: Vec::new(),
             value_offsets: Vec::with_capacity(series.len()),

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bench::body::Protocol;
 use bench::report;
-use bench::scenarios::{Common, remote_write, scrape};
+use bench::scenarios::{Common, query, remote_write, scrape};
 use bench::server::Kind;
+use bench::workload::pods::POD_SERIES;
 use serde_json::json;
 
-const USAGE: &str = "usage: bench <remote-write|scrape> [--option=value ...]
+const USAGE: &str = "usage: bench <remote-write|scrape|query> [--option=value ...]
 
 options of all scenarios
   --servers=LIST      hearth,prometheus,victoria-metrics (all that are installed)
@@ -27,12 +28,25 @@ remote-write
   --request=N         series in a request (2000)
   --connections=N     connections, each a closed loop (4)
   --interval-ms=N     distance of two samples of a series (15000)
+  --rate=N            samples offered a second, by a schedule (as many as the server takes)
+  --churn-percent=N   instances replaced after each round; 100: every series is new (0)
+  --queries=N         connections that ask a heavy query again and again meanwhile (0)
   --seed=N            seed of the values (1)
 
 scrape
   --targets=N         targets (200)
   --series=N          series a target (1000)
   --interval-ms=N     scrape interval (1000)
+
+query
+  --pods=N            pods of 19 series (1000)
+  --minutes=N         from the oldest sample to the newest (120)
+  --interval-ms=N     distance of two samples of a series (30000)
+  --step-ms=N         step of range queries (30000)
+  --range-minutes=N   what range queries reach over (120)
+  --end-back-minutes=N  how far before the newest sample queries end (0)
+  --repeat=N          timed runs of each query (5)
+  --restart=0|1       restart the server between load and queries (0)
 ";
 
 struct Options(Vec<(String, String)>);
@@ -118,6 +132,12 @@ fn run() -> Result<(), String> {
                 },
                 series_count: options.number("series", 100_000)? as usize,
                 series_per_instance: 1000,
+                samples_per_second: match options.number("rate", 0)? {
+                    0 => None,
+                    rate => Some(rate),
+                },
+                churn_per_round: options.number("churn-percent", 0)? as f64 / 100.0,
+                query_connection_count: options.number("queries", 0)? as usize,
                 series_per_request: options.number("request", 2000)? as usize,
                 connection_count: options.number("connections", 4)? as usize,
                 interval_ms: options.number("interval-ms", 15_000)? as i64,
@@ -131,6 +151,9 @@ fn run() -> Result<(), String> {
                 "series_per_request": parameters.series_per_request,
                 "connections": parameters.connection_count,
                 "interval_ms": parameters.interval_ms,
+                "rate": parameters.samples_per_second,
+                "churn_per_round": parameters.churn_per_round,
+                "queries": parameters.query_connection_count,
                 "seconds": duration.as_secs(),
                 "seed": parameters.seed,
             });
@@ -151,6 +174,31 @@ fn run() -> Result<(), String> {
                 "seconds": duration.as_secs(),
             });
             (shown, scrape::run(&common, &parameters))
+        }
+        "query" => {
+            let minutes = |value: u64| value as i64 * 60_000;
+            let parameters = query::Parameters {
+                pod_count: options.number("pods", 1000)? as usize,
+                span_ms: minutes(options.number("minutes", 120)?),
+                interval_ms: options.number("interval-ms", 30_000)? as i64,
+                step_ms: options.number("step-ms", 30_000)? as i64,
+                range_ms: minutes(options.number("range-minutes", 120)?),
+                end_back_ms: minutes(options.number("end-back-minutes", 0)?),
+                repeat_count: options.number("repeat", 5)?.max(1) as usize,
+                restarts: options.number("restart", 0)? != 0,
+            };
+            options.done()?;
+            let shown = json!({
+                "series": parameters.pod_count * POD_SERIES,
+                "minutes": parameters.span_ms / 60_000,
+                "interval_ms": parameters.interval_ms,
+                "step_ms": parameters.step_ms,
+                "range_minutes": parameters.range_ms / 60_000,
+                "end_back_minutes": parameters.end_back_ms / 60_000,
+                "repeat": parameters.repeat_count,
+                "restart": parameters.restarts,
+            });
+            (shown, query::run(&common, &parameters))
         }
         _ => return Err(USAGE.to_owned()),
     };

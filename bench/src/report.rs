@@ -1,5 +1,6 @@
 //! Results as a table with ratios, and as raw numbers in a file.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -11,12 +12,12 @@ use crate::server::Kind;
 pub struct Outcome {
     pub kind: Kind,
     pub version: String,
-    pub figures: Vec<(&'static str, f64)>,
+    pub figures: Vec<(Cow<'static, str>, f64)>,
 }
 
 impl Outcome {
     fn figure(&self, name: &str) -> Option<f64> {
-        self.figures.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
+        self.figures.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
     }
 }
 
@@ -95,7 +96,7 @@ pub fn save(
             let figures: Map<String, Value> = outcome
                 .figures
                 .iter()
-                .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .map(|(name, value)| (name.to_string(), json!(value)))
                 .collect();
             json!({
                 "server": outcome.kind.name(),
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn a_table_has_a_ratio_for_each_peer() {
         let outcome =
-            |kind, value| Outcome { kind, version: "1".into(), figures: vec![("x", value)] };
+            |kind, value| Outcome { kind, version: "1".into(), figures: vec![("x".into(), value)] };
         let text = table(&[outcome(Kind::Hearth, 6.0), outcome(Kind::Prometheus, 2.0)]);
         assert!(text.contains("| x | 6.00 | 2.00 | 3.00 |"), "{text}");
         let widths: Vec<usize> = text.lines().map(|line| line.matches('|').count()).collect();

@@ -86,9 +86,15 @@ pub struct Usage {
 }
 
 impl Server {
-    /// Starts the server and waits until it says it is ready (at most a minute).
+    /// Starts the server on an empty directory and waits until it says it is ready (at most a
+    /// minute).
     pub fn start(setup: &Setup) -> Result<Server> {
         let _ = fs::remove_dir_all(&setup.directory);
+        Server::restart(setup)
+    }
+
+    /// As [`Server::start`], on what the directory holds.
+    pub fn restart(setup: &Setup) -> Result<Server> {
         let data_directory = setup.directory.join("data");
         fs::create_dir_all(&data_directory)?;
         let config = setup.directory.join("prometheus.yml");
@@ -168,18 +174,28 @@ impl Server {
         let (Some(user), Some(system)) = (ticks(11), ticks(12)) else {
             return Err(Error::other(format!("/proc/{pid}/stat is not as expected: {stat}")));
         };
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let resident_kib: u64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|line| line.split_ascii_whitespace().next())
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
         Ok(Usage {
             at: Instant::now(),
             cpu_seconds: (user + system) / ticks_per_second(),
-            resident_bytes: resident_kib * 1024,
+            resident_bytes: self.status_kib("VmRSS:")? * 1024,
         })
+    }
+
+    /// Begins to look for the peak of resident memory anew.
+    pub fn forget_peak(&self) -> Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")
+    }
+
+    /// Most resident memory since the start or [`Server::forget_peak`].
+    pub fn peak_resident_bytes(&self) -> Result<u64> {
+        Ok(self.status_kib("VmHWM:")? * 1024)
+    }
+
+    fn status_kib(&self, field: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let number = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
+        Ok(number.unwrap_or(0))
     }
 
     /// Bytes that the data directory occupies (allocated, as `du`, and not the apparent size).

@@ -1,13 +1,22 @@
 //! What is run: each scenario starts one server after the other on the same workload, checks that
 //! the samples are really there, and returns figures.
 
+pub mod query;
 pub mod remote_write;
 pub mod scrape;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::server::Kind;
+
+/// A server's figures by name, in the order they are shown.
+pub type Figures = Vec<(Cow<'static, str>, f64)>;
+
+fn figures<const N: usize>(named: [(&'static str, f64); N]) -> Figures {
+    named.into_iter().map(|(name, value)| (name.into(), value)).collect()
+}
 
 /// What all scenarios share.
 #[derive(Clone, Debug)]

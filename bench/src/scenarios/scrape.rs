@@ -4,7 +4,7 @@ use std::io::{Error, Result};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Common, free_address, version};
+use super::{Common, Figures, figures, free_address, version};
 use crate::client::query_scalar;
 use crate::exporter::Exporter;
 use crate::report::Outcome;
@@ -61,11 +61,7 @@ fn config(exporter: &Exporter, parameters: &Parameters) -> String {
     out
 }
 
-fn measure(
-    server: &Server,
-    exporter: &Exporter,
-    parameters: &Parameters,
-) -> Result<Vec<(&'static str, f64)>> {
+fn measure(server: &Server, exporter: &Exporter, parameters: &Parameters) -> Result<Figures> {
     // Discovery takes its time, and the first scrapes create the series.
     check(server, parameters)?;
     std::thread::sleep(parameters.interval * 2);
@@ -82,7 +78,7 @@ fn measure(
     let wall = (after.at - before.at).as_secs_f64();
     let series_count = parameters.target_count * parameters.series_per_target;
     check(server, parameters)?;
-    Ok(vec![
+    Ok(figures([
         ("samples per CPU second", samples / cpu),
         ("samples per second, wall", samples / wall),
         ("CPU ns per sample", cpu * 1e9 / samples),
@@ -92,7 +88,7 @@ fn measure(
             samples / (wall / parameters.interval.as_secs_f64()) / series_count as f64,
         ),
         ("samples", samples),
-    ])
+    ]))
 }
 
 /// All targets must be up, with all their samples.

@@ -9,6 +9,8 @@ pub enum Kind {
     Constant,
     /// Grows by a whole number.
     CounterWhole,
+    /// Grows by the same whole number in every step.
+    CounterSteady(u32),
     /// Grows by hundredths.
     CounterDecimal,
     /// Walks in pages of 4 KiB.

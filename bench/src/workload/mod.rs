@@ -5,6 +5,7 @@
 //! gauges walk, and about half of all series stand still, as on real hosts.
 
 pub mod families;
+pub mod pods;
 
 use families::{FAMILIES, Family, Kind};
 
@@ -32,6 +33,9 @@ impl Rng {
     }
 }
 
+/// Stands for the number of an instance's life, in as many digits.
+pub const GENERATION: &str = "00000~";
+
 /// One series: its labels in wire order (ascending by name) and how it moves.
 #[derive(Clone, Debug)]
 pub struct Series {
@@ -41,13 +45,10 @@ pub struct Series {
 
 /// The series of one instance, the same for every call with the same arguments.
 ///
-/// `generation` distinguishes the lives of an instance that is replaced (churn): it becomes part
-/// of the `instance` label.
-pub fn instance_series(instance: usize, generation: usize, series_count: usize) -> Vec<Series> {
-    let address = match generation {
-        0 => format!("host-{instance:05}.dc{}.example:9100", instance % 4),
-        _ => format!("host-{instance:05}-{generation}.dc{}.example:9100", instance % 4),
-    };
+/// The `instance` label holds [`GENERATION`], which distinguishes the lives of an instance that is
+/// replaced.
+pub fn instance_series(instance: usize, series_count: usize) -> Vec<Series> {
+    let address = format!("host-{instance:05}-{GENERATION}.dc{}.example:9100", instance % 4);
     let mut series = Vec::with_capacity(series_count);
     // Families repeat with a suffix when an instance is asked for more series than they have.
     for round in 0.. {
@@ -113,6 +114,7 @@ impl Values {
             .iter()
             .map(|kind| match kind {
                 Kind::Constant => i64::from(rng.below(1 << 20)),
+                Kind::CounterSteady(_) => 0,
                 _ => i64::from(rng.below(1 << 30)),
             })
             .collect();
@@ -135,6 +137,10 @@ impl Values {
             Kind::Constant => *state as f64,
             Kind::CounterWhole => {
                 *state += i64::from(self.rng.below(200));
+                *state as f64
+            }
+            Kind::CounterSteady(amount) => {
+                *state += i64::from(amount);
                 *state as f64
             }
             Kind::CounterDecimal => {
@@ -161,7 +167,7 @@ mod tests {
 
     #[test]
     fn series_are_distinct_sorted_and_repeatable() {
-        let series = instance_series(7, 0, 1500);
+        let series = instance_series(7, 1500);
         assert_eq!(series.len(), 1500);
         let mut seen = HashSet::new();
         for one in &series {
@@ -169,11 +175,11 @@ mod tests {
             assert!(seen.insert(format!("{:?}", one.labels)), "{one:?} stands twice");
         }
         assert_eq!(
-            format!("{:?}", instance_series(7, 0, 1500)),
+            format!("{:?}", instance_series(7, 1500)),
             format!("{series:?}"),
             "the same arguments give the same series"
         );
-        assert_ne!(format!("{:?}", instance_series(7, 1, 1)), format!("{:?}", &series[..1]));
+        assert_ne!(format!("{:?}", instance_series(8, 1)), format!("{:?}", &series[..1]));
     }
 
     #[test]
