@@ -195,7 +195,7 @@ fn chunks(count: usize) {
                 "  {name:22} {:6} {:13}: encode {encode_ns:5.1} ns, decode {decode_ns:5.2} ns, {:.2} \
                  B a sample",
                 format!("{:?}", header.timestamp_codec),
-                format!("{:?}", header.float_codec),
+                format!("{:?}", header.value_codec),
                 chunk.len() as f64 / count as f64,
             );
         }

@@ -40,7 +40,7 @@ impl FloatCodec {
         FloatCodec::Raw,
     ];
 
-    pub(super) fn from_code(code: u8) -> Option<Self> {
+    pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|codec| *codec as u8 == code)
     }
 }

@@ -51,7 +51,7 @@ fn check_values(values: &[f64], codec: FloatCodec, bytes_max: usize) {
     let timestamps_ms: Vec<i64> =
         (0..values.len() as i64).map(|n| 1_760_000_000_123 + n * 15_000).collect();
     let (header, bytes) = check(&timestamps_ms, values);
-    assert_eq!(header.float_codec, codec);
+    assert_eq!(header.value_codec, ValueCodec::Floats(codec));
     assert_eq!(header.timestamp_codec, TimestampCodec::Step);
     assert_eq!((header.count, header.min_ms), (values.len(), timestamps_ms[0]));
     assert!(bytes <= bytes_max, "{bytes} bytes");
@@ -285,7 +285,7 @@ proptest! {
         }).collect();
         let timestamps_ms: Vec<i64> = (0..values.len() as i64).collect();
         let (header, _) = check(&timestamps_ms, &values);
-        prop_assert!(header.float_codec != FloatCodec::Raw || values.len() < 4);
+        prop_assert!(header.value_codec != ValueCodec::Floats(FloatCodec::Raw) || values.len() < 4);
     }
 
     #[test]

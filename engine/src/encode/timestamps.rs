@@ -23,7 +23,7 @@ impl TimestampCodec {
     pub const ALL: [TimestampCodec; 3] =
         [TimestampCodec::Step, TimestampCodec::Deltas, TimestampCodec::Line];
 
-    pub(super) fn from_code(code: u8) -> Option<Self> {
+    pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|codec| *codec as u8 == code)
     }
 }
