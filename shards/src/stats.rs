@@ -63,6 +63,8 @@ pub struct WalStats {
     pub prepare_failures: Counter,
     /// Bytes that wait to be written.
     pub queued_bytes: Counter,
+    /// One while the disk takes nothing and requests are refused.
+    pub is_read_only: Counter,
 }
 
 /// How far a shard has read its logs.

@@ -21,14 +21,23 @@ pub(super) struct Commit<D: Disk> {
     current: Option<(SegmentNumber, D::File)>,
     /// When the first write since the last sync was, where writes are not durable by themselves.
     unsynced_since: Option<Instant>,
+    /// What was written to the segment in use since: acknowledged, so it is written again when
+    /// the sync fails. At most a segment.
+    unsynced: Vec<Group>,
+    /// Syncs that failed one after the other.
+    failed_syncs: u32,
 }
+
+/// So many syncs that fail one after the other are no accident: nothing new is taken.
+const FAILED_SYNCS_MAX: u32 = 2;
 
 /// The log is closing and the disk takes nothing.
 struct GivenUp;
 
 impl<D: Disk + 'static> Commit<D> {
     pub fn new(inner: Rc<Inner<D>>) -> Commit<D> {
-        Commit { inner, buffer: BlockBuffer::default(), current: None, unsynced_since: None }
+        let (buffer, unsynced) = (BlockBuffer::default(), Vec::new());
+        Commit { inner, buffer, current: None, unsynced_since: None, unsynced, failed_syncs: 0 }
     }
 
     /// Writes until the log is closed and nothing is left, beginning with segment `first`.
@@ -37,14 +46,23 @@ impl<D: Disk + 'static> Commit<D> {
         spawn(Class::Storage, preparing).detach();
         while self.wait_for_work().await {
             if self.sync_deadline().is_some_and(|deadline| deadline <= now()) {
-                self.sync().await;
+                self.sync_in_time().await;
             }
             let Some(group) = self.take_due() else { continue };
             if let Err(GivenUp) = self.commit(group).await {
                 break;
             }
         }
-        self.sync().await;
+        if self.sync().await.is_err() {
+            // What was acknowledged has another segment to go to.
+            self.requeue();
+            while let Some(group) = self.take_due() {
+                if self.commit(group).await.is_err() {
+                    return;
+                }
+            }
+            let _ = self.sync().await;
+        }
     }
 
     /// Waits until a group or a sync is due; false when the log was closed and nothing is left.
@@ -113,28 +131,36 @@ impl<D: Disk + 'static> Commit<D> {
                 }
                 sleep(inner.options.retry_delay).await;
             }
-            // Nothing is written to that file or synced again: what it holds is unknown.
-            self.abandon();
-            self.inner.groups.borrow_mut().move_on(&mut group);
+            // Nothing is written to that file or synced again: what it holds is unknown. What was
+            // acknowledged before it was synced goes first.
+            let written = self.abandon();
+            group = self.inner.groups.borrow_mut().retreat(written, group);
             attempt += 1;
             start = now();
         }
         let inner = &*self.inner;
         inner.stats.writes.record(start.elapsed());
         inner.stats.bytes.add(self.buffer.as_ref().len() as u64);
-        inner.stats.frames.add(group.last_lsn - inner.watermark.durable_lsn());
+        let durable_lsn = inner.watermark.durable_lsn();
+        inner.stats.frames.add(group.last_lsn.saturating_sub(durable_lsn));
         self.buffer.shrink(BUFFER_BYTES_KEPT);
-        inner.watermark.advance(group.last_lsn);
-        inner.trouble.replace(None);
+        // What is written again, because its first segment could not be synced, was reached before.
+        inner.watermark.advance(group.last_lsn.max(durable_lsn));
+        if self.failed_syncs < FAILED_SYNCS_MAX {
+            inner.set_trouble(None);
+        }
         if attempt > 0 {
             inner.reporter.report(Event::LogWriteHealed);
+        }
+        if inner.options.sync != WalSync::Batch {
+            self.unsynced.push(group);
         }
         Ok(())
     }
 
     /// Tells everybody who waits that it did not work. Their frames stay queued.
     fn give_up_waiters(&self, message: &str) {
-        self.inner.trouble.replace(Some(message.to_owned()));
+        self.inner.set_trouble(Some(message.to_owned()));
         let last_lsn = self.inner.groups.borrow().last_lsn();
         self.inner.watermark.fail(last_lsn, message);
     }
@@ -160,7 +186,7 @@ impl<D: Disk + 'static> Commit<D> {
 
     /// Takes the spare segment into use and has the next one prepared.
     async fn begin_segment(&mut self, group: &Group) -> Result<(), DiskError> {
-        self.sync().await;
+        self.sync().await?;
         let inner = &*self.inner;
         let number = group.segment;
         let mut file = loop {
@@ -199,27 +225,72 @@ impl<D: Disk + 'static> Commit<D> {
     }
 
     /// Syncs the segment in use, unless every write did.
-    async fn sync(&mut self) {
-        let Some((number, file)) = &self.current else { return };
+    async fn sync(&mut self) -> Result<(), DiskError> {
+        let Some((_, file)) = &self.current else { return Ok(()) };
         if self.unsynced_since.take().is_none() {
-            return;
+            return Ok(());
         }
         let inner = &*self.inner;
         if let Err(error) = inner.disk.sync(file).await {
             inner.stats.sync_failures.add(1);
-            inner.reporter.report(Event::LogWriteFailed { message: error.to_string() });
-            inner.groups.borrow_mut().leave(*number);
-            self.abandon();
+            self.failed_syncs += 1;
+            return Err(error);
+        }
+        self.failed_syncs = 0;
+        self.unsynced.clear();
+        Ok(())
+    }
+
+    /// Syncs because it is time to. When that fails, what was acknowledged since the last sync is
+    /// queued again, for another segment; when it fails again and again, nothing new is taken
+    /// until it works.
+    async fn sync_in_time(&mut self) {
+        let inner = self.inner.clone();
+        let had_failed = self.failed_syncs > 0;
+        match self.sync().await {
+            Ok(()) if had_failed => {
+                inner.set_trouble(None);
+                inner.reporter.report(Event::LogWriteHealed);
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if !had_failed {
+                    inner.reporter.report(Event::LogWriteFailed { message: error.to_string() });
+                }
+                if self.failed_syncs >= FAILED_SYNCS_MAX {
+                    inner.set_trouble(Some(error.to_string()));
+                }
+                self.requeue();
+                if had_failed && !inner.is_closing.get() {
+                    sleep(inner.options.retry_delay).await;
+                }
+            }
         }
     }
 
-    fn abandon(&mut self) {
+    /// Leaves the segment in use, and queues what was not synced for the next one.
+    fn requeue(&mut self) {
+        let Some((number, _)) = self.current else { return };
+        let written = self.abandon();
+        self.inner.groups.borrow_mut().leave(number, written);
+    }
+
+    /// Writes nothing more to the segment in use, and syncs it no more. Returns the groups in it
+    /// that were acknowledged and not synced.
+    fn abandon(&mut self) -> Vec<Group> {
         self.current = None;
         self.unsynced_since = None;
+        std::mem::take(&mut self.unsynced)
     }
 }
 
 impl<D: Disk> Inner<D> {
+    /// Why nothing new is taken from now on; `None`: it is.
+    fn set_trouble(&self, message: Option<String>) {
+        self.stats.is_read_only.set(u64::from(message.is_some()));
+        self.trouble.replace(message);
+    }
+
     /// Has segment `number` in reserve, however long the disk may be full.
     async fn prepare(self: Rc<Self>, number: SegmentNumber, is_prepared: bool) {
         let mut has_failed = false;
@@ -237,6 +308,7 @@ impl<D: Disk> Inner<D> {
             };
             self.stats.prepare_failures.add(1);
             self.spare.replace(Spare::Failed(error.to_string()));
+            self.stats.is_read_only.set(1);
             if !std::mem::replace(&mut has_failed, true) {
                 self.reporter.report(Event::LogWriteFailed { message: error.to_string() });
             }
@@ -247,6 +319,7 @@ impl<D: Disk> Inner<D> {
             }
         }
         if has_failed {
+            self.stats.is_read_only.set(u64::from(self.trouble.borrow().is_some()));
             self.reporter.report(Event::LogWriteHealed);
         }
         self.tell_writer();

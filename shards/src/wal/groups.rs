@@ -219,16 +219,35 @@ impl Groups {
         self.segment += 1;
     }
 
-    /// Leaves `abandoned`, whose sync failed: nothing more goes there.
-    pub fn leave(&mut self, abandoned: SegmentNumber) {
+    /// Puts `failed`, whose write failed, back with what was `written` to its segment, or to the one
+    /// before, and may not last; moves all of it off those segments; and takes the first to write
+    /// it.
+    pub fn retreat(&mut self, written: Vec<Group>, failed: Group) -> Group {
+        self.put_back(vec![failed]);
+        self.put_back(written);
+        let mut first = self.pop().expect("one was put back above");
+        self.move_on(&mut first);
+        first
+    }
+
+    /// Leaves `abandoned`, whose sync failed: nothing more goes there, and what was `written` there
+    /// is written again.
+    pub fn leave(&mut self, abandoned: SegmentNumber, written: Vec<Group>) {
+        self.put_back(written);
         if self.queue.front().is_some_and(|group| group.segment == abandoned) {
-            let mut first = self.queue.pop_front().expect("it was there a line above");
-            let before = first.bytes.len();
+            let mut first = self.pop().expect("it was there a line above");
             self.move_on(&mut first);
-            self.queued_bytes += first.bytes.len() - before;
-            self.queue.push_front(first);
+            self.put_back(vec![first]);
         } else if self.segment == abandoned {
             self.capacity = 0;
+        }
+    }
+
+    /// Puts groups that were taken before everything else, in their order.
+    fn put_back(&mut self, groups: Vec<Group>) {
+        for group in groups.into_iter().rev() {
+            self.queued_bytes += group.bytes.len();
+            self.queue.push_front(group);
         }
     }
 }

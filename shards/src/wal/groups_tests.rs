@@ -144,7 +144,7 @@ fn a_segment_that_could_not_be_synced_gets_nothing_more() {
     let mut groups = groups();
     append(&mut groups, 100);
     let first = groups.pop().unwrap();
-    groups.leave(first.segment);
+    groups.leave(first.segment, vec![]);
     assert!(append(&mut groups, 100));
     assert_eq!(groups.front().unwrap().segment, 2);
 
@@ -152,7 +152,7 @@ fn a_segment_that_could_not_be_synced_gets_nothing_more() {
     append(&mut groups, 100);
     let second = groups.pop().unwrap();
     append(&mut groups, 100);
-    groups.leave(second.segment);
+    groups.leave(second.segment, vec![]);
     assert_eq!(groups.front().unwrap().segment, 3);
     assert_eq!(groups.front().unwrap().offset, 0);
     let queued = groups.queued_bytes();

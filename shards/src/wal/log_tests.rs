@@ -219,22 +219,32 @@ fn a_power_cut_takes_nothing_that_was_acknowledged() {
 /// nothing appears twice, and the log goes on.
 #[test]
 fn a_failed_operation_costs_no_acknowledged_frame() {
-    let operation_count = run(|| async { life(None, DiskErrorKind::Io).await.0 }).unwrap();
-    assert!(operation_count > 30);
-    for failing in 0..operation_count {
-        for kind in [DiskErrorKind::Io, DiskErrorKind::NoSpace] {
-            let (_, stats) = run(move || life(Some(failing), kind)).unwrap();
-            assert_eq!(stats.write_failures.get() + stats.prepare_failures.get(), 1);
+    for sync in [WalSync::Batch, WalSync::Interval(Duration::ZERO), WalSync::Os] {
+        let counted = run(move || async move { life(sync, None, DiskErrorKind::Io).await.0 });
+        let operation_count = counted.unwrap();
+        assert!(operation_count > 30);
+        for failing in 0..operation_count {
+            for kind in [DiskErrorKind::Io, DiskErrorKind::NoSpace] {
+                let (_, stats) = run(move || life(sync, Some(failing), kind)).unwrap();
+                let failures = stats.write_failures.get() + stats.prepare_failures.get();
+                let of_syncs = stats.sync_failures.get();
+                assert!((1..=2).contains(&(failures + of_syncs)), "{sync:?} {failing}");
+                assert_eq!(stats.is_read_only.get(), 0, "{sync:?} {failing}: it heals");
+            }
         }
     }
 }
 
 /// Runs a log for a while with a fault at operation `failing`; returns how many operations that
 /// took.
-async fn life(failing: Option<u64>, kind: DiskErrorKind) -> (u64, Arc<WalStats>) {
+async fn life(
+    sync: WalSync,
+    failing: Option<u64>,
+    kind: DiskErrorKind,
+) -> (u64, Arc<WalStats>) {
     let disk = Shared::default();
     let (heard, stats) = (Arc::new(Heard::default()), Arc::<WalStats>::default());
-    let (log, _) = open(disk.clone(), WalSync::Batch, heard.clone(), stats.clone()).await;
+    let (log, _) = open(disk.clone(), sync, heard.clone(), stats.clone()).await;
     let begun = disk.0.operation_count();
     if let Some(failing) = failing {
         disk.0.fail_operation(begun + failing, kind);
