@@ -42,6 +42,7 @@ mod watchdog;
 pub use boot::{BootError, BootOptions, Rising, Running, Starting, Stopper, start};
 pub use cancel::CancelToken;
 pub use ingest::{FamilyMetadata, IngestError, IngestOptions, IngestReport};
+pub use maintain::{KeepOptions, Retention};
 pub use observe::{Event, Reporter};
 pub use query::{QueryError, QueryOptions, QueryOutcome, QueryRequest};
 pub use route::ShardId;

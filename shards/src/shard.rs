@@ -1,6 +1,7 @@
 //! One shard: what a core owns, and what it does for the others.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use engine::store::Store;
 use crate::cancel::CancelToken;
 use crate::disk::RingDisk;
 use crate::fair::Semaphore;
+use crate::maintain::KeepOptions;
 use crate::mesh::{Gone, Lane};
 use crate::message::{IngestAnswer, IngestQuestion, Job, JobAnswer, unpack};
 use crate::query::QueryOptions;
@@ -121,10 +123,10 @@ impl Shard {
     }
 
     /// Starts what this shard does for the others and for itself.
-    pub(crate) fn start_services(&self, retention_ms: Option<i64>) {
-        if let Some(retention_ms) = retention_ms {
-            spawn(Class::Storage, self.clone().maintain(retention_ms)).detach();
-        }
+    pub(crate) fn start_services(&self, data_dir: PathBuf, keep: &KeepOptions) {
+        spawn(Class::Storage, self.clone().maintain(keep.retention.clone())).detach();
+        let watching = self.clone().watch_space(data_dir, keep.free_bytes_min);
+        spawn(Class::Storage, watching).detach();
         let inner = &self.0;
         spawn(Class::Storage, self.clone().serve_ingest()).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.control)).detach();

@@ -100,6 +100,9 @@ pub struct ShardStats {
     pub queries_waiting: Counter,
     /// Panics that ended a task and nothing else.
     pub task_panics: Counter,
+    /// Bytes that may still be written to the disk, and whether that is too little.
+    pub disk_free_bytes: Counter,
+    pub is_space_low: Counter,
     /// Counts up while the shard turns; what the watchdog looks at.
     pub heartbeats: Counter,
     /// Stalls of more than a second that the watchdog saw.

@@ -411,6 +411,12 @@ pub const FLAGS: &[Flag] = &[
          (interval=1s), or when the system writes it (os).",
     ),
     flag(
+        "storage.min-free-space",
+        Bytes,
+        "64MB",
+        "Own: samples are refused, with 503, while the disk has less than this left.",
+    ),
+    flag(
         "memory.limit",
         Bytes,
         "",

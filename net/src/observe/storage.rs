@@ -81,6 +81,8 @@ fn write_log(out: &mut Page<'_>, total: Total<'_>) {
     out.counter("hearth_wal_bytes_total", help, total(|s| s.wal.bytes.get()));
     let help = "Shards whose disk takes nothing at present, so that they refuse samples.";
     out.gauge("hearth_wal_read_only_shards", help, total(|s| s.wal.is_read_only.get()) as f64);
+    let help = "Shards that refuse samples because the disk has too little room left.";
+    out.gauge("hearth_disk_space_low_shards", help, total(|s| s.is_space_low.get()) as f64);
     let help = "Bytes that wait to be written to the log.";
     out.gauge("hearth_wal_queued_bytes", help, total(|s| s.wal.queued_bytes.get()) as f64);
     let help = "Parts of requests refused because too much waits to be written.";

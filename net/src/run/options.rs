@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use engine::promql::ParseOptions;
 use engine::regex::Regex;
 use shards::wal::{WalOptions, WalSync};
-use shards::{BootOptions, QueryOptions};
+use shards::{BootOptions, KeepOptions, QueryOptions};
 
 use crate::api::context::{WebOptions, hostname};
 use crate::cli::{self, Flags};
@@ -44,6 +44,10 @@ pub fn boot(flags: &Flags) -> BootOptions {
             delayed_names: features.has("promql-delayed-name-removal"),
             type_and_unit: features.has("type-and-unit-labels"),
             ..QueryOptions::default()
+        },
+        keep: KeepOptions {
+            free_bytes_min: u64::try_from(flags.bytes("storage.min-free-space").0).unwrap_or(0),
+            ..KeepOptions::default()
         },
         reporter: Arc::new(LogReporter),
         ..BootOptions::new(flags.data_dir())

@@ -24,6 +24,7 @@ use engine::limits::SHARD_COUNT_MAX;
 
 use crate::cancel::CancelToken;
 use crate::disk::create_dir_durably;
+use crate::maintain::KeepOptions;
 use crate::observe::{Event, SharedReporter, Silent};
 use crate::query::QueryOptions;
 use crate::route::{Layout, LayoutError, ShardId};
@@ -46,8 +47,7 @@ pub struct BootOptions {
     /// Of the whole process: the series bound is divided among the shards.
     pub head: HeadOptions,
     pub query: QueryOptions,
-    /// Samples older than the newest one by this much are forgotten, a little later. `None`: none.
-    pub retention_ms: Option<i64>,
+    pub keep: KeepOptions,
     pub reporter: SharedReporter,
 }
 
@@ -60,7 +60,7 @@ impl BootOptions {
             wal: WalOptions::default(),
             head: HeadOptions::default(),
             query: QueryOptions::default(),
-            retention_ms: None,
+            keep: KeepOptions::default(),
             reporter: Arc::new(Silent),
         }
     }
@@ -252,7 +252,7 @@ where
                 ..options.head
             },
             query: options.query,
-            retention_ms: options.retention_ms,
+            keep: options.keep.clone(),
             reporter: options.reporter.clone(),
             stop: stopper.0.clone(),
             stats: stats.clone(),

@@ -16,6 +16,7 @@ use super::{Ready, Starting};
 use crate::cancel::CancelToken;
 use crate::disk::RingDisk;
 use crate::fair::Semaphore;
+use crate::maintain::KeepOptions;
 use crate::observe::SharedReporter;
 use crate::query::QueryOptions;
 use crate::route::{Layout, ShardId, Split};
@@ -34,7 +35,7 @@ pub(super) struct Seed {
     pub wal: WalOptions,
     pub head: HeadOptions,
     pub query: QueryOptions,
-    pub retention_ms: Option<i64>,
+    pub keep: KeepOptions,
     pub reporter: SharedReporter,
     pub stop: CancelToken,
     pub stats: Arc<[Arc<ShardStats>]>,
@@ -85,7 +86,7 @@ async fn rise(
     hand_over: async_channel::Sender<Shard>,
     risen: Rc<RefCell<Option<Shard>>>,
 ) {
-    let (stop, retention_ms) = (seed.stop.clone(), seed.retention_ms);
+    let (stop, keep, data_dir) = (seed.stop.clone(), seed.keep.clone(), seed.data_dir.clone());
     let stats = seed.stats[seed.id.index()].clone();
     let beat = async {
         loop {
@@ -98,7 +99,7 @@ async fn rise(
             let _ = ready.try_send(Ok(replayed));
             drop(ready);
             let _ = go.recv().await;
-            shard.start_services(retention_ms);
+            shard.start_services(data_dir, &keep);
             if !stop.is_canceled() {
                 let _ = hand_over.try_send(shard.clone());
             }

@@ -4,7 +4,9 @@
 //! is rare and slow (create, list, read, rename) runs on the pool of blocking calls.
 
 mod buffer;
+mod map;
 mod ring;
+mod space;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +22,9 @@ use std::time::Duration;
 use engine::disk::{Disk, DiskError, DiskErrorKind};
 
 pub use buffer::{BLOCK_BYTES, BlockBuffer, padded};
+pub use map::{Mapping, is_resident, populate};
 use ring::WriteRing;
+pub use space::{Space, space};
 
 use crate::fair::Semaphore;
 use crate::observe::{Event, SharedReporter};

@@ -53,6 +53,8 @@ pub(super) struct Inner<D: Disk> {
     pub spare: RefCell<Spare<D::File>>,
     /// Why nothing can be written at present.
     pub trouble: RefCell<Option<String>>,
+    /// Why nothing is to be taken, as the shard has it: the disk is nearly full.
+    pub refusal: RefCell<Option<String>>,
     /// When the oldest queued group was begun.
     pub oldest: Cell<Option<Instant>>,
     pub is_closing: Cell<bool>,
@@ -88,6 +90,7 @@ impl<D: Disk + 'static> Wal<D> {
             watermark: Watermark::default(),
             spare: RefCell::new(Spare::Preparing),
             trouble: RefCell::default(),
+            refusal: RefCell::default(),
             oldest: Cell::default(),
             is_closing: Cell::default(),
             writer: Cell::default(),
@@ -112,7 +115,7 @@ impl<D: Disk + 'static> Wal<D> {
                 "a request of {frame_bytes_max} bytes does not fit a frame of {WAL_FRAME_BYTES_MAX}"
             )));
         }
-        if let Some(message) = &*inner.trouble.borrow() {
+        if let Some(message) = inner.trouble.borrow().as_ref().or(inner.refusal.borrow().as_ref()) {
             return Err(WalError::Unwritable(message.clone()));
         }
         let groups = inner.groups.borrow();
@@ -126,6 +129,11 @@ impl<D: Disk + 'static> Wal<D> {
             return Err(WalError::Overloaded);
         }
         Ok(())
+    }
+
+    /// Refuses new frames with this message from now on; `None`: no more.
+    pub fn refuse(&self, message: Option<String>) {
+        self.0.refusal.replace(message);
     }
 
     /// Appends the frame that `write` writes: at most `frame_bytes_max` bytes, or nothing. Returns

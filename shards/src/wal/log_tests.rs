@@ -237,11 +237,7 @@ fn a_failed_operation_costs_no_acknowledged_frame() {
 
 /// Runs a log for a while with a fault at operation `failing`; returns how many operations that
 /// took.
-async fn life(
-    sync: WalSync,
-    failing: Option<u64>,
-    kind: DiskErrorKind,
-) -> (u64, Arc<WalStats>) {
+async fn life(sync: WalSync, failing: Option<u64>, kind: DiskErrorKind) -> (u64, Arc<WalStats>) {
     let disk = Shared::default();
     let (heard, stats) = (Arc::new(Heard::default()), Arc::<WalStats>::default());
     let (log, _) = open(disk.clone(), sync, heard.clone(), stats.clone()).await;

@@ -4,6 +4,10 @@
 //! Time is measured at the newest sample of the shard, not at the clock, as Prometheus does: a
 //! clock that jumps deletes nothing.
 
+mod space;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::route::ShardId;
@@ -15,11 +19,57 @@ use crate::wal::WalError;
 /// How often a shard looks.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// What is kept, for how long, and when it moves from memory to disk.
+#[derive(Clone, Debug)]
+pub struct KeepOptions {
+    pub retention: Arc<Retention>,
+    /// Samples are refused while the disk has less than this left.
+    pub free_bytes_min: u64,
+}
+
+impl Default for KeepOptions {
+    fn default() -> Self {
+        KeepOptions { retention: Arc::default(), free_bytes_min: 0 }
+    }
+}
+
+/// How long and how much to keep, for the whole process. May change while it runs.
+#[derive(Debug)]
+pub struct Retention {
+    /// Samples older than the newest one by this much are forgotten; zero: none.
+    time_ms: AtomicI64,
+    /// Most bytes of the whole data directory; zero: no bound.
+    bytes: AtomicU64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { time_ms: AtomicI64::new(0), bytes: AtomicU64::new(0) }
+    }
+}
+
+impl Retention {
+    /// `None` sets no bound.
+    pub fn set(&self, time_ms: Option<i64>, bytes: Option<u64>) {
+        self.time_ms.store(time_ms.unwrap_or(0).max(0), Ordering::Relaxed);
+        self.bytes.store(bytes.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub fn time_ms(&self) -> Option<i64> {
+        Some(self.time_ms.load(Ordering::Relaxed)).filter(|&time_ms| time_ms > 0)
+    }
+
+    pub fn bytes(&self) -> Option<u64> {
+        Some(self.bytes.load(Ordering::Relaxed)).filter(|&bytes| bytes > 0)
+    }
+}
+
 impl Shard {
-    /// Keeps samples for `retention_ms`, for ever: a task of its own.
-    pub(crate) async fn maintain(self, retention_ms: i64) {
+    /// Forgets what retention has passed, for ever: a task of its own.
+    pub(crate) async fn maintain(self, retention: Arc<Retention>) {
         loop {
             sleep(LOOK_EVERY).await;
+            let Some(retention_ms) = retention.time_ms() else { continue };
             let span_ms = self.0.store.borrow().head().time_span_ms();
             let Some((oldest_ms, newest_ms)) = span_ms else { continue };
             let before_ms = newest_ms.saturating_sub(retention_ms);
