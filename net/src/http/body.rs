@@ -39,6 +39,12 @@ impl Body {
     }
 }
 
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Body {
+        if bytes.is_empty() { Body::Sent } else { Body::Bytes(bytes) }
+    }
+}
+
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Body {
         if bytes.is_empty() { Body::Sent } else { Body::Bytes(bytes.into()) }

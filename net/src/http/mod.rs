@@ -1,4 +1,4 @@
-//! HTTP/1.1 both ways, without any knowledge of what is asked or answered.
+//! HTTP both ways, without any knowledge of what is asked or answered.
 //!
 //! ```text
 //! server   accept loop of one shard, one task a connection, limits, panics, orderly stop
@@ -6,21 +6,28 @@
 //! request  what an endpoint gets        form   parameters as Go's r.Form has them
 //! body     what an endpoint gives: bytes, or chunks pulled as the client reads them
 //! gzip     answers, where the client takes it and it pays
-//! client   GET with keep-alive, deadline, redirects, bounded gzip: what a scrape needs
+//! client   requests as a configuration says: keep-alive, TLS, credentials, proxies, bounded gzip
+//! tls      encrypted streams, both sides
+//! place    sockets of a shard or of the control thread
 //! url      the part of Go's net/url that targets need
 //! ```
 //!
-//! Not here: endpoints (`api`, `ui`), TLS (not built yet).
+//! Not here: endpoints (`api`, `ui`).
 
 pub mod body;
 pub mod client;
+pub mod encoding;
 pub mod form;
 pub mod gzip;
+pub mod place;
 pub mod request;
 pub mod router;
 pub mod server;
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod url;
 
 pub use body::{Body, Pull};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use shards::runtime::{self, Class, TcpListener};
 
-use super::client::{Client, Get};
+use super::client::{Ask, Client, ClientOptions};
 use super::server::{ServerOptions, Service, serve};
 use super::url::Url;
 use super::{Body, Pull, Request, Response, gzip, text};
@@ -91,16 +91,18 @@ async fn get(client: &mut Client, url: &str, limit: usize) -> Result<String, Str
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     let url = Url::parse(url).unwrap();
-    let get = Get { url: &url, headers: &headers, follow_redirects: true, body_bytes_max: limit };
     let mut body = vec![];
-    client.get(&get, &mut body).await.map_err(|error| error.to_string())?;
+    client
+        .get(&Ask::get(&url, &headers, limit), &mut body)
+        .await
+        .map_err(|error| error.to_string())?;
     Ok(String::from_utf8(body).unwrap())
 }
 
 #[test]
 fn requests_on_one_connection_are_answered_in_turn() {
     with_server(8, |base, echo| async move {
-        let mut client = Client::default();
+        let mut client = Client::new(ClientOptions::plain());
         let ask = |path: &str| format!("{base}{path}");
         for _ in 0..3 {
             let hello = get(&mut client, &ask("/echo?n=a%20b"), 1000).await;
@@ -123,12 +125,12 @@ fn requests_on_one_connection_are_answered_in_turn() {
 #[test]
 fn a_full_server_still_answers_health_checks() {
     with_server(1, |base, _| async move {
-        let mut first = Client::default();
+        let mut first = Client::new(ClientOptions::plain());
         assert!(get(&mut first, &format!("{base}/echo"), 1000).await.is_ok());
-        let mut second = Client::default();
+        let mut second = Client::new(ClientOptions::plain());
         let refused = get(&mut second, &format!("{base}/echo"), 1000).await;
         assert_eq!(refused, Err("server returned HTTP status 503 Service Unavailable".into()));
-        let mut third = Client::default();
+        let mut third = Client::new(ClientOptions::plain());
         assert!(get(&mut third, &format!("{base}/health"), 1000).await.is_ok());
     });
 }
@@ -136,11 +138,13 @@ fn a_full_server_still_answers_health_checks() {
 #[test]
 fn nobody_there_is_told_in_gos_words() {
     with_server(1, |_, _| async move {
-        let refused = get(&mut Client::default(), "http://127.0.0.1:1/metrics", 1000).await;
+        let refused =
+            get(&mut Client::new(ClientOptions::plain()), "http://127.0.0.1:1/metrics", 1000).await;
         let expected = "Get \"http://127.0.0.1:1/metrics\": \
                         dial tcp 127.0.0.1:1: connect: connection refused";
         assert_eq!(refused, Err(expected.into()));
-        let tls = get(&mut Client::default(), "https://127.0.0.1:1/metrics", 1000).await;
-        assert!(tls.unwrap_err().ends_with("https targets are not supported yet"));
+        let unknown =
+            get(&mut Client::new(ClientOptions::plain()), "ftp://127.0.0.1:1/m", 1000).await;
+        assert!(unknown.unwrap_err().ends_with("unsupported protocol scheme \"ftp\""));
     });
 }

@@ -10,7 +10,7 @@ use shards::route::shard_of;
 use shards::{Stopper, runtime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, LocalSet};
 
 use crate::api::context::{Command, Context, Readiness};
 use crate::cli::Flags;
@@ -62,9 +62,13 @@ impl Control {
             })
             .map_err(cannot)?;
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(cannot)?;
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         thread("control")
-            .spawn(move || runtime.block_on(self.run(loaded, plan, commands, told)))
+            .spawn(move || {
+                // Clients of discovery stay on this thread.
+                let set = LocalSet::new();
+                set.block_on(&runtime, self.run(loaded, plan, commands, told));
+            })
             .map_err(cannot)?;
         Ok(())
     }
@@ -162,7 +166,7 @@ impl Control {
         let sources = loaded.jobs.iter().map(source).collect();
         let (sender, updates) = async_channel::bounded(UPDATE_COUNT_MAX);
         let stats = Arc::new(FileStats::default());
-        let task = tokio::spawn(discovery::watch(sources, stats, sender));
+        let task = tokio::task::spawn_local(discovery::watch(sources, stats, sender));
         Watch { task, updates }
     }
 

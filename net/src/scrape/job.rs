@@ -1,12 +1,12 @@
 //! One job of the configuration, made ready for scraping.
 
-use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderName, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
-use crate::config::{BasicAuth, Header, HttpClientConfig, ScrapeConfig};
+use crate::config::{HttpClientConfig, ScrapeConfig};
+use crate::http::client::{AGENT, ClientOptions};
 use crate::relabel::Rules;
 use crate::wire::negotiation::{ScrapeProtocol, accept_header};
 
@@ -16,19 +16,18 @@ use super::mutate::LabelLimits;
 /// Most bytes of a decoded page where the configuration sets no limit.
 const BODY_BYTES_MAX: usize = 1 << 30;
 
-const AGENT: &str = concat!("hearth/", env!("CARGO_PKG_VERSION"));
-
 /// A job and what its configuration was compiled to. Shared by the job's targets.
 pub struct Job {
     pub config: ScrapeConfig,
     pub rules: Arc<PageRules>,
     pub relabel: Rules,
+    /// Credentials, TLS and proxies of its requests.
+    pub client: Arc<ClientOptions>,
     /// Headers of every request but the one that tells the timeout.
     pub headers: HeaderMap,
     pub body_bytes_max: usize,
     pub fallback: Option<ScrapeProtocol>,
-    /// Why no target of the job can be scraped, if so: credentials that cannot be read, or what is
-    /// not built yet.
+    /// Why no target of the job can be scraped, if so.
     refusal: Option<String>,
     /// Why no target may be scraped: there are too many.
     over_limit: Mutex<Option<String>>,
@@ -51,11 +50,16 @@ impl Job {
             name_validation: config.metric_name_validation_scheme.names(),
         };
         let mut headers = HeaderMap::new();
-        let refusal = request_headers(config, &mut headers).err();
+        let mut refusal = request_headers(config, &mut headers).err();
+        let client = ClientOptions::new(&config.http).unwrap_or_else(|why| {
+            refusal = Some(why);
+            ClientOptions::plain()
+        });
         let limit = usize::try_from(config.body_size_limit.0).unwrap_or(usize::MAX);
         Ok(Job {
             rules: Arc::new(rules),
             relabel: Rules::new(&config.relabel_configs)?,
+            client,
             headers,
             body_bytes_max: if limit == 0 { BODY_BYTES_MAX } else { limit },
             fallback: config.fallback_protocol(),
@@ -108,63 +112,7 @@ fn request_headers(config: &ScrapeConfig, headers: &mut HeaderMap) -> Result<(),
     let encoding = if config.enable_compression { "gzip" } else { "identity" };
     insert(headers, ACCEPT_ENCODING, encoding)?;
     insert(headers, USER_AGENT, AGENT)?;
-    let http = &config.http;
-    for (name, header) in http.http_headers.iter().flatten() {
-        let name: HeaderName = name.parse().map_err(|_| format!("invalid header name {name:?}"))?;
-        for value in header_values(header)? {
-            headers.append(&name, header_value(&value)?);
-        }
-    }
-    if let Some(basic) = &http.basic_auth {
-        insert(headers, AUTHORIZATION, &basic_authorization(basic)?)?;
-    }
-    if let Some(authorization) = &http.authorization {
-        let secret = secret(
-            authorization.credentials.reveal(),
-            &authorization.credentials_file,
-            "authorization credentials",
-        )?;
-        if !secret.is_empty() {
-            insert(headers, AUTHORIZATION, &format!("{} {secret}", authorization.kind))?;
-        }
-    }
-    refuse_unbuilt(http)
-}
-
-fn refuse_unbuilt(http: &HttpClientConfig) -> Result<(), String> {
-    let has = if http.oauth2.is_some() {
-        "oauth2"
-    } else if http.proxy.proxy_url.is_some() || http.proxy.proxy_from_environment {
-        "proxy_url"
-    } else {
-        return Ok(());
-    };
-    Err(format!("scraping with {has} is not supported yet"))
-}
-
-fn basic_authorization(basic: &BasicAuth) -> Result<String, String> {
-    let username = secret(&basic.username, &basic.username_file, "basic auth username")?;
-    let password = secret(basic.password.reveal(), &basic.password_file, "basic auth password")?;
-    Ok(format!("Basic {}", base64(format!("{username}:{password}").as_bytes())))
-}
-
-/// The text in the configuration, or that of the file it names, blanks at the ends cut off.
-fn secret(text: &str, file: &str, what: &str) -> Result<String, String> {
-    if file.is_empty() {
-        return Ok(text.to_owned());
-    }
-    let read = fs::read_to_string(file);
-    read.map(|text| text.trim().to_owned())
-        .map_err(|error| format!("unable to read {what} file {file}: {error}"))
-}
-
-fn header_values(header: &Header) -> Result<Vec<String>, String> {
-    let mut values = header.values.clone();
-    values.extend(header.secrets.iter().map(|secret| secret.reveal().to_owned()));
-    for file in &header.files {
-        values.push(secret("", file, "http header")?);
-    }
-    Ok(values)
+    Ok(())
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), String> {
@@ -174,39 +122,4 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), 
 
 fn header_value(value: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(value).map_err(|_| "invalid header value".to_owned())
-}
-
-/// Standard alphabet, padded.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut padded = [0; 3];
-        padded[..group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes([0, padded[0], padded[1], padded[2]]);
-        for place in 0..4 {
-            let sextet = (bits >> (18 - 6 * place)) & 63;
-            let is_padding = place > group.len();
-            out.push(if is_padding { '=' } else { char::from(ALPHABET[sextet as usize]) });
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_pads() {
-        for (bytes, expected) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("user:pass\u{ff}", "dXNlcjpwYXNzw78="),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), expected);
-        }
-    }
 }

@@ -24,7 +24,6 @@ pub const SCRAPE_INTERVAL: &[u8] = b"__scrape_interval__";
 pub const SCRAPE_TIMEOUT: &[u8] = b"__scrape_timeout__";
 const PARAM: &[u8] = b"__param_";
 const META: &[u8] = b"__meta_";
-const UNIX_SOCKET: &[u8] = b"__unix_socket__";
 const INSTANCE: &[u8] = b"instance";
 const JOB: &[u8] = b"job";
 
@@ -148,9 +147,6 @@ fn populate(job: &Arc<Job>, discovered: &Labels) -> Result<Option<Target>, Strin
     }
     if address.contains('/') {
         return Err(format!("{address:?} is not a valid hostname"));
-    }
-    if !text(UNIX_SOCKET).is_empty() {
-        return Err("scraping over unix sockets is not supported yet".into());
     }
     let times = interval_and_timeout(&text(SCRAPE_INTERVAL), &text(SCRAPE_TIMEOUT))?;
     for (name, description) in BOOL_LABELS {

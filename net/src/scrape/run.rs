@@ -17,11 +17,11 @@ use async_channel::{Receiver, Sender};
 use engine::model::Batch;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use shards::Shard;
 use shards::runtime;
 
-use crate::http::client::{Client, FetchError, Get};
+use crate::http::client::{Ask, Client, FetchError};
 use crate::wire::negotiation::format_of;
 
 use super::append::{PageCounts, PageError, PageReader, push_stale};
@@ -90,7 +90,7 @@ impl Loop {
             stats,
             orders,
             cache: cache.unwrap_or_default(),
-            client: Client::default(),
+            client: Client::new(job.client.clone()),
             body: vec![],
             batch: Batch::default(),
             last_start: None,
@@ -206,16 +206,14 @@ impl Loop {
         if let Some(why) = job.forced_error() {
             return Err((why, 0));
         }
-        let get = Get {
-            url: &self.target.url,
-            headers: &self.headers,
-            follow_redirects: job.config.http.follow_redirects,
-            body_bytes_max: job.body_bytes_max,
+        let ask = Ask {
+            unix_socket: &self.target.unix_socket,
+            ..Ask::get(&self.target.url, &self.headers, job.body_bytes_max)
         };
         let timeout = Duration::from_millis(self.target.timeout_ms as u64);
-        let fetched = runtime::timeout(timeout, self.client.get(&get, &mut self.body)).await;
+        let fetched = runtime::timeout(timeout, self.client.get(&ask, &mut self.body)).await;
         match fetched {
-            Err(_) => Err((self.client.timed_out(&self.target.url), 0)),
+            Err(_) => Err((self.client.timed_out(&Method::GET, &self.target.url), 0)),
             Ok(Ok(content_type)) => Ok(content_type),
             Ok(Err(FetchError::BodyTooLarge)) => {
                 self.stats.body_limit_exceeded.add(1);

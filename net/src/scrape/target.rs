@@ -13,6 +13,8 @@ use crate::http::url::Url;
 use super::job::Job;
 use super::metadata::SharedMetadata;
 
+const UNIX_SOCKET: &[u8] = b"__unix_socket__";
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     /// Not scraped yet.
@@ -51,6 +53,8 @@ pub struct Target {
     /// The labels that its series get.
     pub public: Labels,
     pub url: Url,
+    /// The socket in the file system through which it is scraped; empty for none.
+    pub unix_socket: String,
     /// Identity: of labels and URL.
     pub hash: u64,
     pub interval_ms: i64,
@@ -74,6 +78,7 @@ impl Target {
             job,
             public: public.finish(),
             hash: xxhash_rust::xxh3::xxh3_64(&identity),
+            unix_socket: String::from_utf8_lossy(labels.get(UNIX_SOCKET)).into_owned(),
             labels,
             url,
             interval_ms,

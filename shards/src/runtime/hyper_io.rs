@@ -1,4 +1,4 @@
-//! A [`TcpStream`] as hyper's transport.
+//! A [`TcpStream`] or [`UnixStream`] as hyper's transport.
 //!
 //! It stands here and not with HTTP, because filling hyper's uninitialised buffers takes unsafe
 //! code, and zeroing them first costs half again the CPU of a 300 KB body.
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::TcpStream;
+use super::{TcpStream, UnixStream};
 
 impl Read for TcpStream {
     fn poll_read(
@@ -55,5 +55,40 @@ impl Write for TcpStream {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         TcpStream::poll_write_vectored(&mut self, cx, buffers)
+    }
+}
+
+/// Bytes read at once from a socket in the file system.
+const UNIX_READ_BYTES: usize = 16 << 10;
+
+impl Read for UnixStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = [0; UNIX_READ_BYTES];
+        let room = buffer.remaining().min(UNIX_READ_BYTES);
+        let count = ready!(UnixStream::poll_read(&mut self, cx, &mut bytes[..room]))?;
+        buffer.put_slice(&bytes[..count]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for UnixStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        UnixStream::poll_write(&mut self, cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        UnixStream::poll_flush(&mut self, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        UnixStream::poll_close(&mut self, cx)
     }
 }

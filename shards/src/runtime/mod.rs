@@ -31,6 +31,6 @@ mod time;
 pub use blocking::{blocking, read_file};
 pub use executor::{ExecutorError, ExecutorThread, Placement, run, start};
 pub(crate) use net::Bell;
-pub use net::{TcpListener, TcpStream, check_address_free};
+pub use net::{TcpListener, TcpStream, UnixStream, check_address_free};
 pub use task::{Class, Task, panic_count, set_reporter, spawn};
 pub use time::{Elapsed, now, park, sleep, timeout, unix_ms};

@@ -9,7 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -214,7 +214,7 @@ pub struct Bell(glommio::net::UnixStream);
 
 impl Bell {
     /// Takes the receiving end on the shard's thread.
-    pub fn new(receiver: UnixStream) -> Bell {
+    pub fn new(receiver: StdUnixStream) -> Bell {
         // SAFETY: the descriptor is a stream socket, and `into_raw_fd` gave its ownership up.
         Bell(unsafe { glommio::net::UnixStream::from_raw_fd(receiver.into_raw_fd()) })
     }
@@ -226,5 +226,35 @@ impl Bell {
             0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             _ => Poll::Ready(Ok(())),
         }
+    }
+}
+
+/// A connection to a socket in the file system. Closes when dropped.
+pub struct UnixStream(glommio::net::UnixStream);
+
+impl UnixStream {
+    /// Connects without a deadline; [`super::timeout`] gives one.
+    pub async fn connect(path: &str) -> io::Result<UnixStream> {
+        glommio::net::UnixStream::connect(path).await.map(UnixStream).map_err(io::Error::from)
+    }
+
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
     }
 }
