@@ -8,6 +8,7 @@
 //! wal head plan
 //! store
 //! exec
+//! rules
 //! ```
 
 pub mod disk;
@@ -22,5 +23,6 @@ pub mod model;
 pub mod plan;
 pub mod promql;
 pub mod regex;
+pub mod rules;
 pub mod store;
 pub mod wal;

@@ -19,6 +19,7 @@ const ENGINE_ROOMS: &[&[&str]] = &[
     &["wal", "head", "plan"],
     &["store"],
     &["exec"],
+    &["rules"],
 ];
 
 /// What `engine` must never name: threads, sockets, files, clocks, locks.

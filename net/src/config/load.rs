@@ -195,7 +195,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 /// The cause as the C library words it, in lower case as Go prints it.
-fn cause(error: &std::io::Error) -> String {
+pub(super) fn cause(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or("").to_lowercase()
 }

@@ -19,6 +19,7 @@ mod load;
 mod path;
 mod relabel;
 mod remote;
+pub mod rules;
 mod scrape;
 mod sd;
 mod storage;

@@ -1,7 +1,7 @@
 //! How a value of a configuration takes a YAML node, and what it prints as.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
@@ -34,8 +34,18 @@ impl fmt::Display for Abort {
 /// `true` if the value was taken, `false` if a fault was noted in the decoder.
 pub type Decoded = Result<bool, Abort>;
 
+/// How a document is read; by default as go-yaml v2 reads, strictly.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// Fields that a section does not know are passed over.
+    pub unknown_fields: bool,
+    /// As go-yaml v3: a mapping with a key that stands twice is not taken at all.
+    pub v3: bool,
+}
+
 /// Collects the faults of one document, as many as it has.
 pub struct Decoder {
+    reading: Reading,
     faults: Vec<String>,
     /// Line of the first fault.
     line: usize,
@@ -45,10 +55,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn new(node_count: usize) -> Decoder {
+    pub fn new(node_count: usize, reading: Reading) -> Decoder {
         // As go-yaml: of a document that is not small, at most 99 % may come from aliases.
         let decoded_count_max = 1000 + 100 * node_count;
-        Decoder { faults: Vec::new(), line: 0, decoded_count: 0, decoded_count_max }
+        Decoder { reading, faults: Vec::new(), line: 0, decoded_count: 0, decoded_count_max }
     }
 
     /// Decodes `node` into `field`. Null becomes the type's zero value, never its default.
@@ -61,7 +71,38 @@ impl Decoder {
             field.set_zero();
             return Ok(true);
         }
+        if self.reading.v3
+            && let Value::Mapping(pairs) = &node.value
+            && self.notes_repeated(pairs)
+        {
+            return Ok(false);
+        }
         field.decode(self, node)
+    }
+
+    /// Notes every key that stands a second time; whether there was one.
+    fn notes_repeated(&mut self, pairs: &[(Rc<Node>, Rc<Node>)]) -> bool {
+        let fault_count = self.faults.len();
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        for (key, _) in pairs {
+            let Value::Scalar { text, .. } = &key.value else { continue };
+            match seen.entry(text) {
+                hash_map::Entry::Vacant(vacant) => drop(vacant.insert(key.line)),
+                hash_map::Entry::Occupied(first) => {
+                    let text = format!(
+                        "mapping key {} already defined at line {}",
+                        quoted(text.as_bytes()),
+                        first.get()
+                    );
+                    self.note(key.line, &text);
+                }
+            }
+        }
+        self.faults.len() > fault_count
+    }
+
+    pub fn takes_unknown_fields(&self) -> bool {
+        self.reading.unknown_fields
     }
 
     /// Number of faults noted so far.

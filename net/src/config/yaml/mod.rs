@@ -22,7 +22,7 @@ mod tests;
 
 pub use emit::{Yaml, natural_order};
 pub(crate) use field::plain_field;
-pub use field::{Abort, Decoded, Decoder, Field, binary};
+pub use field::{Abort, Decoded, Decoder, Field, Reading, binary};
 pub use node::{Node, Value};
 pub(crate) use section::section;
 pub use section::{
@@ -36,10 +36,16 @@ pub use section::{
 /// The text go-yaml gives (`yaml: unmarshal errors:` with one line for each fault), or the text
 /// of the first check that failed, with the line of its section.
 pub fn decode<T: Field>(text: &str, field: &mut T) -> Result<(), Abort> {
-    let Some(document) = node::parse(text)? else { return Ok(()) };
-    let mut decoder = Decoder::new(document.node_count);
+    decode_as(text, Reading::default(), field).map(|_| ())
+}
+
+/// As [`decode`], read in another way; whether another document follows, which is not read.
+pub fn decode_as<T: Field>(text: &str, reading: Reading, field: &mut T) -> Result<bool, Abort> {
+    let Some(document) = node::parse(text)? else { return Ok(false) };
+    let mut decoder = Decoder::new(document.node_count, reading);
     decoder.decode(&document.root, field)?;
-    decoder.finish()
+    decoder.finish()?;
+    Ok(document.more)
 }
 
 /// Prints `field` as go-yaml does, with a final line break.

@@ -13,6 +13,8 @@ use super::Abort;
 pub struct Node {
     /// Line of the node's first character, from 1.
     pub line: usize,
+    /// Its column, from 1.
+    pub column: usize,
     /// Explicit tag in its long form (`tag:yaml.org,2002:str`); empty if there is none.
     pub tag: String,
     pub value: Value,
@@ -67,11 +69,14 @@ impl Node {
 pub(super) struct Document {
     pub root: Rc<Node>,
     pub node_count: usize,
+    /// Whether another document follows.
+    pub more: bool,
 }
 
 /// A collection that is being read.
 struct Open {
     line: usize,
+    column: usize,
     tag: String,
     anchor: usize,
     children: Vec<Rc<Node>>,
@@ -83,18 +88,24 @@ pub(super) fn parse(text: &str) -> Result<Option<Document>, Abort> {
     let mut node_count = 0;
     let mut open: Vec<Open> = Vec::new();
     let mut anchors: Vec<(usize, Option<Rc<Node>>)> = Vec::new();
-    for event in Parser::new_from_str(text) {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut events = Parser::new_from_str(text);
+    while let Some(event) = events.next() {
         let (event, span) = event.map_err(|error| {
             let line = error.marker().line();
             Abort::at(line, format!("yaml: line {line}: {}", error.info()))
         })?;
         let line = span.start.line();
+        let column = span.start.col() + 1;
         let done = match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let value =
-                    Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+            Event::Scalar(content, style, anchor, tag) => {
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let header = if block { block_header(&lines, line) } else { None };
+                let (line, column) = header.unwrap_or((line, column));
+                let plain = style == ScalarStyle::Plain;
+                let value = Value::Scalar { text: content.into_owned(), plain };
                 let tag = tag_name(tag.as_deref());
-                let node = Rc::new(Node { line, tag, value, depth: 1 });
+                let node = Rc::new(Node { line, column, tag, value, depth: 1 });
                 anchors.push((anchor, Some(node.clone())));
                 node
             }
@@ -110,13 +121,13 @@ pub(super) fn parse(text: &str) -> Result<Option<Document>, Abort> {
             }
             Event::SequenceStart(_, anchor, tag) => {
                 let tag = tag_name(tag.as_deref());
-                open.push(Open { line, tag, anchor, children: Vec::new(), mapping: false });
+                open.push(Open { line, column, tag, anchor, children: Vec::new(), mapping: false });
                 anchors.push((anchor, None));
                 continue;
             }
             Event::MappingStart(_, anchor, tag) => {
                 let tag = tag_name(tag.as_deref());
-                open.push(Open { line, tag, anchor, children: Vec::new(), mapping: true });
+                open.push(Open { line, column, tag, anchor, children: Vec::new(), mapping: true });
                 anchors.push((anchor, None));
                 continue;
             }
@@ -133,10 +144,28 @@ pub(super) fn parse(text: &str) -> Result<Option<Document>, Abort> {
         match open.last_mut() {
             Some(parent) => parent.children.push(done),
             // The rest of the text is another document.
-            None => return Ok(Some(Document { root: done, node_count })),
+            None => {
+                let more = events
+                    .any(|event| !matches!(event, Ok((Event::DocumentEnd | Event::StreamEnd, _))));
+                return Ok(Some(Document { root: done, node_count, more }));
+            }
         }
     }
     Ok(None)
+}
+
+/// Line and column of the `|` or `>` of a block whose text begins on `line`; the parser gives the
+/// place of the text only.
+fn block_header(lines: &[&str], line: usize) -> Option<(usize, usize)> {
+    let is_header = |line: &&str| {
+        let line = line.trim_start();
+        !line.is_empty() && !line.starts_with('#')
+    };
+    let last = lines.len().min(line.saturating_sub(1));
+    let at = lines[..last].iter().rposition(is_header)?;
+    let header = lines[at].split(" #").next().unwrap_or("");
+    let byte = header.rfind(['|', '>'])?;
+    Some((at + 1, header[..byte].chars().count() + 1))
 }
 
 fn close(open: Open) -> Result<Node, Abort> {
@@ -155,7 +184,7 @@ fn close(open: Open) -> Result<Node, Abort> {
     } else {
         Value::Sequence(open.children)
     };
-    Ok(Node { line: open.line, tag: open.tag, value, depth })
+    Ok(Node { line: open.line, column: open.column, tag: open.tag, value, depth })
 }
 
 fn tag_name(tag: Option<&Tag>) -> String {

@@ -79,6 +79,9 @@ fn decode_fields<S: Section>(
         }
         let Some(name) = field::text(decoder, key, "string")? else { continue };
         let Some(slot) = section.slot(&name) else {
+            if decoder.takes_unknown_fields() {
+                continue;
+            }
             let text = format!("field {name} not found in type {}", S::GO_TYPE);
             decoder.note(key.line, &text);
             continue;
@@ -139,7 +142,7 @@ pub fn section_join_dir<S: Section>(section: &mut S, dir: &Path) {
 macro_rules! section {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident($go:literal) $(check $check:path)?;
+        $vis:vis struct $name:ident($go:literal) $(check $check:path)?;
         $(
             $(#[$field_meta:meta])*
             $mode:ident $field:ident $(as $key:literal)?: $type:ty $(= $default:expr)?
@@ -148,7 +151,7 @@ macro_rules! section {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
-        pub struct $name {
+        $vis struct $name {
             $($(#[$field_meta])* pub $field: $type,)*
         }
 
