@@ -44,6 +44,6 @@ pub use cancel::CancelToken;
 pub use ingest::{FamilyMetadata, IngestError, IngestOptions, IngestReport};
 pub use maintain::{KeepOptions, Retention};
 pub use observe::{Event, Reporter};
-pub use query::{QueryError, QueryOptions, QueryOutcome, QueryRequest};
+pub use query::{ActiveQuery, QueryError, QueryId, QueryOptions, QueryOutcome, QueryRequest};
 pub use route::ShardId;
 pub use shard::Shard;

@@ -14,7 +14,7 @@ use crate::fair::Semaphore;
 use crate::maintain::KeepOptions;
 use crate::mesh::{Gone, Lane};
 use crate::message::{IngestAnswer, IngestQuestion, Job, JobAnswer, unpack};
-use crate::query::QueryOptions;
+use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{ShardId, Split};
 use crate::runtime::{Class, panic_count, sleep, spawn};
 use crate::stats::ShardStats;
@@ -43,6 +43,7 @@ pub(crate) struct Inner {
     pub turns: TurnQueue,
     pub query_places: Semaphore,
     pub query_options: QueryOptions,
+    pub active_queries: ActiveQueries,
     pub stop: CancelToken,
     /// Of all shards.
     pub stats: Arc<[Arc<ShardStats>]>,

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tests::http::{self, Answer};
 use tests::process::unix_ms;
 use tests::remote_write::{self, HEADERS, Metadata, Series};
+use tests::workspace::TemporaryFolder;
 use tests::{Hearth, Options};
 
 fn series<'a>(labels: &[(&'a str, &str)], samples: &[(i64, f64)]) -> Series<'a> {
@@ -331,4 +332,87 @@ fn reload_is_all_or_nothing() {
         hearth.wait_query("up", |data| data["result"].as_array().is_some_and(|r| !r.is_empty()));
     assert_eq!(up["result"][0]["metric"]["job"], "x");
     assert_eq!(up["result"][0]["value"][1], "0");
+}
+
+#[test]
+fn plans_and_trees_of_queries_are_shown() {
+    let hearth = Hearth::start(Options::receiver(2));
+    let plan = hearth.get("/api/v1/explain?query=sum(m)%2Fsum(m)&start=0&end=60&step=15").json();
+    assert_eq!(plan["data"]["rewrites"]["share_parts"], 1, "{plan}");
+    assert_eq!(plan["data"]["nodes"][0]["steps"], json!(["binary /"]), "{plan}");
+    assert_eq!(plan["data"]["nodes"][1]["place"], "shards", "{plan}");
+    let text = hearth.get("/api/v1/explain?query=m&time=5&format=text").text();
+    assert_eq!(
+        text,
+        "#1 shards: select {__name__=\"m\"}\n     value within 300000 ms\n     rows  [at 5000 ms]\n\
+         rewrites: none\n"
+    );
+    check_error(&hearth.get("/api/v1/explain?query=m("), 400, "bad_data", "parse error");
+    check(
+        &hearth.get("/api/v1/parse_query?query=-1"),
+        200,
+        json!({"status": "success", "data": {"type": "numberLiteral", "val": "-1"}}),
+    );
+}
+
+#[test]
+fn queries_under_way_can_be_seen_and_ended() {
+    let mut options = Options::receiver(2);
+    options.args.push("--web.enable-admin-api".to_owned());
+    let hearth = Hearth::start(options);
+    check(&hearth.get("/api/v1/active_queries"), 200, json!({"status": "success", "data": []}));
+    // Long enough to be seen, in many short pieces.
+    let heavy = vec!["sum_over_time(vector(1)[1d:1s])"; 300].join("%2B");
+    let heavy = format!("/api/v1/query?query={heavy}&time=0");
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| hearth.get(&heavy));
+        let id = loop {
+            let queries = hearth.get("/api/v1/active_queries").json();
+            if let Some(id) = queries["data"][0]["id"].as_str() {
+                let text = queries["data"][0]["query"].as_str().unwrap_or_default();
+                assert!(text.starts_with("sum_over_time(vector(1)[1d:1s])+"), "{text}");
+                break id.to_owned();
+            }
+            assert!(!asked.is_finished(), "the query ended before it was seen");
+        };
+        let target = format!("/api/v1/active_queries/{id}/cancel");
+        assert_eq!(hearth.post(&target, &[], b"").status, 200);
+        check_error(&asked.join().expect("an answer"), 499, "canceled", "query was canceled");
+        check_error(&hearth.post(&target, &[], b""), 404, "not_found", "no query is under way");
+    });
+}
+
+#[test]
+fn queries_are_logged_in_the_file_that_is_named() {
+    let folder = TemporaryFolder::new("query-log");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let config =
+        |name: &str| format!("global: {{query_log_file: {:?}}}\nscrape_configs: []\n", file(name));
+    let mut options = Options::receiver(1);
+    options.config = Some(config("first.log"));
+    options.args.push("--web.enable-lifecycle".to_owned());
+    let hearth = Hearth::start(options);
+    hearth.get("/api/v1/query?query=1%2B1&time=5");
+    hearth.get("/api/v1/query?query=(");
+    std::fs::write(hearth.config_file(), config("second.log")).expect("the folder is writable");
+    assert_eq!(hearth.post("/-/reload", &[], b"").status, 200);
+    hearth.get("/api/v1/query_range?query=2&start=0&end=60&step=30");
+    std::fs::write(hearth.config_file(), config("no/such.log")).expect("the folder is writable");
+    let refused = hearth.post("/-/reload", &[], b"");
+    assert!(refused.text().contains("can't create json log file"), "{}", refused.text());
+    let lines = |name: &str| -> Vec<Value> {
+        let text = std::fs::read_to_string(file(name)).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    };
+    while lines("second.log").is_empty() {
+        std::thread::yield_now();
+    }
+    let (first, second) = (lines("first.log"), lines("second.log"));
+    assert_eq!((first.len(), second.len()), (1, 1), "{first:?} {second:?}");
+    assert_eq!(first[0]["params"]["query"], "1+1");
+    assert_eq!(first[0]["params"]["start"], "1970-01-01T00:00:05.000Z");
+    assert_eq!(first[0]["httpRequest"]["path"], "/api/v1/query");
+    assert_eq!(first[0]["httpRequest"]["clientIP"], "127.0.0.1");
+    assert_eq!(second[0]["params"]["step"], 30);
+    assert!(second[0]["stats"]["timings"]["execTotalTime"].is_number());
 }

@@ -12,6 +12,7 @@
 //! as it is, so every switch may be turned off.
 
 pub mod arithmetic;
+pub mod explain;
 pub mod grid;
 pub mod group;
 pub mod node;

@@ -3,12 +3,14 @@
 //! Written by the control thread, read by every shard. Locks here are taken once a request for
 //! what they hold, never per sample.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_channel::Sender;
 use engine::regex::Regex;
+use shards::QueryOptions;
 
+use crate::observe::query_log::QueryLog;
 use crate::observe::stats::ShardStats;
 use crate::scrape::populate::Pool;
 use crate::wire::remote_write::Protocol;
@@ -78,7 +80,10 @@ pub struct Context {
     /// One a shard.
     pub stats: Vec<Arc<ShardStats>>,
     pub commands: Sender<Command>,
+    pub query_log: QueryLog,
     readiness: AtomicU8,
+    /// `global.evaluation_interval`: the step of a subquery that names none.
+    subquery_step_ms: AtomicI64,
     loaded: RwLock<Loaded>,
 }
 
@@ -97,6 +102,8 @@ impl Context {
             shard_count: parts.shard_count,
             stats: (0..parts.shard_count).map(|_| Arc::default()).collect(),
             commands: parts.commands,
+            query_log: parts.query_log,
+            subquery_step_ms: AtomicI64::new(QueryOptions::default().subquery_step_ms),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             loaded: RwLock::default(),
         }
@@ -112,6 +119,14 @@ impl Context {
 
     pub fn set_readiness(&self, readiness: Readiness) {
         self.readiness.store(readiness as u8, Ordering::Relaxed);
+    }
+
+    pub fn subquery_step_ms(&self) -> i64 {
+        self.subquery_step_ms.load(Ordering::Relaxed)
+    }
+
+    pub fn set_subquery_step_ms(&self, step_ms: i64) {
+        self.subquery_step_ms.store(step_ms, Ordering::Relaxed);
     }
 
     pub fn loaded(&self) -> Loaded {
@@ -132,6 +147,7 @@ pub struct ContextParts {
     pub storage_retention: String,
     pub shard_count: usize,
     pub commands: Sender<Command>,
+    pub query_log: QueryLog,
 }
 
 pub fn hostname() -> String {

@@ -5,7 +5,7 @@
 //! routes   paths and methods      context  what all shards' answers have in common
 //! answer   envelope and errors    json, value, time  how things are written
 //! params   times, durations, limits, names in paths
-//! query series targets status tsdb alerts lifecycle write    the endpoints
+//! query under_way series targets status tsdb alerts lifecycle write    the endpoints
 //! ```
 //!
 //! What Prometheus has and hearth has not answers with an error that says so.
@@ -19,6 +19,7 @@ pub mod json;
 mod lifecycle;
 pub mod params;
 mod query;
+mod query_stats;
 mod routes;
 mod series;
 pub mod site;
@@ -26,6 +27,8 @@ mod stated;
 mod status;
 mod targets;
 mod time;
+mod tree;
 mod tsdb;
+mod under_way;
 mod value;
 mod write;

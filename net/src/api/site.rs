@@ -12,14 +12,16 @@ use shards::{Shard, Starting};
 use crate::http::server::Service;
 use crate::http::{Form, Found, Request, Response, Router, gzip, text_error};
 use crate::observe::metrics;
+use crate::observe::query_log::Origin;
 use crate::observe::stats::ShardStats;
 use crate::ui;
 
 use super::answer::ApiError;
 use super::context::{Context, Readiness};
+use super::query::Asked;
 use super::routes::{Endpoint, router};
 use super::write::Receiver;
-use super::{alerts, lifecycle, query, series, status, targets, tsdb};
+use super::{alerts, lifecycle, query, series, status, targets, tsdb, under_way};
 
 /// The web side of one shard.
 pub struct Site {
@@ -71,10 +73,15 @@ impl Site {
         }
         let headers = request.head.headers.clone();
         let path = request.path().to_owned();
+        let origin = Origin::Http {
+            client_ip: request.peer.ip().to_string(),
+            method: request.method().to_string(),
+            path: path.clone(),
+        };
         let response = match request.form().await {
             Ok(form) => match (self.without_shard(to, &path).await, shard) {
                 (Some(response), _) => response,
-                (None, Some(shard)) => match self.endpoint(shard, to, &path, &form).await {
+                (None, Some(shard)) => match self.endpoint(shard, to, &path, &form, origin).await {
                     Ok(response) => response,
                     Err(error) => error.respond(),
                 },
@@ -113,15 +120,26 @@ impl Site {
         to: &Destination,
         path: &str,
         form: &Form,
+        origin: Origin,
     ) -> Result<Response, ApiError> {
         let context = &*self.context;
         Ok(match to.endpoint {
-            Endpoint::Query => {
-                return query::query(shard, form, runtime::unix_ms()).await;
+            Endpoint::Query | Endpoint::QueryRange => {
+                let asked = Asked { shard, context, form, origin };
+                return match to.endpoint {
+                    Endpoint::Query => query::query(&asked, runtime::unix_ms()).await,
+                    _ => query::query_range(&asked).await,
+                };
             }
-            Endpoint::QueryRange => return query::query_range(shard, form).await,
-            Endpoint::FormatQuery => return query::format_query(form),
-            Endpoint::ParseQuery => return query::parse_query(form),
+            Endpoint::Explain => {
+                return under_way::explain(shard, context, form, runtime::unix_ms());
+            }
+            Endpoint::ActiveQueries => return under_way::active_queries(shard).await,
+            Endpoint::CancelQuery => {
+                return under_way::cancel_query(shard, context, &to.parameter).await;
+            }
+            Endpoint::FormatQuery => return query::format_query(shard, form),
+            Endpoint::ParseQuery => return query::parse_query(shard, form),
             Endpoint::Labels => return series::label_names(shard, form).await,
             Endpoint::LabelValues => {
                 return series::label_values(shard, &to.parameter, form).await;

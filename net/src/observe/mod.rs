@@ -4,6 +4,7 @@ pub mod log;
 pub mod metrics;
 mod page;
 pub mod process;
+pub mod query_log;
 pub mod stats;
 mod storage;
 pub mod version;

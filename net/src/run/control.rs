@@ -148,10 +148,12 @@ impl Control {
     }
 
     /// Puts a configuration in force and starts its discovery. Cannot fail.
-    fn apply(&mut self, loaded: &Loaded, plan: Plan) -> Watch {
+    fn apply(&mut self, loaded: &Loaded, mut plan: Plan) -> Watch {
         for warning in loaded.warnings.iter().chain(&not_carried_out(loaded)) {
             log_warn!(warning);
         }
+        self.context.query_log.set_file(plan.query_log.take());
+        self.context.set_subquery_step_ms(loaded.config.global.evaluation_interval.ms());
         self.state.apply(plan);
         self.context.update_loaded(|context| {
             context.yaml = loaded.config.to_yaml_text().into();

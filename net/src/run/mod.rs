@@ -23,6 +23,7 @@ use crate::api::context::{Context, ContextParts};
 use crate::cli::Flags;
 use crate::config::Loaded;
 use crate::http::url::split_host_port;
+use crate::observe::query_log::QueryLog;
 use crate::observe::{log, version};
 use crate::{log_error, log_info, log_warn};
 
@@ -110,6 +111,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         storage_retention: options::retention_text(&retention),
         shard_count,
         commands,
+        query_log: QueryLog::start().map_err(|error| format!("query log: {error}"))?,
     }));
     let data = flags.text("storage.tsdb.path").to_owned();
     log_info!("Starting", "version" = version::HEARTH, "shards" = shard_count, "data" = data);

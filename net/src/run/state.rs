@@ -1,5 +1,6 @@
 //! The configuration that is carried out: jobs, and the targets that discovery finds for them.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use engine::model::Labels;
@@ -8,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::api::context::{NamedPool, hostname};
 use crate::config::Loaded;
 use crate::discovery::TargetGroup;
+use crate::observe::query_log::QueryLog;
 use crate::scrape::job::Job;
 use crate::scrape::populate::{Pool, pool};
 
@@ -28,13 +30,15 @@ pub struct State {
 /// A configuration made ready, but not yet in force: building it may fail, applying may not.
 pub struct Plan {
     jobs: Vec<Arc<Job>>,
+    /// Where queries are logged from now on.
+    pub query_log: Option<File>,
 }
 
 impl State {
     /// Compiles the jobs of `loaded`. A job that did not change stays the same object, and so do
     /// its targets and their loops.
     ///
-    /// Errors: the first rule that does not compile, with its job.
+    /// Errors: the first rule that does not compile, with its job; a log that cannot be opened.
     pub fn plan(&self, loaded: &Loaded) -> Result<Plan, String> {
         let mut jobs = vec![];
         for config in &loaded.jobs {
@@ -47,7 +51,8 @@ impl State {
                 }
             });
         }
-        Ok(Plan { jobs })
+        let query_log = QueryLog::file(&loaded.config.global.query_log_file)?;
+        Ok(Plan { jobs, query_log })
     }
 
     pub fn apply(&mut self, plan: Plan) {

@@ -18,7 +18,7 @@ use crate::disk::RingDisk;
 use crate::fair::Semaphore;
 use crate::maintain::KeepOptions;
 use crate::observe::SharedReporter;
-use crate::query::QueryOptions;
+use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{Layout, ShardId, Split};
 use crate::runtime::{Class, set_reporter, sleep, spawn};
 use crate::shard::{HEARTBEAT, Inner, Lanes, Shard};
@@ -149,6 +149,7 @@ impl Seed {
             turns: TurnQueue::default(),
             query_places: Semaphore::new(self.query.places(shard_count)),
             query_options: self.query,
+            active_queries: ActiveQueries::default(),
             stop: self.stop,
             stats: self.stats,
         };

@@ -9,24 +9,24 @@
 //! series. All of it happens in [`crate::turns`], until the deadline, and only while somebody
 //! wants the answer.
 
+mod active;
 mod lookup;
+mod run;
 mod scatter;
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use engine::exec::{ExecError, Outcome, evaluate};
-use engine::plan::{Plan, PlanError, PlanOptions, QueryTimes};
-use engine::promql::{Ast, ParseErrors, ParseOptions, parse};
-use futures_lite::FutureExt;
+use engine::exec::{ExecError, Outcome};
+use engine::plan::PlanError;
+use engine::promql::{Ast, ParseErrors, ParseOptions};
 
+pub(crate) use active::ActiveQueries;
+pub use active::{ActiveQuery, QueryId};
 pub use scatter::QueryTurns;
 
 use crate::cancel::CancelToken;
-use crate::runtime::{now, sleep, timeout};
-use crate::shard::Shard;
 use crate::turns::Work;
-use scatter::MeshScatter;
 
 /// Bounds and defaults of queries, for the whole process.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +90,8 @@ pub struct QueryRequest {
     pub lookback_ms: Option<i64>,
     /// Instead of [`QueryOptions::timeout`], if shorter.
     pub timeout: Option<Duration>,
+    /// Instead of [`QueryOptions::subquery_step_ms`].
+    pub subquery_step_ms: Option<i64>,
     pub work: Work,
 }
 
@@ -108,7 +110,18 @@ impl QueryRequest {
             step_ms,
             lookback_ms: None,
             timeout: None,
+            subquery_step_ms: None,
             work: Work::Query,
+        }
+    }
+}
+
+impl QueryRequest {
+    /// The text, for show; of an expression that was parsed before, as it is printed.
+    fn text(&self) -> std::borrow::Cow<'_, str> {
+        match &self.expression {
+            Expression::Text(text) => text.into(),
+            Expression::Ast(ast) => engine::promql::print(ast, ast.root()).into(),
         }
     }
 }
@@ -165,93 +178,4 @@ pub(crate) struct Limits {
     pub deadline: Instant,
     /// Nobody wants the answer any more.
     pub ended: CancelToken,
-}
-
-impl Shard {
-    /// Evaluates a request; dropping the future ends the query on every shard.
-    ///
-    /// Errors: the text's, the plan's and the evaluation's, in Prometheus's words; a deadline that
-    /// passed, also while waiting for a place; `cancel`.
-    pub async fn query(
-        &self,
-        request: QueryRequest,
-        cancel: &CancelToken,
-    ) -> Result<QueryOutcome, QueryError> {
-        let options = &self.0.query_options;
-        let stats = self.own_stats();
-        let begun = now();
-        let allowed = request.timeout.map_or(options.timeout, |own| own.min(options.timeout));
-        let plan = self.plan(&request)?;
-        let prepared = begun.elapsed();
-        stats.queries.add(1);
-
-        stats.queries_waiting.set(self.0.query_places.waiting_count() as u64 + 1);
-        let place = timeout(allowed, self.0.query_places.acquire()).await;
-        stats.queries_waiting.set(self.0.query_places.waiting_count() as u64);
-        let _place = place.map_err(|_| QueryError::QueueTimedOut)?;
-        let queued = begun.elapsed() - prepared;
-        let _active = Active::begin(self);
-
-        let limits = Limits { deadline: begun + allowed, ended: CancelToken::default() };
-        let _ended = limits.ended.on_drop();
-        let evaluation = async {
-            let turns = QueryTurns::begin(self.turns(), request.work, &limits).await?;
-            let scatter = MeshScatter { shard: self, turns, work: request.work, limits: &limits };
-            evaluate(&plan, &scatter).await
-        };
-        let timed_out = async {
-            sleep(limits.deadline.saturating_duration_since(now())).await;
-            Err(ExecError::TimedOut)
-        };
-        let canceled = async {
-            cancel.canceled().await;
-            Err(ExecError::Canceled)
-        };
-        let outcome = evaluation.or(timed_out).or(canceled).await?;
-        let evaluated = begun.elapsed() - queued - prepared;
-        Ok(QueryOutcome { outcome, timings: QueryTimings { queued, prepared, evaluated } })
-    }
-
-    fn plan(&self, request: &QueryRequest) -> Result<Plan, QueryError> {
-        let options = &self.0.query_options;
-        let parsed;
-        let ast = match &request.expression {
-            Expression::Ast(ast) => ast,
-            Expression::Text(text) => {
-                parsed = parse(text, &options.parse).map_err(QueryError::Parse)?;
-                &parsed
-            }
-        };
-        let times = QueryTimes {
-            start_ms: request.start_ms,
-            end_ms: request.end_ms,
-            step_ms: request.step_ms,
-            lookback_ms: request.lookback_ms.unwrap_or(options.lookback_ms),
-            subquery_step_ms: options.subquery_step_ms,
-        };
-        let options = PlanOptions {
-            samples_max: options.samples_max,
-            delayed_names: options.delayed_names,
-            type_and_unit: options.type_and_unit,
-            ..PlanOptions::default()
-        };
-        Plan::new(ast, times, &options).map_err(QueryError::Plan)
-    }
-}
-
-/// Counts a query as under way.
-struct Active<'a>(&'a Shard);
-
-impl<'a> Active<'a> {
-    fn begin(shard: &'a Shard) -> Active<'a> {
-        shard.own_stats().queries_active.add(1);
-        Active(shard)
-    }
-}
-
-impl Drop for Active<'_> {
-    fn drop(&mut self) {
-        let active = &self.0.own_stats().queries_active;
-        active.set(active.get() - 1);
-    }
 }
