@@ -5,12 +5,13 @@
 //! ```text
 //! limits kernels mem regex model disk
 //! encode index promql
-//! wal head plan
+//! wal head plan block
 //! store
 //! exec
 //! rules
 //! ```
 
+pub mod block;
 pub mod disk;
 pub mod encode;
 pub mod exec;

@@ -16,7 +16,7 @@ const ENGINE_ROOMS: &[&[&str]] = &[
     &["model"],
     &["disk"],
     &["encode", "index", "promql"],
-    &["wal", "head", "plan"],
+    &["wal", "head", "plan", "block"],
     &["store"],
     &["exec"],
     &["rules"],

@@ -60,21 +60,30 @@ impl CompiledMatcher {
         self.matches_value(b"")
     }
 
-    pub(super) fn is_negated(&self) -> bool {
+    /// Whether what the test accepts is refused: `!=` and `!~`.
+    pub fn is_negated(&self) -> bool {
         self.negated
     }
 
     /// The values that the test accepts (before negation), if they can be listed.
-    pub(super) fn listed(&self) -> Option<&[Box<[u8]>]> {
+    pub fn listed(&self) -> Option<&[Box<[u8]>]> {
         match &self.test {
             Test::Equal(value) => Some(std::slice::from_ref(value)),
             Test::Regex(regex) => regex.set_matches(),
         }
     }
 
+    /// What each value begins with that the test (before negation) accepts; perhaps empty.
+    pub fn prefix(&self) -> &[u8] {
+        match &self.test {
+            Test::Equal(value) => value,
+            Test::Regex(regex) => regex.prefix(),
+        }
+    }
+
     /// Whether the test (before negation) accepts each value but perhaps the empty one: `.*`,
     /// `.+`.
-    pub(super) fn accepts_all_set(&self) -> bool {
+    pub fn accepts_all_set(&self) -> bool {
         matches!(&self.test, Test::Regex(regex) if regex.matches_anything_set())
     }
 }

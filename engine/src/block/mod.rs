@@ -1,0 +1,38 @@
+//! Samples at rest: blocks and parts, as bytes.
+//!
+//! ```text
+//! part     what a flush of the head leaves: chunks by series id, new labels, the log's place
+//! block    a time range of one shard: labels, postings, chunks; complete in itself
+//!
+//! parts ── Merge ──> block ── Merge ──> larger block
+//! ```
+//!
+//! Both are one file each, written front to back and read in place: nothing is decoded when they are
+//! opened. Every page has a checksum, which is compared when the page is first read; what does not
+//! hold is an error that names the file and the place. `FORMAT.md` draws every byte.
+//!
+//! Not here: files and their names, when to write and to merge (`shards`), which samples a query
+//! gets from where (`store`).
+
+mod columns;
+mod dictionary;
+mod error;
+mod id;
+mod meta;
+mod pages;
+mod postings;
+mod read;
+mod run;
+mod samples;
+mod select;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use error::{BlockError, Problem};
+pub use id::{BlockId, NotAnId};
+pub use meta::BlockMeta;
+pub use pages::FileBytes;
+pub use read::{Block, Scratch};
+pub use samples::SeriesSamples;
+pub use write::{BlockPlan, BlockWriter};

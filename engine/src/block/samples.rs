@@ -1,0 +1,116 @@
+//! The samples of one series on their way into a block.
+
+use crate::model::{FloatHistogram, HistogramSample, Samples};
+
+/// Samples of one series: floats and histograms apart, each strictly ascending by timestamp. Start
+/// timestamps are empty, or as long as the values beside them.
+///
+/// As [`Samples`], but a histogram still knows whether its counts were whole.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesSamples {
+    pub timestamps_ms: Vec<i64>,
+    pub values: Vec<f64>,
+    pub starts_ms: Vec<i64>,
+    pub histogram_timestamps_ms: Vec<i64>,
+    pub histograms: Vec<HistogramSample>,
+    pub histogram_starts_ms: Vec<i64>,
+}
+
+impl SeriesSamples {
+    pub fn clear(&mut self) {
+        self.timestamps_ms.clear();
+        self.values.clear();
+        self.starts_ms.clear();
+        self.histogram_timestamps_ms.clear();
+        self.histograms.clear();
+        self.histogram_starts_ms.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.histograms.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.values.len() + self.histograms.len()
+    }
+
+    pub(super) fn assert_columns(&self) {
+        assert!(self.timestamps_ms.len() == self.values.len());
+        assert!(self.histogram_timestamps_ms.len() == self.histograms.len());
+        assert!(self.starts_ms.is_empty() || self.starts_ms.len() == self.values.len());
+        let starts = self.histogram_starts_ms.len();
+        assert!(starts == 0 || starts == self.histograms.len());
+    }
+}
+
+/// Where samples are read into: those of queries and those of merges.
+pub(super) trait SamplesOut {
+    /// Columns of the floats: timestamps, values, starts.
+    fn floats(&mut self) -> (&mut Vec<i64>, &mut Vec<f64>, &mut Vec<i64>);
+    /// Columns of the histograms: timestamps, starts.
+    fn histogram_times(&mut self) -> (&mut Vec<i64>, &mut Vec<i64>);
+    fn push_histograms(&mut self, histograms: &mut Vec<FloatHistogram>, is_integer: bool);
+    /// Removes the histograms from `end` on, and those of `start..first`.
+    fn cut_histograms(&mut self, start: usize, first: usize, end: usize);
+}
+
+impl SamplesOut for Samples {
+    fn floats(&mut self) -> (&mut Vec<i64>, &mut Vec<f64>, &mut Vec<i64>) {
+        (&mut self.timestamps_ms, &mut self.values, &mut self.starts_ms)
+    }
+
+    fn histogram_times(&mut self) -> (&mut Vec<i64>, &mut Vec<i64>) {
+        (&mut self.histogram_timestamps_ms, &mut self.histogram_starts_ms)
+    }
+
+    fn push_histograms(&mut self, histograms: &mut Vec<FloatHistogram>, _is_integer: bool) {
+        self.histograms.append(histograms);
+    }
+
+    fn cut_histograms(&mut self, start: usize, first: usize, end: usize) {
+        self.histograms.truncate(end);
+        self.histograms.drain(start..first);
+    }
+}
+
+impl SamplesOut for SeriesSamples {
+    fn floats(&mut self) -> (&mut Vec<i64>, &mut Vec<f64>, &mut Vec<i64>) {
+        (&mut self.timestamps_ms, &mut self.values, &mut self.starts_ms)
+    }
+
+    fn histogram_times(&mut self) -> (&mut Vec<i64>, &mut Vec<i64>) {
+        (&mut self.histogram_timestamps_ms, &mut self.histogram_starts_ms)
+    }
+
+    fn push_histograms(&mut self, histograms: &mut Vec<FloatHistogram>, is_integer: bool) {
+        let sample = |histogram| HistogramSample { histogram, is_integer };
+        self.histograms.extend(histograms.drain(..).map(sample));
+    }
+
+    fn cut_histograms(&mut self, start: usize, first: usize, end: usize) {
+        self.histograms.truncate(end);
+        self.histograms.drain(start..first);
+    }
+}
+
+/// Removes what is not between `min_ms` and `max_ms` from the end of two columns and their starts,
+/// from `start` on. Returns the place of the first that stays, and of the end, before the cut.
+pub(super) fn cut_times(
+    timestamps_ms: &mut Vec<i64>,
+    starts_ms: &mut Vec<i64>,
+    start: usize,
+    min_ms: i64,
+    max_ms: i64,
+) -> (usize, usize) {
+    let read = &timestamps_ms[start..];
+    let end = start + read.partition_point(|&timestamp_ms| timestamp_ms <= max_ms);
+    let first = start + read.partition_point(|&timestamp_ms| timestamp_ms < min_ms);
+    let first = first.min(end);
+    timestamps_ms.truncate(end);
+    timestamps_ms.drain(start..first);
+    if !starts_ms.is_empty() {
+        starts_ms.truncate(end);
+        starts_ms.drain(start..first);
+    }
+    (first, end)
+}
