@@ -25,6 +25,7 @@ mod read;
 mod run;
 mod samples;
 mod select;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod write;

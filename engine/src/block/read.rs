@@ -188,7 +188,8 @@ impl Block {
         Run::new(bytes).ok_or_else(|| self.pages.broken("chunks"))
     }
 
-    pub(super) fn column_count(&self) -> usize {
+    /// Columns of timestamps, which series share.
+    pub fn column_count(&self) -> usize {
         (self.section(SectionName::Columns).bytes / COLUMN_ROW_BYTES as u64) as usize
     }
 

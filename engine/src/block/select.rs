@@ -27,10 +27,10 @@ const VALUES_PER_SERIES: u64 = 4;
 
 /// A name's row, and where the next begins.
 #[derive(Clone, Copy, Debug)]
-struct NameRow {
-    strings: (u32, u32),
-    pairs: (u32, u32),
-    postings: (u32, u32),
+pub(super) struct NameRow {
+    pub strings: (u32, u32),
+    pub pairs: (u32, u32),
+    pub postings: (u32, u32),
 }
 
 struct Plan<'m> {
@@ -59,7 +59,7 @@ impl Block {
         rows.saturating_sub(1) as u32
     }
 
-    fn name_row(&self, name: u32) -> Result<NameRow, BlockError> {
+    pub(super) fn name_row(&self, name: u32) -> Result<NameRow, BlockError> {
         let at = NAME_ROW_BYTES as u64 * u64::from(name);
         let names = self.section(SectionName::Names);
         let rows = names.get(&self.pages, at, 2 * NAME_ROW_BYTES)?;
@@ -67,7 +67,7 @@ impl Block {
         Ok(NameRow { strings: bounds(0), pairs: bounds(4), postings: bounds(8) })
     }
 
-    fn string(&self, (start, end): (u32, u32)) -> Result<&[u8], BlockError> {
+    pub(super) fn string(&self, (start, end): (u32, u32)) -> Result<&[u8], BlockError> {
         let length = end.checked_sub(start).ok_or_else(|| self.pages.broken("dictionary"))?;
         self.section(SectionName::Strings).get(&self.pages, u64::from(start), length as usize)
     }
@@ -77,7 +77,7 @@ impl Block {
     }
 
     /// Bounds of a pair's string and of its postings.
-    fn pair_row(&self, pair: u32) -> Result<[(u32, u32); 2], BlockError> {
+    pub(super) fn pair_row(&self, pair: u32) -> Result<[(u32, u32); 2], BlockError> {
         let at = PAIR_ROW_BYTES as u64 * u64::from(pair);
         let pairs = self.section(SectionName::Pairs);
         let rows = pairs.get(&self.pages, at, 2 * PAIR_ROW_BYTES)?;
@@ -116,7 +116,7 @@ impl Block {
         Ok(start..end)
     }
 
-    fn postings_bytes(&self, (start, end): (u32, u32)) -> Result<&[u8], BlockError> {
+    pub(super) fn postings_bytes(&self, (start, end): (u32, u32)) -> Result<&[u8], BlockError> {
         let length = end.checked_sub(start).ok_or_else(|| self.pages.broken("postings"))?;
         self.section(SectionName::Postings).get(&self.pages, u64::from(start), length as usize)
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::*;
-use crate::index::CompiledMatcher;
+use crate::index::{CompiledMatcher, Index};
 use crate::model::{Labels, MatchOp, Matcher, Samples, TimeRange};
 
 const ALL: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
@@ -159,6 +159,11 @@ proptest! {
         let block = open(&write(&model)).unwrap();
         prop_assert_eq!(&read_all(&block).unwrap(), &model);
         prop_assert_eq!(block.verify(0, usize::MAX).unwrap(), None);
+        let mut index = Index::default();
+        for (series, labels) in (0..).zip(model.keys()) {
+            index.insert(series, labels.as_ref()).unwrap();
+        }
+        prop_assert_eq!(block.stats(5).unwrap(), index.stats(5));
         for matchers in &matchers {
             check_select(&block, &model, matchers);
         }

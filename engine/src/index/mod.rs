@@ -23,6 +23,7 @@ mod tests;
 
 pub use matcher::CompiledMatcher;
 pub use stats::{Stat, Stats};
+pub(crate) use stats::{Top, encoded_bytes};
 
 use roaring::RoaringBitmap;
 

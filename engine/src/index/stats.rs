@@ -68,13 +68,13 @@ impl Index {
 
 /// Bytes of a string in Prometheus's label sets, whose figure this is: the length takes one byte,
 /// or four.
-fn encoded_bytes(string: &[u8]) -> u64 {
+pub(crate) fn encoded_bytes(string: &[u8]) -> u64 {
     let length_bytes = if string.len() < 255 { 1 } else { 4 };
     string.len() as u64 + length_bytes
 }
 
 /// Keeps the largest of many.
-struct Top {
+pub(crate) struct Top {
     count_max: usize,
     /// At most twice `count_max`.
     stats: Vec<Stat>,
@@ -83,11 +83,11 @@ struct Top {
 }
 
 impl Top {
-    fn new(count_max: usize) -> Top {
+    pub fn new(count_max: usize) -> Top {
         Top { count_max, stats: vec![], count_min: 0 }
     }
 
-    fn offer(&mut self, count: u64, name: &[&[u8]]) {
+    pub fn offer(&mut self, count: u64, name: &[&[u8]]) {
         if count < self.count_min || self.count_max == 0 {
             return;
         }
@@ -103,7 +103,7 @@ impl Top {
         self.stats.truncate(self.count_max);
     }
 
-    fn finish(mut self) -> Vec<Stat> {
+    pub fn finish(mut self) -> Vec<Stat> {
         self.shrink();
         self.stats
     }
