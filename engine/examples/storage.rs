@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use engine::encode::{self, ChunkHeader, Columns};
 use engine::model::{Batch, Labels, Samples, Source, TimeRange};
 use engine::store::{Store, StoreOptions};
-use engine::wal::{Chain, FrameWriter};
+use engine::wal::{Chain, FrameWriter, SampleColumns};
 
 const BATCH_SERIES: usize = 2000;
 
@@ -144,7 +144,11 @@ fn frames() {
                 for _ in 0..500 {
                     out.clear();
                     let mut frame = FrameWriter::begin(&mut out);
-                    frame.samples(black_box(&series), &timestamps_ms, &values);
+                    frame.samples(SampleColumns::plain(
+                        black_box(&series),
+                        &timestamps_ms,
+                        &values,
+                    ));
                     frame.finish(&mut chain);
                 }
             });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::head::Refusal;
 use engine::model::Batch;
-use engine::store::AppendReport;
+use engine::store::{AppendReport, Store};
 use engine::wal::MetadataRecord;
 use futures_util::future::join_all;
 
@@ -41,6 +41,9 @@ pub struct IngestReport {
     pub new_series: u64,
     /// Refused samples, ascending by their index in the batch.
     pub refused: Vec<Refusal>,
+    /// The same of native histograms.
+    pub accepted_histograms: u64,
+    pub refused_histograms: Vec<Refusal>,
 }
 
 /// Why a batch, or a part of it, was not taken. Parts of it may have been: to send it again is
@@ -138,6 +141,7 @@ impl Shard {
             }
         }
         total.refused.sort_unstable_by_key(|refusal| refusal.sample);
+        total.refused_histograms.sort_unstable_by_key(|refusal| refusal.sample);
         failure.map_or(Ok(total), Err)
     }
 
@@ -169,12 +173,13 @@ impl Shard {
     ) -> Result<(AppendReport, u64), WalError> {
         let inner = &self.0;
         let stats = self.own_stats();
-        let frame_bytes = frame_bytes_max(batch);
+        let frame_bytes = Store::frame_bytes_max(batch);
         inner.wal.admit(frame_bytes).inspect_err(|_| stats.parts_refused.add(1))?;
         let (report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
             let mut store = inner.store.borrow_mut();
             let is_named = space.begins_segment && store.forget_logged();
-            if let Some(max_ms) = batch.timestamps_ms().iter().copied().max() {
+            let all_ms = batch.timestamps_ms().iter().chain(batch.histogram_timestamps_ms());
+            if let Some(max_ms) = all_ms.copied().max() {
                 let is_start = is_named && space.is_first;
                 inner.spans.borrow_mut().record(space.segment, max_ms, is_start);
             }
@@ -183,9 +188,15 @@ impl Shard {
             report
         });
         stats.samples_accepted.add(report.accepted_count as u64);
+        stats.histograms_accepted.add(report.accepted_histogram_count as u64);
         stats.samples_repeated.add(report.repeated_count as u64);
         stats.series_created.add(report.new_series_count as u64);
-        report.refused.iter().for_each(|refusal| stats.count_refusal(refusal.verdict));
+        for (refused, counters) in [
+            (&report.refused, &stats.samples_refused),
+            (&report.refused_histograms, &stats.histograms_refused),
+        ] {
+            refused.iter().for_each(|refusal| counters.count(refusal.verdict));
+        }
         Ok((report, lsn))
     }
 
@@ -267,11 +278,6 @@ impl Shard {
     }
 }
 
-/// More than the frame of `batch` can take: every series named, every number at its longest.
-fn frame_bytes_max(batch: &Batch) -> usize {
-    128 + batch.label_bytes().len() + batch.series_count() * 10 + batch.sample_count() * 23
-}
-
 impl IngestReport {
     fn of(report: AppendReport) -> IngestReport {
         IngestReport {
@@ -279,6 +285,8 @@ impl IngestReport {
             repeated: report.repeated_count as u64,
             new_series: report.new_series_count as u64,
             refused: report.refused,
+            accepted_histograms: report.accepted_histogram_count as u64,
+            refused_histograms: report.refused_histograms,
         }
     }
 
@@ -287,9 +295,15 @@ impl IngestReport {
         self.accepted += report.accepted_count as u64;
         self.repeated += report.repeated_count as u64;
         self.new_series += report.new_series_count as u64;
-        self.refused.extend(report.refused.iter().map(|refusal| Refusal {
-            sample: part.sample_indices[refusal.sample as usize],
-            verdict: refusal.verdict,
-        }));
+        self.accepted_histograms += report.accepted_histogram_count as u64;
+        for (all, refused, indices) in [
+            (&mut self.refused, &report.refused, &part.sample_indices),
+            (&mut self.refused_histograms, &report.refused_histograms, &part.histogram_indices),
+        ] {
+            all.extend(refused.iter().map(|refusal| Refusal {
+                sample: indices[refusal.sample as usize],
+                verdict: refusal.verdict,
+            }));
+        }
     }
 }

@@ -85,8 +85,9 @@ pub struct ShardStats {
     pub samples_accepted: Counter,
     /// Samples that were there already.
     pub samples_repeated: Counter,
-    /// Refused samples by verdict, in the order of [`ShardStats::REFUSALS`].
-    pub samples_refused: [Counter; ShardStats::REFUSALS.len()],
+    pub samples_refused: Refusals,
+    pub histograms_accepted: Counter,
+    pub histograms_refused: Refusals,
     /// Parts of requests that were refused as overload or by the disk.
     pub parts_refused: Counter,
     pub series: Counter,
@@ -109,9 +110,13 @@ pub struct ShardStats {
     pub stalls: Counter,
 }
 
-impl ShardStats {
+/// Refused samples by verdict, in the order of [`Refusals::NAMES`].
+#[derive(Debug, Default)]
+pub struct Refusals([Counter; Refusals::NAMES.len()]);
+
+impl Refusals {
     /// Names of the verdicts that refuse, as metrics label them.
-    pub const REFUSALS: [&str; 7] = [
+    pub const NAMES: [&str; 8] = [
         "duplicate",
         "out_of_order",
         "out_of_bounds",
@@ -119,19 +124,35 @@ impl ShardStats {
         "too_far_in_future",
         "series_limit",
         "labels_too_long",
+        "invalid_histogram",
     ];
 
-    pub fn count_refusal(&self, verdict: Verdict) {
+    pub fn count(&self, verdict: Verdict) {
         let index = match verdict {
             Verdict::Accepted | Verdict::Repeated => return,
-            Verdict::Duplicate { .. } => 0,
+            Verdict::Duplicate { .. }
+            | Verdict::DuplicateOfHistogram { .. }
+            | Verdict::DuplicateHistogram => 0,
             Verdict::OutOfOrder => 1,
             Verdict::OutOfBounds => 2,
             Verdict::TooOld => 3,
             Verdict::TooFarInFuture => 4,
             Verdict::SeriesLimit => 5,
             Verdict::LabelsTooLong => 6,
+            Verdict::InvalidHistogram => 7,
         };
-        self.samples_refused[index].add(1);
+        self.0[index].add(1);
+    }
+
+    pub fn out_of_order(&self) -> u64 {
+        self.0[1].get()
+    }
+
+    pub fn out_of_bounds(&self) -> u64 {
+        self.0[2].get()
+    }
+
+    pub fn too_old(&self) -> u64 {
+        self.0[3].get()
     }
 }

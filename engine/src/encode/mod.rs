@@ -15,6 +15,7 @@ mod frame;
 mod histogram;
 #[cfg(test)]
 mod histogram_tests;
+mod one_histogram;
 mod starts;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use columns::{
 };
 pub use floats::FloatCodec;
 pub use histogram::{HISTOGRAM_CELLS_MAX, histogram_run};
+pub use one_histogram::{histogram_bytes_max, push_histogram, take_histogram};
 pub use timestamps::TimestampCodec;
 
 /// Most samples one chunk may have. Bounds what a broken count can make a decoder allocate.

@@ -26,7 +26,7 @@ use crate::model::{Batch, LabelsRef, SeriesId};
 const GROUP_COUNT: usize = 64;
 
 /// Stands for a series that was not made.
-const NO_SERIES: u32 = u32::MAX;
+pub(super) const NO_SERIES: u32 = u32::MAX;
 
 /// What a batch may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,10 @@ pub struct AppendOutcome {
     pub accepted: Vec<u32>,
     /// Refused samples, ascending.
     pub refused: Vec<Refusal>,
-    /// Samples that were there already.
+    /// As `accepted` and `refused`, of the batch's native histograms.
+    pub accepted_histograms: Vec<u32>,
+    pub refused_histograms: Vec<Refusal>,
+    /// Samples that were there already, of both kinds.
     pub repeated_count: usize,
     /// Series with accepted samples that were not named in this round of the log.
     pub(crate) unlogged: Vec<SeriesId>,
@@ -57,6 +60,8 @@ impl AppendOutcome {
         self.series.clear();
         self.accepted.clear();
         self.refused.clear();
+        self.accepted_histograms.clear();
+        self.refused_histograms.clear();
         self.unlogged.clear();
         self.new_series.clear();
         self.repeated_count = 0;
@@ -67,18 +72,23 @@ impl AppendOutcome {
     pub fn series_of(&self, batch: &Batch, sample: u32) -> SeriesId {
         SeriesId(self.series[batch.sample_series()[sample as usize] as usize])
     }
+
+    /// Series of an accepted histogram.
+    pub fn series_of_histogram(&self, batch: &Batch, histogram: u32) -> SeriesId {
+        SeriesId(self.series[batch.histogram_series()[histogram as usize] as usize])
+    }
 }
 
 /// Bounds of a batch, resolved when it begins.
 #[derive(Clone, Copy)]
-struct Window {
+pub(super) struct Window {
     min_ms: i64,
     max_ms: i64,
 }
 
 impl Window {
     #[inline]
-    fn judge(self, timestamp_ms: i64) -> Option<Verdict> {
+    pub(super) fn judge(self, timestamp_ms: i64) -> Option<Verdict> {
         if timestamp_ms > self.max_ms {
             Some(Verdict::TooFarInFuture)
         } else if timestamp_ms < self.min_ms {
@@ -114,6 +124,12 @@ impl Head {
         }
         assert!(outcome.series.len() == series_count);
         assert!(sample == batch.sample_count());
+        if batch.has_starts() || self.aside.has_starts {
+            self.append_starts(batch, outcome);
+        }
+        if batch.histogram_count() > 0 {
+            self.append_histograms(batch, window, outcome);
+        }
     }
 
     /// The oldest and newest timestamps that this batch may have.
@@ -124,7 +140,10 @@ impl Head {
         let max_ms = bounds.max_timestamp_ms;
         let newest_ms = match self.time_span_ms() {
             Some((_, newest_ms)) => Some(newest_ms),
-            None => batch.timestamps_ms().iter().copied().find(|&first_ms| first_ms <= max_ms),
+            None => {
+                let all_ms = batch.timestamps_ms().iter().chain(batch.histogram_timestamps_ms());
+                all_ms.copied().find(|&first_ms| first_ms <= max_ms)
+            }
         };
         let reach_ms = self.options.chunk_range_ms / 2;
         let oldest_ms = newest_ms.map_or(i64::MIN, |newest_ms| newest_ms.saturating_sub(reach_ms));
@@ -187,11 +206,14 @@ impl Head {
         if let Some(id) = self.find_hashed(labels, hash) {
             return id.0;
         }
-        let column = batch.sample_series();
-        let first = column.partition_point(|&earlier| earlier < series);
-        let end = column.partition_point(|&earlier| earlier <= series);
-        let within = |&timestamp_ms: &i64| window.judge(timestamp_ms).is_none();
-        if !batch.timestamps_ms()[first..end].iter().any(within) {
+        let is_any_within = |column: &[u32], timestamps_ms: &[i64]| {
+            let first = column.partition_point(|&earlier| earlier < series);
+            let end = column.partition_point(|&earlier| earlier <= series);
+            timestamps_ms[first..end].iter().any(|&at_ms| window.judge(at_ms).is_none())
+        };
+        if !is_any_within(batch.sample_series(), batch.timestamps_ms())
+            && !is_any_within(batch.histogram_series(), batch.histogram_timestamps_ms())
+        {
             return NO_SERIES;
         }
         let Some(id) = self.insert(labels, hash) else { return NO_SERIES };
@@ -244,10 +266,7 @@ impl Head {
             let verdict = match window.judge(timestamp_ms) {
                 Some(verdict) => verdict,
                 None if id != NO_SERIES => self.append_sample(id, timestamp_ms, value, outcome),
-                None if batch.labels(series).as_bytes().len() > LABEL_SET_BYTES_MAX => {
-                    Verdict::LabelsTooLong
-                }
-                None => Verdict::SeriesLimit,
+                None => not_made(batch, series),
             };
             match verdict {
                 Verdict::Accepted => outcome.accepted.push(sample as u32),
@@ -268,27 +287,36 @@ impl Head {
         value: f64,
         outcome: &mut AppendOutcome,
     ) -> Verdict {
-        let open = &mut self.open[id as usize];
+        let open = &self.open[id as usize];
         if timestamp_ms <= open.newest_ms {
             return if timestamp_ms < open.newest_ms {
                 Verdict::OutOfOrder
+            } else if open.is_histogram() {
+                Verdict::DuplicateOfHistogram { new: value }
             } else if value.to_bits() == open.newest_bits {
                 Verdict::Repeated
             } else {
                 Verdict::Duplicate { existing: f64::from_bits(open.newest_bits), new: value }
             };
         }
-        if open.logged_in != self.log_round {
-            open.logged_in = self.log_round;
-            outcome.unlogged.push(SeriesId(id));
-        }
+        self.note_logged(id, outcome);
         self.store(id, timestamp_ms, value.to_bits());
         Verdict::Accepted
     }
 
+    /// Notes that a sample of the series is accepted: it has to be named in this round of the log.
+    #[inline]
+    pub(super) fn note_logged(&mut self, id: u32, outcome: &mut AppendOutcome) {
+        let open = &mut self.open[id as usize];
+        if open.logged_in != self.log_round {
+            open.logged_in = self.log_round;
+            outcome.unlogged.push(SeriesId(id));
+        }
+    }
+
     /// Appends a sample that is newer than its series' newest.
     #[inline]
-    fn store(&mut self, id: u32, timestamp_ms: i64, bits: u64) {
+    pub(super) fn store(&mut self, id: u32, timestamp_ms: i64, bits: u64) {
         let open = &mut self.open[id as usize];
         let mut pushed = open.push(&mut self.slots, timestamp_ms, bits);
         if pushed == Pushed::SealFirst {
@@ -298,6 +326,7 @@ impl Head {
         match pushed {
             Pushed::Done => {}
             Pushed::Full => self.seal(id as usize),
+            Pushed::Histogram => self.mark_histograms_stale(id, timestamp_ms),
             Pushed::SealFirst => unreachable!("an empty chunk takes any sample"),
         }
         self.min_ms = self.min_ms.min(timestamp_ms);
@@ -307,12 +336,14 @@ impl Head {
     /// Appends samples of known series, as a log's replay has them: what is not newer than its
     /// series' newest was there before and is passed over. Returns how many were appended.
     ///
-    /// Shapes: three columns of equal length; ids of series that were not removed.
+    /// Shapes: three columns of equal length, and start timestamps as long or empty; ids of series
+    /// that were not removed.
     pub fn append_replayed(
         &mut self,
         series: &[SeriesId],
         timestamps_ms: &[i64],
         values: &[f64],
+        starts_ms: &[i64],
     ) -> usize {
         assert!(series.len() == values.len());
         assert!(timestamps_ms.len() == values.len());
@@ -329,10 +360,21 @@ impl Head {
                 let (id, timestamp_ms) = (series[sample], timestamps_ms[sample]);
                 if self.open[id.index()].newest_ms < timestamp_ms && self.floor_ms <= timestamp_ms {
                     self.store(id.0, timestamp_ms, values[sample].to_bits());
+                    let start_ms = starts_ms.get(sample).copied().unwrap_or(0);
+                    self.store_start(id.0, timestamp_ms, start_ms);
                     appended_count += 1;
                 }
             }
         }
         appended_count
+    }
+}
+
+/// Why a series of the batch that has a sample within bounds was not made.
+pub(super) fn not_made(batch: &Batch, series: u32) -> Verdict {
+    if batch.labels(series).as_bytes().len() > LABEL_SET_BYTES_MAX {
+        Verdict::LabelsTooLong
+    } else {
+        Verdict::SeriesLimit
     }
 }

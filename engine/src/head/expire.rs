@@ -49,6 +49,12 @@ impl Head {
             expired.chunk_count += self
                 .sealed
                 .expire(chunks, |entry, chunk| entry.min_ms < before_ms && is_passed(chunk));
+            if self.open[index].has_aside() {
+                expired.chunk_count += self.aside.update(series.0, |aside| {
+                    aside.starts.expire(before_ms);
+                    aside.histograms.expire(before_ms)
+                });
+            }
             if self.open[index].newest_ms < before_ms {
                 expired.series.push(series);
             }
@@ -75,6 +81,7 @@ impl Head {
         self.labels.release(handle);
         self.open[index].clear(&mut self.slots);
         self.sealed.expire(&mut self.cold[index].chunks, |_, _| true);
+        self.aside.remove(series.0);
         self.live_count -= 1;
     }
 }

@@ -6,6 +6,7 @@
 //! open     id -> newest sample, open chunk             32 bytes: all that an append touches
 //! slots    samples of open chunks that are not constant
 //! sealed   id -> encoded chunks                        touched once in 64 samples
+//! aside    id -> native histograms, start timestamps   touched by series that have some
 //! index    labels -> ids                               touched by new series and by queries
 //! ```
 //!
@@ -19,12 +20,16 @@
 //! Not here: the log (`wal`, and `store` which writes it), files, the out-of-order window.
 
 mod append;
+mod append_aside;
+mod aside;
 mod expire;
+mod histograms;
 mod labels;
 mod metadata;
 mod open;
 mod read;
 mod sealed;
+mod starts;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -40,6 +45,7 @@ use crate::index::Index;
 use crate::limits::SERIES_COUNT_MAX;
 use crate::mem::{Column, SlotPool};
 use crate::model::{LabelsRef, SeriesId};
+use aside::Asides;
 use labels::LabelStore;
 use open::Open;
 use sealed::{ChunkList, SealedChunks};
@@ -80,6 +86,7 @@ pub struct Head {
     cold: Column<Cold>,
     slots: SlotPool,
     sealed: SealedChunks,
+    aside: Asides,
     /// Series that were not removed.
     live_count: usize,
     /// Oldest and newest sample accepted and not expired; crossed while there is none.
@@ -113,6 +120,8 @@ pub struct HeadBytes {
     pub open_chunks: usize,
     pub sealed_chunks: usize,
     pub chunk_lists: usize,
+    /// Native histograms and start timestamps.
+    pub aside: usize,
 }
 
 impl HeadBytes {
@@ -124,6 +133,7 @@ impl HeadBytes {
             + self.open_chunks
             + self.sealed_chunks
             + self.chunk_lists
+            + self.aside
     }
 }
 
@@ -140,6 +150,7 @@ impl Head {
             cold: Column::default(),
             slots: SlotPool::default(),
             sealed: SealedChunks::default(),
+            aside: Asides::default(),
             live_count: 0,
             min_ms: i64::MAX,
             max_ms: i64::MIN,
@@ -159,9 +170,9 @@ impl Head {
         self.open.len()
     }
 
-    /// Sealed chunks, and open ones that have samples are one more each.
+    /// Sealed chunks and runs of native histograms; open chunks that have samples are one more each.
     pub fn sealed_chunk_count(&self) -> usize {
-        self.sealed.chunk_count()
+        self.sealed.chunk_count() + self.aside.run_count
     }
 
     /// Bytes of sealed chunks as encoded.
@@ -217,6 +228,7 @@ impl Head {
             open_chunks: self.slots.bytes(),
             sealed_chunks,
             chunk_lists,
+            aside: self.aside.bytes(),
         }
     }
 

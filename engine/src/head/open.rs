@@ -8,6 +8,7 @@
 //! Regular     equal steps                   slot: one value (2 words) a sample
 //! Irregular   anything                      slot: first timestamp (2 words), then
 //!                                           milliseconds since (1 word) and value (2) a sample
+//! Histogram   no samples                    nothing: the newest one is a histogram, and aside
 //! ```
 //!
 //! It starts constant and changes its shape when a sample breaks it. An append reads and writes the
@@ -15,7 +16,7 @@
 
 use crate::mem::SlotPool;
 use crate::mem::slots::{class_for, class_words};
-use crate::model::SeriesId;
+use crate::model::{STALE_NAN_BITS, SeriesId};
 
 /// Samples of a constant chunk at most. Costs no memory until it is sealed; a longer chunk makes a
 /// query of its end decode more.
@@ -29,6 +30,9 @@ const CONSTANT_COUNT_KEPT: u8 = 24;
 /// chunk grow by eight bytes a sample.
 const REGULAR_COUNT_MAX: u8 = 64;
 const IRREGULAR_COUNT_MAX: u8 = 63;
+
+/// Stands in `count_max`, see there.
+const ASIDE: u8 = 0x80;
 
 const REGULAR_WORDS: usize = 2;
 const IRREGULAR_WORDS: usize = 3;
@@ -54,6 +58,8 @@ enum Shape {
     Constant,
     Regular,
     Irregular,
+    /// The chunk is empty and the series' newest sample is a native histogram.
+    Histogram,
 }
 
 /// What an append reads and writes of its series.
@@ -73,7 +79,8 @@ pub(super) struct Open {
     /// Samples in the open chunk. Zero only before the first sample ever and after sealing.
     count: u8,
     /// Samples of a chunk with a slot at most. Smaller for a series' first chunk, and another for
-    /// each: series that started together must not all be sealed in one request.
+    /// each: series that started together must not all be sealed in one request. With [`ASIDE`], if
+    /// the series has an entry aside.
     count_max: u8,
     class: u8,
     shape: Shape,
@@ -88,6 +95,8 @@ pub(super) enum Pushed {
     Full,
     /// The sample is not in, the chunk cannot hold it: seal, then push again.
     SealFirst,
+    /// The sample is not in: it marks a series of native histograms as stale, and belongs there.
+    Histogram,
 }
 
 impl Open {
@@ -111,10 +120,43 @@ impl Open {
         usize::from(self.count)
     }
 
+    #[inline]
+    fn count_max(&self) -> u8 {
+        self.count_max & !ASIDE
+    }
+
+    /// Whether the series has an entry aside.
+    #[inline]
+    pub(super) fn has_aside(&self) -> bool {
+        self.count_max & ASIDE != 0
+    }
+
+    pub(super) fn set_aside(&mut self) {
+        self.count_max |= ASIDE;
+    }
+
+    /// Whether the newest sample is a native histogram.
+    #[inline]
+    pub(super) fn is_histogram(&self) -> bool {
+        self.shape == Shape::Histogram
+    }
+
+    /// The newest sample is a native histogram now; the chunk is empty.
+    pub(super) fn set_histogram(&mut self, timestamp_ms: i64) {
+        debug_assert!(self.count == 0);
+        (self.newest_ms, self.newest_bits) = (timestamp_ms, 0);
+        self.shape = Shape::Histogram;
+    }
+
+    #[inline]
+    fn has_slot(&self) -> bool {
+        matches!(self.shape, Shape::Regular | Shape::Irregular)
+    }
+
     /// Words of the slot in use.
     fn used_words(&self) -> usize {
         match self.shape {
-            Shape::Constant => 0,
+            Shape::Constant | Shape::Histogram => 0,
             Shape::Regular => self.count() * REGULAR_WORDS,
             Shape::Irregular => IRREGULAR_HEAD_WORDS + self.count() * IRREGULAR_WORDS,
         }
@@ -123,7 +165,7 @@ impl Open {
     /// Asks for the line that the next push writes.
     #[inline]
     pub(super) fn prefetch(&self, slots: &SlotPool) {
-        if self.shape != Shape::Constant {
+        if self.has_slot() {
             slots.prefetch(self.class, self.slot, self.used_words());
         }
     }
@@ -131,7 +173,7 @@ impl Open {
     /// Asks for the lines that a read begins with; the processor guesses the others.
     #[inline]
     pub(super) fn prefetch_samples(&self, slots: &SlotPool) {
-        if self.shape != Shape::Constant {
+        if self.has_slot() {
             slots.prefetch(self.class, self.slot, 0);
             slots.prefetch(self.class, self.slot, LINE_WORDS);
         }
@@ -141,6 +183,9 @@ impl Open {
     #[inline]
     pub(super) fn push(&mut self, slots: &mut SlotPool, timestamp_ms: i64, bits: u64) -> Pushed {
         if self.count == 0 {
+            if self.shape == Shape::Histogram && bits == STALE_NAN_BITS {
+                return Pushed::Histogram;
+            }
             self.shape = Shape::Constant;
             self.step_ms = 0;
             return self.accept(timestamp_ms, bits, CONSTANT_COUNT_MAX);
@@ -163,7 +208,7 @@ impl Open {
             Shape::Regular if is_on_grid => self.push_regular(slots, timestamp_ms, bits),
             Shape::Constant | Shape::Regular => {
                 let span_ms = u64::from(self.step_ms) * u64::from(self.count);
-                if self.count >= self.count_max.min(IRREGULAR_COUNT_MAX)
+                if self.count >= self.count_max().min(IRREGULAR_COUNT_MAX)
                     || span_ms > u64::from(u32::MAX)
                 {
                     return Pushed::SealFirst;
@@ -172,6 +217,7 @@ impl Open {
                 self.push_irregular(slots, timestamp_ms, bits)
             }
             Shape::Irregular => self.push_irregular(slots, timestamp_ms, bits),
+            Shape::Histogram => unreachable!("an empty chunk was handled"),
         }
     }
 
@@ -199,7 +245,7 @@ impl Open {
         self.reserve(slots, start + REGULAR_WORDS);
         let words = &mut slots.slot_mut(self.class, self.slot)[start..start + REGULAR_WORDS];
         words.copy_from_slice(&split(bits));
-        self.accept(timestamp_ms, bits, self.count_max)
+        self.accept(timestamp_ms, bits, self.count_max())
     }
 
     #[inline]
@@ -213,7 +259,7 @@ impl Open {
         let words = &mut slots.slot_mut(self.class, self.slot)[start..start + IRREGULAR_WORDS];
         let [low, high] = split(bits);
         words.copy_from_slice(&[since_ms, low, high]);
-        self.accept(timestamp_ms, bits, self.count_max.min(IRREGULAR_COUNT_MAX))
+        self.accept(timestamp_ms, bits, self.count_max().min(IRREGULAR_COUNT_MAX))
     }
 
     fn make_regular(&mut self, slots: &mut SlotPool) {
@@ -250,7 +296,7 @@ impl Open {
     }
 
     fn release(&mut self, slots: &mut SlotPool) {
-        if self.shape != Shape::Constant {
+        if self.has_slot() {
             slots.release(self.class, self.slot);
         }
     }
@@ -303,7 +349,7 @@ impl Open {
     pub(super) fn clear(&mut self, slots: &mut SlotPool) {
         self.release(slots);
         (self.shape, self.count, self.step_ms) = (Shape::Constant, 0, 0);
-        self.count_max = REGULAR_COUNT_MAX;
+        self.count_max = REGULAR_COUNT_MAX | self.count_max & ASIDE;
     }
 }
 
@@ -364,7 +410,7 @@ mod tests {
                         expected_ms.clear();
                         expected.clear();
                     }
-                    Pushed::SealFirst => panic!("an empty chunk takes any sample"),
+                    _ => panic!("an empty chunk takes any sample"),
                 }
             }
             open.clear(&mut slots);

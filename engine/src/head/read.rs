@@ -1,6 +1,7 @@
 //! Reading the samples of a series.
 
 use super::Head;
+use super::aside::Aside;
 use crate::encode::{self, ChunkHeader, DecodeError};
 use crate::model::{Samples, SeriesId, TimeRange};
 
@@ -9,12 +10,18 @@ impl Head {
     pub fn series_span_ms(&self, series: SeriesId) -> Option<(i64, i64)> {
         let open = self.open.get(series.index())?;
         let chunks = &self.cold[series.index()].chunks;
-        let first_ms = match self.sealed.first_ms(chunks) {
-            Some(first_ms) => first_ms,
-            None if open.count() > 0 => open.first_ms(&self.slots),
-            None => return None,
+        let first_float_ms = match self.sealed.first_ms(chunks) {
+            Some(first_ms) => Some(first_ms),
+            None => (open.count() > 0).then(|| open.first_ms(&self.slots)),
         };
-        Some((first_ms, open.newest_ms))
+        let aside = self.aside_of(series).and_then(|aside| aside.histograms.span_ms());
+        let first_ms = first_float_ms.into_iter().chain(aside.map(|(first_ms, _)| first_ms)).min();
+        Some((first_ms?, open.newest_ms))
+    }
+
+    fn aside_of(&self, series: SeriesId) -> Option<&Aside> {
+        let open = self.open.get(series.index())?;
+        if open.has_aside() { self.aside.get(series.0) } else { None }
     }
 
     /// Whether `series` may have samples in `range`. Touches one line of the series when the range
@@ -38,7 +45,7 @@ impl Head {
         }
     }
 
-    /// Appends the samples of `series` in `range` to `out`, ascending.
+    /// Appends the samples of `series` in `range` to `out`, each kind ascending.
     ///
     /// Cost: decodes the chunks that overlap the range. No allocation once `out` has room.
     ///
@@ -66,7 +73,28 @@ impl Head {
             open.read(&self.slots, &mut out.timestamps_ms, &mut out.values);
         }
         trim(out, start, range);
+        if let Some(aside) = self.aside_of(series) {
+            let histogram_start = out.histogram_timestamps_ms.len();
+            let Samples { histogram_timestamps_ms, histograms, .. } = out;
+            aside.histograms.read(range, histogram_timestamps_ms, histograms)?;
+            let starts = &aside.starts;
+            starts.read(&out.timestamps_ms[start..], start, &mut out.starts_ms);
+            starts.read(
+                &out.histogram_timestamps_ms[histogram_start..],
+                histogram_start,
+                &mut out.histogram_starts_ms,
+            );
+        }
+        pad(&mut out.starts_ms, out.timestamps_ms.len());
+        pad(&mut out.histogram_starts_ms, out.histogram_timestamps_ms.len());
         Ok(())
+    }
+}
+
+/// Start timestamps are known of all samples, or of none.
+fn pad(starts_ms: &mut Vec<i64>, count: usize) {
+    if !starts_ms.is_empty() {
+        starts_ms.resize(count, 0);
     }
 }
 

@@ -16,6 +16,14 @@ pub enum Verdict {
         existing: f64,
         new: f64,
     },
+    /// The timestamp of the newest sample, which is a native histogram.
+    DuplicateOfHistogram {
+        new: f64,
+    },
+    /// A native histogram with the timestamp of the newest sample, which is another.
+    DuplicateHistogram,
+    /// A native histogram that is none: [`crate::model::HistogramSample::validate`] says why.
+    InvalidHistogram,
     /// Older than the series' newest.
     OutOfOrder,
     /// Older than the head takes any more.
@@ -44,7 +52,10 @@ impl fmt::Display for Verdict {
         f.write_str(match self {
             Verdict::Accepted => "accepted",
             Verdict::Repeated => "repeated",
-            Verdict::Duplicate { .. } => "duplicate sample for timestamp",
+            Verdict::Duplicate { .. }
+            | Verdict::DuplicateOfHistogram { .. }
+            | Verdict::DuplicateHistogram => "duplicate sample for timestamp",
+            Verdict::InvalidHistogram => "invalid native histogram",
             Verdict::OutOfOrder => "out of order sample",
             Verdict::OutOfBounds => "out of bounds",
             Verdict::TooOld => "too old sample",
@@ -58,7 +69,7 @@ impl fmt::Display for Verdict {
 /// A sample that was not stored, and why.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Refusal {
-    /// Index into the batch's sample columns.
+    /// Index into the batch's sample columns, or into those of its histograms.
     pub sample: u32,
     pub verdict: Verdict,
 }

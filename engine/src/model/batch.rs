@@ -15,7 +15,7 @@
 //! sample that has one, and then reaches to the last sample that has one.
 //! A batch is reused: `clear` keeps the room.
 
-use super::FloatHistogram;
+use super::histogram::HistogramSample;
 use super::labels::{Labels, LabelsRef, push_string};
 
 /// An example of what a sample counted: usually a trace.
@@ -27,14 +27,6 @@ pub struct Exemplar {
     pub value: f64,
     /// `None`: that of the sample beside it, for the receiver to fill in.
     pub timestamp_ms: Option<i64>,
-}
-
-/// A native histogram on its way in. Counts are floats also where the sender's were integers:
-/// that is what queries compute with, and `is_integer` says which form to give back.
-#[derive(Clone, Debug)]
-pub struct HistogramSample {
-    pub histogram: FloatHistogram,
-    pub is_integer: bool,
 }
 
 #[derive(Clone, Debug, Default)]

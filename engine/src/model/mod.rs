@@ -12,8 +12,8 @@ pub mod sample;
 pub mod series;
 pub mod source;
 
-pub use batch::{Batch, Exemplar, HistogramSample};
-pub use histogram::{FloatHistogram, Histogram};
+pub use batch::{Batch, Exemplar};
+pub use histogram::{FloatHistogram, Histogram, HistogramSample};
 pub use labels::{Labels, LabelsBuilder, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::MetricType;

@@ -10,6 +10,8 @@
 //! acknowledges a request when its frame is durable. Samples can be read as soon as they are
 //! appended. Nothing here reads a clock or a file.
 
+#[cfg(test)]
+mod mixed_tests;
 mod replay;
 mod select;
 #[cfg(test)]
@@ -22,7 +24,9 @@ use crate::head::{
     AppendBounds, AppendOutcome, Expired, Head, HeadBytes, HeadOptions, MetadataStore, Refusal,
 };
 use crate::model::Batch;
-use crate::wal::{Chain, FrameWriter, MetadataRecord, SegmentHeader};
+use crate::wal::{
+    Chain, FrameWriter, HistogramColumns, MetadataRecord, SampleColumns, SegmentHeader, WhenColumns,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -46,11 +50,14 @@ const LABELS_EVERY: usize = 8;
 pub struct AppendReport {
     /// Samples stored.
     pub accepted_count: usize,
-    /// Samples that were there already: success, nothing stored.
+    /// Samples of both kinds that were there already: success, nothing stored.
     pub repeated_count: usize,
     pub new_series_count: usize,
     /// Samples refused, ascending by their index in the batch.
     pub refused: Vec<Refusal>,
+    /// Native histograms stored, and those refused, ascending by their index in the batch.
+    pub accepted_histogram_count: usize,
+    pub refused_histograms: Vec<Refusal>,
     /// LSN of the frame that must be durable before the request is acknowledged; `None` when there
     /// was nothing to log.
     pub lsn: Option<u64>,
@@ -84,6 +91,25 @@ struct LogColumns {
     series: Vec<u32>,
     timestamps_ms: Vec<i64>,
     values: Vec<f64>,
+    starts_ms: Vec<i64>,
+}
+
+impl LogColumns {
+    fn clear(&mut self) {
+        self.series.clear();
+        self.timestamps_ms.clear();
+        self.values.clear();
+        self.starts_ms.clear();
+    }
+
+    fn when(&self) -> WhenColumns<'_> {
+        WhenColumns {
+            series: &self.series,
+            timestamps_ms: &self.timestamps_ms,
+            starts_ms: &self.starts_ms,
+            is_out_of_order: false,
+        }
+    }
 }
 
 impl Store {
@@ -166,19 +192,24 @@ impl Store {
         self.head.append(batch, AppendBounds { max_timestamp_ms }, &mut self.outcome);
         let outcome = &mut self.outcome;
         let work = &mut self.work;
-        work.series.clear();
-        work.timestamps_ms.clear();
-        work.values.clear();
+        work.clear();
         for &sample in &outcome.accepted {
             work.series.push(outcome.series_of(batch, sample).0);
             work.timestamps_ms.push(batch.timestamps_ms()[sample as usize]);
             work.values.push(batch.values()[sample as usize]);
         }
+        if batch.has_starts() {
+            let accepted = outcome.accepted.iter();
+            work.starts_ms.extend(accepted.map(|&sample| batch.start_ms(sample as usize)));
+        }
         let start = frame_out.len();
         let mut frame = FrameWriter::begin(frame_out).of_epoch(self.epoch);
         let labels = |id| self.head.labels(id).expect("a series with a new sample exists");
         frame.series(outcome.unlogged.iter().map(|&id| (id.0, labels(id))));
-        frame.samples(&work.series, &work.timestamps_ms, &work.values);
+        frame.samples(SampleColumns { when: work.when(), values: &work.values });
+        if !outcome.accepted_histograms.is_empty() {
+            log_histograms(&mut frame, batch, outcome, work);
+        }
         let lsn = frame.finish(&mut self.chain);
         self.bytes_since_labels = self.bytes_since_labels.saturating_add(frame_out.len() - start);
         AppendReport {
@@ -186,14 +217,15 @@ impl Store {
             repeated_count: outcome.repeated_count,
             new_series_count: outcome.new_series.len(),
             refused: std::mem::take(&mut outcome.refused),
+            accepted_histogram_count: outcome.accepted_histograms.len(),
+            refused_histograms: std::mem::take(&mut outcome.refused_histograms),
             lsn,
         }
     }
 
     /// Most bytes that [`Store::append`] appends for `batch`.
     pub fn frame_bytes_max(batch: &Batch) -> usize {
-        let label_bytes = batch.label_bytes().len();
-        FrameWriter::bytes_max(batch.series_count(), label_bytes, batch.sample_count())
+        FrameWriter::bytes_max(batch)
     }
 
     /// Replaces what is known about metric families, and appends a frame with what changed.
@@ -236,4 +268,24 @@ impl Store {
     pub fn bytes(&self) -> StoreBytes {
         StoreBytes { head: self.head.bytes(), metadata: self.metadata.bytes() }
     }
+}
+
+/// Adds the accepted histograms of a batch to its frame.
+fn log_histograms(
+    frame: &mut FrameWriter<'_>,
+    batch: &Batch,
+    outcome: &AppendOutcome,
+    work: &mut LogColumns,
+) {
+    work.clear();
+    let mut histograms = vec![];
+    for &index in &outcome.accepted_histograms {
+        work.series.push(outcome.series_of_histogram(batch, index).0);
+        work.timestamps_ms.push(batch.histogram_timestamps_ms()[index as usize]);
+        if batch.has_starts() {
+            work.starts_ms.push(batch.histogram_start_ms(index as usize));
+        }
+        histograms.push(&batch.histograms()[index as usize]);
+    }
+    frame.histograms(HistogramColumns { when: work.when(), histograms: &histograms });
 }

@@ -1,9 +1,10 @@
 //! From the bytes of the log back to the store.
 
 use super::Store;
-use crate::model::SeriesId;
+use crate::model::{HistogramSample, SeriesId};
 use crate::wal::{
-    Chain, Damage, DamageKind, Event, Frame, Record, Records, Replay, SamplesRecord, SegmentError,
+    Chain, Damage, DamageKind, DecodedWhen, Event, Frame, HistogramsRecord, Record, Records,
+    Replay, SamplesRecord, SegmentError,
 };
 
 /// Ids of a page of [`IdMap`].
@@ -73,10 +74,11 @@ pub(super) struct ReplayState {
     /// Epoch of the record read last, whose ids `ids` has.
     epoch: Option<u32>,
     chain: Option<Chain>,
+    when: DecodedWhen,
+    /// Series of the samples that are kept.
     series: Vec<SeriesId>,
-    wal_series: Vec<u32>,
-    timestamps_ms: Vec<i64>,
     values: Vec<f64>,
+    histograms: Vec<HistogramSample>,
 }
 
 impl ReplayState {
@@ -209,13 +211,17 @@ impl Store {
                     }
                 }
                 Record::Samples(samples) => {
-                    self.enter_epoch(samples.epoch);
+                    self.enter_epoch(samples.header.epoch);
                     self.replay_samples(samples, report);
+                }
+                Record::Histograms(histograms) => {
+                    self.enter_epoch(histograms.header.epoch);
+                    self.replay_histograms(histograms, report);
                 }
                 Record::Metadata(record) => {
                     self.metadata.set(record.family, record.kind, record.help, record.unit);
                 }
-                Record::Unknown { .. } => report.unknown_record_count += 1,
+                Record::Exemplars(_) | Record::Unknown { .. } => report.unknown_record_count += 1,
                 Record::Malformed => report.malformed_count += 1,
             }
         }
@@ -232,40 +238,72 @@ impl Store {
 
     fn replay_samples(&mut self, samples: SamplesRecord<'_>, report: &mut ReplayReport) {
         let state = &mut self.replay;
-        let columns =
-            samples.decode(&mut state.wal_series, &mut state.timestamps_ms, &mut state.values);
-        if columns.is_none() {
+        if samples.decode(&mut state.when, &mut state.values).is_none() {
             report.malformed_count += 1;
             return;
         }
-        state.series.clear();
-        // Samples without a series are moved out; the order of the others stays.
-        let mut kept = 0;
-        let mut elsewhere_count = 0;
-        for sample in 0..state.wal_series.len() {
-            match state.ids.get(state.wal_series[sample]) {
-                UNKNOWN => report.orphaned_count += 1,
-                REFUSED => report.refused_count += 1,
-                ELSEWHERE => elsewhere_count += 1,
-                id => {
-                    state.series.push(SeriesId(id));
-                    state.timestamps_ms[kept] = state.timestamps_ms[sample];
-                    state.values[kept] = state.values[sample];
-                    kept += 1;
+        let ReplayState { ids, when, series, values, .. } = state;
+        find_series(ids, when, values, series, report);
+        report.appended_count += self.head.append_replayed(
+            series,
+            &when.timestamps_ms,
+            &values[..series.len()],
+            &when.starts_ms,
+        );
+    }
+
+    fn replay_histograms(&mut self, record: HistogramsRecord<'_>, report: &mut ReplayReport) {
+        let state = &mut self.replay;
+        if record.decode(&mut state.when, &mut state.histograms).is_none() {
+            report.malformed_count += 1;
+            return;
+        }
+        let ReplayState { ids, when, series, histograms, .. } = state;
+        find_series(ids, when, histograms, series, report);
+        report.appended_count += self.head.append_replayed_histograms(
+            series,
+            &when.timestamps_ms,
+            &histograms[..series.len()],
+            &when.starts_ms,
+        );
+    }
+}
+
+/// Finds the series of a record's samples. Samples without one are moved behind the others, whose
+/// order stays; `when` is cut to those, and `samples` is not.
+fn find_series<T>(
+    ids: &IdMap,
+    when: &mut DecodedWhen,
+    samples: &mut [T],
+    series: &mut Vec<SeriesId>,
+    report: &mut ReplayReport,
+) {
+    series.clear();
+    let has_starts = !when.starts_ms.is_empty();
+    let mut elsewhere_count = 0;
+    for sample in 0..when.series.len() {
+        match ids.get(when.series[sample]) {
+            UNKNOWN => report.orphaned_count += 1,
+            REFUSED => report.refused_count += 1,
+            ELSEWHERE => elsewhere_count += 1,
+            id => {
+                let kept = series.len();
+                series.push(SeriesId(id));
+                when.timestamps_ms[kept] = when.timestamps_ms[sample];
+                if has_starts {
+                    when.starts_ms[kept] = when.starts_ms[sample];
                 }
+                samples.swap(kept, sample);
             }
         }
-        report.sample_count += state.wal_series.len() - elsewhere_count;
-        state.timestamps_ms.truncate(kept);
-        state.values.truncate(kept);
-        if let Some(newest_ms) = state.timestamps_ms.iter().copied().max() {
-            report.max_ms = report.max_ms.max(Some(newest_ms));
-            for lost in report.lost.iter_mut().filter(|lost| lost.before_ms.is_none()) {
-                lost.before_ms = Some(newest_ms);
-            }
+    }
+    report.sample_count += when.series.len() - elsewhere_count;
+    when.timestamps_ms.truncate(series.len());
+    if let Some(newest_ms) = when.timestamps_ms.iter().copied().max() {
+        report.max_ms = report.max_ms.max(Some(newest_ms));
+        for lost in report.lost.iter_mut().filter(|lost| lost.before_ms.is_none()) {
+            lost.before_ms = Some(newest_ms);
         }
-        report.appended_count +=
-            self.head.append_replayed(&state.series, &state.timestamps_ms, &state.values);
     }
 }
 

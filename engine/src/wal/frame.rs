@@ -4,13 +4,17 @@
 //! frame before it, so that a hole, a cut at a frame's border or a block from another place does
 //! not pass for a log.
 
+use super::columns::COLUMNS_BYTES_MAX;
+use super::exemplars::{EXEMPLAR_BYTES_MAX, LoggedExemplar};
 use super::record::{
-    MetadataRecord, RECORDS_BYTES_MAX, RecordType, SAMPLE_BYTES_MAX, SERIES_BYTES_MAX,
+    HistogramColumns, MetadataRecord, RECORDS_BYTES_MAX, RecordType, SAMPLE_BYTES_MAX,
+    SERIES_BYTES_MAX, SampleColumns, push_histograms, push_samples,
 };
 use super::segment::{le_u32, le_u64};
+use crate::encode::histogram_bytes_max;
 use crate::limits::WAL_FRAME_BYTES_MAX;
 use crate::mem::varint;
-use crate::model::LabelsRef;
+use crate::model::{Batch, LabelsRef};
 
 /// Bytes before a frame's records.
 pub const FRAME_HEADER_BYTES: usize = 24;
@@ -47,11 +51,19 @@ pub struct FrameWriter<'a> {
 }
 
 impl<'a> FrameWriter<'a> {
-    /// Most bytes of a frame, its padding included, with at most so many series records (their label
-    /// sets `label_bytes` long together) and samples: what a writer reserves before it appends.
-    pub fn bytes_max(series_count: usize, label_bytes: usize, sample_count: usize) -> usize {
-        let series = series_count * SERIES_BYTES_MAX + label_bytes;
-        let records = RECORDS_BYTES_MAX + series + sample_count * SAMPLE_BYTES_MAX;
+    /// Most bytes of a frame, its padding included, of all that is in `batch`: what a writer
+    /// reserves before it appends.
+    pub fn bytes_max(batch: &Batch) -> usize {
+        let series = batch.series_count() * SERIES_BYTES_MAX + batch.label_bytes().len();
+        let samples = batch.sample_count() * SAMPLE_BYTES_MAX;
+        let histograms = batch.histograms().iter();
+        let histograms: usize =
+            histograms.map(|sample| COLUMNS_BYTES_MAX + histogram_bytes_max(sample)).sum();
+        let exemplars = batch.exemplars().iter();
+        let exemplars: usize = exemplars
+            .map(|exemplar| EXEMPLAR_BYTES_MAX + exemplar.labels.as_ref().as_bytes().len())
+            .sum();
+        let records = RECORDS_BYTES_MAX + series + samples + histograms + exemplars;
         (FRAME_HEADER_BYTES + records).next_multiple_of(FRAME_ALIGN)
     }
 
@@ -98,19 +110,35 @@ impl<'a> FrameWriter<'a> {
 
     /// Adds samples as columns; writes nothing when they are empty.
     ///
-    /// Shapes: three columns of equal length. Cost: about 10 bytes and 3 ns a sample when the ids
-    /// are near each other and the timestamps equal.
+    /// Cost: about 10 bytes and 3 ns a sample when the ids are near each other and the timestamps
+    /// equal.
     ///
     /// # Panics
     ///
     /// On columns of unequal length.
-    pub fn samples(&mut self, series: &[u32], timestamps_ms: &[i64], values: &[f64]) {
-        assert!(series.len() == values.len());
-        assert!(timestamps_ms.len() == values.len());
-        if !values.is_empty() {
+    pub fn samples(&mut self, samples: SampleColumns<'_>) {
+        if !samples.values.is_empty() {
             let epoch = self.epoch;
-            self.record(RecordType::Samples, |out| {
-                super::record::push_samples(out, epoch, series, timestamps_ms, values);
+            self.record(RecordType::Samples, |out| push_samples(out, epoch, samples));
+        }
+    }
+
+    /// As [`FrameWriter::samples`], of native histograms.
+    pub fn histograms(&mut self, samples: HistogramColumns<'_>) {
+        if !samples.histograms.is_empty() {
+            let epoch = self.epoch;
+            self.record(RecordType::Histograms, |out| push_histograms(out, epoch, samples));
+        }
+    }
+
+    /// Adds exemplars; writes nothing for an empty iterator.
+    pub fn exemplars<'l>(&mut self, exemplars: impl IntoIterator<Item = LoggedExemplar<'l>>) {
+        let epoch = self.epoch;
+        let mut exemplars = exemplars.into_iter().peekable();
+        if exemplars.peek().is_some() {
+            self.record(RecordType::Exemplars, |out| {
+                out.extend_from_slice(&epoch.to_le_bytes());
+                exemplars.for_each(|exemplar| exemplar.push(out));
             });
         }
     }

@@ -3,7 +3,7 @@
 //! `FORMAT.md` beside this file draws every byte. The path of one request:
 //!
 //! ```text
-//! FrameWriter::begin(out) → series, samples, metadata records → finish(&mut chain)
+//! FrameWriter::begin(out) → records → finish(&mut chain)
 //! ```
 //!
 //! and back: [`Replay`] walks the bytes of a segment, hands out the frames that are whole and
@@ -11,6 +11,8 @@
 //!
 //! Not here: files, offsets, syncing (`shards`); what the records mean (`store`).
 
+mod columns;
+mod exemplars;
 mod frame;
 mod record;
 mod replay;
@@ -18,7 +20,12 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
+pub use columns::{ColumnsHeader, DecodedWhen, WhenColumns};
+pub use exemplars::{ExemplarsRecord, LoggedExemplar};
 pub use frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameWriter};
-pub use record::{MetadataRecord, Record, Records, SamplesRecord, SeriesRecord};
+pub use record::{
+    HistogramColumns, HistogramsRecord, MetadataRecord, Record, Records, SampleColumns,
+    SamplesRecord, SeriesRecord,
+};
 pub use replay::{Damage, DamageKind, Event, Replay};
 pub use segment::{SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader};

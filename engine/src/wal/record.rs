@@ -1,11 +1,14 @@
 //! Records: the parts of a frame. Every record has a type and a length, so that a reader steps
 //! over types it does not know.
 
-use super::segment::le_u32;
-use crate::mem::varint::{
-    VARINT_BYTES_MAX, push_i64, push_u64, take_bytes, take_i64, take_u64, zigzag,
+use super::columns::{
+    COLUMNS_BYTES_MAX, COLUMNS_HEADER_BYTES, ColumnsHeader, DecodedWhen, WhenColumns,
 };
-use crate::model::LabelsRef;
+use super::exemplars::ExemplarsRecord;
+use super::segment::le_u32;
+use crate::encode::{push_histogram, take_histogram};
+use crate::mem::varint::{push_u64, take_bytes, take_u64};
+use crate::model::{HistogramSample, LabelsRef};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -13,30 +16,19 @@ pub(super) enum RecordType {
     Series = 1,
     Samples = 2,
     Metadata = 3,
-    // 4 is kept for tombstones, 5 for native histograms, 6 for exemplars.
-}
-
-/// How the timestamps of a samples record are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum TimestampForm {
-    /// All equal to the base: nothing is written.
-    Same = 0,
-    /// Differences to the timestamp before, the first one's to the base.
-    Deltas = 1,
+    // 4 is kept for tombstones.
+    Histograms = 5,
+    Exemplars = 6,
 }
 
 /// Bits of each value, little end first. Other forms would need another number here.
 const VALUES_RAW: u8 = 0;
 
-/// Epoch, count, base, the two forms.
-const SAMPLES_HEADER_BYTES: usize = 4 + 4 + 8 + 1 + 1;
-
 /// Epoch.
 const SERIES_HEADER_BYTES: usize = 4;
 
-/// Most bytes that one sample takes in a samples record: id, timestamp, value.
-pub(super) const SAMPLE_BYTES_MAX: usize = 5 + VARINT_BYTES_MAX + 8;
+/// Most bytes that one sample takes in a samples record: the columns all have, and the value.
+pub(super) const SAMPLE_BYTES_MAX: usize = COLUMNS_BYTES_MAX + 8;
 
 /// Most bytes that one series takes in a series record, besides its labels: id and length.
 pub(super) const SERIES_BYTES_MAX: usize = 5 + 5;
@@ -44,51 +36,51 @@ pub(super) const SERIES_BYTES_MAX: usize = 5 + 5;
 /// Bytes of a record's type and length.
 const RECORD_HEAD_BYTES: usize = 1 + 4;
 
-/// Most bytes of a series record and a samples record together, besides what is in them.
-pub(super) const RECORDS_BYTES_MAX: usize =
-    2 * RECORD_HEAD_BYTES + SERIES_HEADER_BYTES + SAMPLES_HEADER_BYTES;
+/// Most bytes of one record of each type of a batch together, besides what is in them: series,
+/// samples in order and out of order, histograms the same, exemplars.
+pub(super) const RECORDS_BYTES_MAX: usize = 6 * (RECORD_HEAD_BYTES + COLUMNS_HEADER_BYTES + 1);
 
-/// Appends the body of a samples record. Columns of equal length, not empty.
-pub(super) fn push_samples(
-    out: &mut Vec<u8>,
-    epoch: u32,
-    series: &[u32],
-    timestamps_ms: &[i64],
-    values: &[f64],
-) {
-    let base_ms = timestamps_ms[0];
-    let form = match timestamps_ms.iter().all(|&timestamp_ms| timestamp_ms == base_ms) {
-        true => TimestampForm::Same,
-        false => TimestampForm::Deltas,
-    };
-    out.reserve(SAMPLES_HEADER_BYTES + values.len() * (5 + 8));
-    out.extend_from_slice(&epoch.to_le_bytes());
-    out.extend_from_slice(&(values.len() as u32).to_le_bytes());
-    out.extend_from_slice(&base_ms.to_le_bytes());
-    out.push(form as u8);
+/// Samples of many series in columns of equal length.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleColumns<'a> {
+    pub when: WhenColumns<'a>,
+    pub values: &'a [f64],
+}
+
+impl<'a> SampleColumns<'a> {
+    /// Samples in order, without start timestamps.
+    pub fn plain(series: &'a [u32], timestamps_ms: &'a [i64], values: &'a [f64]) -> Self {
+        let when = WhenColumns { series, timestamps_ms, starts_ms: &[], is_out_of_order: false };
+        SampleColumns { when, values }
+    }
+}
+
+/// Appends the body of a samples record, which is not empty.
+pub(super) fn push_samples(out: &mut Vec<u8>, epoch: u32, samples: SampleColumns<'_>) {
+    let SampleColumns { when, values } = samples;
+    assert!(when.series.len() == values.len());
+    out.reserve(COLUMNS_HEADER_BYTES + 1 + values.len() * (5 + 8));
+    let form = when.push_header(out, epoch);
     out.push(VALUES_RAW);
-    let mut previous = 0i64;
-    for &id in series {
-        push_short(out, zigzag(i64::from(id) - previous));
-        previous = i64::from(id);
-    }
-    if form == TimestampForm::Deltas {
-        let mut previous_ms = base_ms;
-        for &timestamp_ms in timestamps_ms {
-            push_i64(out, timestamp_ms.wrapping_sub(previous_ms));
-            previous_ms = timestamp_ms;
-        }
-    }
+    when.push(form, out);
     out.extend(values.iter().flat_map(|value| value.to_bits().to_le_bytes()));
 }
 
-/// A varint whose common case of one byte stays in line.
-#[inline(always)]
-fn push_short(out: &mut Vec<u8>, value: u64) {
-    if value < 0x80 {
-        out.push(value as u8);
-    } else {
-        push_u64(out, value);
+/// Native histograms of many series in columns of equal length.
+#[derive(Clone, Copy, Debug)]
+pub struct HistogramColumns<'a> {
+    pub when: WhenColumns<'a>,
+    pub histograms: &'a [&'a HistogramSample],
+}
+
+/// Appends the body of a histograms record, which is not empty.
+pub(super) fn push_histograms(out: &mut Vec<u8>, epoch: u32, samples: HistogramColumns<'_>) {
+    let HistogramColumns { when, histograms } = samples;
+    assert!(when.series.len() == histograms.len());
+    let form = when.push_header(out, epoch);
+    when.push(form, out);
+    for histogram in histograms {
+        push_histogram(out, histogram, None);
     }
 }
 
@@ -105,6 +97,8 @@ pub enum Record<'a> {
     Series(SeriesRecord<'a>),
     Samples(SamplesRecord<'a>),
     Metadata(MetadataRecord<'a>),
+    Histograms(HistogramsRecord<'a>),
+    Exemplars(ExemplarsRecord<'a>),
     /// A type of a later version.
     Unknown {
         record_type: u8,
@@ -125,10 +119,14 @@ impl<'a> Records<'a> {
         const SERIES: u8 = RecordType::Series as u8;
         const SAMPLES: u8 = RecordType::Samples as u8;
         const METADATA: u8 = RecordType::Metadata as u8;
+        const HISTOGRAMS: u8 = RecordType::Histograms as u8;
+        const EXEMPLARS: u8 = RecordType::Exemplars as u8;
         match record_type {
             SERIES => SeriesRecord::parse(body).map(Record::Series),
             SAMPLES => SamplesRecord::parse(body).map(Record::Samples),
             METADATA => MetadataRecord::parse(body).map(Record::Metadata),
+            HISTOGRAMS => HistogramsRecord::parse(body).map(Record::Histograms),
+            EXEMPLARS => ExemplarsRecord::parse(body).map(Record::Exemplars),
             _ => Some(Record::Unknown { record_type }),
         }
     }
@@ -188,79 +186,62 @@ impl<'a> Iterator for SeriesRecord<'a> {
 /// Samples of many series: columns that are decoded into a caller's.
 #[derive(Clone, Copy, Debug)]
 pub struct SamplesRecord<'a> {
-    /// Which start of the process gave the ids.
-    pub epoch: u32,
-    count: usize,
-    base_ms: i64,
-    form: TimestampForm,
-    /// Series ids, then timestamps if the form has any.
-    ids_and_timestamps: &'a [u8],
+    pub header: ColumnsHeader,
+    when: &'a [u8],
     values: &'a [u8],
 }
 
 impl<'a> SamplesRecord<'a> {
     fn parse(body: &'a [u8]) -> Option<Self> {
-        let (header, rest) = body.split_at_checked(SAMPLES_HEADER_BYTES)?;
-        let count = le_u32(header, 4) as usize;
-        let form = match header[16] {
-            0 => TimestampForm::Same,
-            1 => TimestampForm::Deltas,
-            _ => return None,
-        };
-        let values_bytes = count.checked_mul(8)?;
-        if header[17] != VALUES_RAW {
+        let (header, rest) = ColumnsHeader::parse(body)?;
+        let (&form, rest) = rest.split_first()?;
+        let values_bytes = header.count.checked_mul(8)?;
+        if form != VALUES_RAW {
             return None;
         }
-        let (ids_and_timestamps, values) =
-            rest.split_at_checked(rest.len().checked_sub(values_bytes)?)?;
-        let base_ms = i64::from_le_bytes(*header[8..].first_chunk()?);
-        (ids_and_timestamps.len() <= 2 * VARINT_BYTES_MAX * count).then_some(SamplesRecord {
-            epoch: le_u32(header, 0),
-            count,
-            base_ms,
-            form,
-            ids_and_timestamps,
-            values,
-        })
+        let (when, values) = rest.split_at_checked(rest.len().checked_sub(values_bytes)?)?;
+        Some(SamplesRecord { header, when, values })
     }
 
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Replaces the three columns by the record's; `None` when it is malformed, and the columns
-    /// then hold nothing of use.
-    pub fn decode(
-        &self,
-        series: &mut Vec<u32>,
-        timestamps_ms: &mut Vec<i64>,
-        values: &mut Vec<f64>,
-    ) -> Option<()> {
-        series.clear();
-        timestamps_ms.clear();
+    /// Replaces the columns by the record's; `None` when it is malformed, and the columns then hold
+    /// nothing of use.
+    pub fn decode(&self, when: &mut DecodedWhen, values: &mut Vec<f64>) -> Option<()> {
         values.clear();
-        let mut rest = self.ids_and_timestamps;
-        let mut previous = 0i64;
-        for _ in 0..self.count {
-            previous = previous.checked_add(take_i64(&mut rest)?)?;
-            series.push(u32::try_from(previous).ok()?);
-        }
-        match self.form {
-            TimestampForm::Same => timestamps_ms.resize(self.count, self.base_ms),
-            TimestampForm::Deltas => {
-                let mut previous_ms = self.base_ms;
-                for _ in 0..self.count {
-                    previous_ms = previous_ms.wrapping_add(take_i64(&mut rest)?);
-                    timestamps_ms.push(previous_ms);
-                }
-            }
-        }
+        let mut rest = self.when;
+        self.header.take(&mut rest, when)?;
         let bits = self.values.as_chunks::<8>().0;
         values.extend(bits.iter().map(|&bits| f64::from_bits(u64::from_le_bytes(bits))));
+        rest.is_empty().then_some(())
+    }
+}
+
+/// Native histograms of many series.
+#[derive(Clone, Copy, Debug)]
+pub struct HistogramsRecord<'a> {
+    pub header: ColumnsHeader,
+    rest: &'a [u8],
+}
+
+impl<'a> HistogramsRecord<'a> {
+    fn parse(body: &'a [u8]) -> Option<Self> {
+        let (header, rest) = ColumnsHeader::parse(body)?;
+        Some(HistogramsRecord { header, rest })
+    }
+
+    /// As [`SamplesRecord::decode`].
+    pub fn decode(
+        &self,
+        when: &mut DecodedWhen,
+        histograms: &mut Vec<HistogramSample>,
+    ) -> Option<()> {
+        histograms.clear();
+        let mut rest = self.rest;
+        self.header.take(&mut rest, when)?;
+        for _ in 0..self.header.count {
+            let mut sample = HistogramSample::default();
+            take_histogram(&mut rest, &mut sample)?;
+            histograms.push(sample);
+        }
         rest.is_empty().then_some(())
     }
 }

@@ -3,14 +3,17 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::Labels;
+use crate::model::histogram::{SCHEMA_CUSTOM, Side, Span};
+use crate::model::{Batch, Exemplar, FloatHistogram, HistogramSample, Labels, STALE_NAN_BITS};
 
 /// What a replay found: LSNs of the frames applied, what they held, and the damage.
-#[derive(Debug, Default, PartialEq, Clone)]
+#[derive(Debug, Default, Clone)]
 struct Found {
     lsns: Vec<u64>,
     series: Vec<(u32, String)>,
     samples: Vec<(u32, i64, u64)>,
+    histograms: Vec<(u32, i64, i64, HistogramSample)>,
+    exemplars: Vec<(u32, i64, f64, String)>,
     metadata: Vec<[String; 4]>,
     damage: Vec<Damage>,
     malformed_count: usize,
@@ -19,7 +22,7 @@ struct Found {
 fn read(bytes: &[u8], previous: Option<Chain>) -> Result<(Found, Chain), SegmentError> {
     let mut found = Found::default();
     let mut replay = Replay::new(bytes, previous)?;
-    let (mut ids, mut timestamps_ms, mut values) = (vec![], vec![], vec![]);
+    let (mut when, mut values, mut histograms) = (DecodedWhen::default(), vec![], vec![]);
     for event in &mut replay {
         let frame = match event {
             Event::Frame(frame) => frame,
@@ -36,9 +39,23 @@ fn read(bytes: &[u8], previous: Option<Chain>) -> Result<(Found, Chain), Segment
                     found.series.extend(series.flatten().map(|(id, l)| (id, l.to_string())));
                 }
                 Record::Samples(samples) => {
-                    samples.decode(&mut ids, &mut timestamps_ms, &mut values).unwrap();
-                    let columns = ids.iter().zip(&timestamps_ms).zip(&values);
+                    samples.decode(&mut when, &mut values).unwrap();
+                    let columns = when.series.iter().zip(&when.timestamps_ms).zip(&values);
                     found.samples.extend(columns.map(|((&i, &t), v)| (i, t, v.to_bits())));
+                }
+                Record::Histograms(record) => {
+                    record.decode(&mut when, &mut histograms).unwrap();
+                    for (index, sample) in histograms.drain(..).enumerate() {
+                        let start_ms = when.starts_ms.get(index).copied().unwrap_or(0);
+                        let (id, at_ms) = (when.series[index], when.timestamps_ms[index]);
+                        found.histograms.push((id, at_ms, start_ms, sample));
+                    }
+                }
+                Record::Exemplars(exemplars) => {
+                    found.exemplars.extend(exemplars.flatten().map(|exemplar| {
+                        let LoggedExemplar { series, timestamp_ms, value, labels } = exemplar;
+                        (series, timestamp_ms, value, labels.to_string())
+                    }));
                 }
                 Record::Metadata(m) => {
                     found.metadata.push([m.family, m.kind, m.help, m.unit].map(str::to_owned));
@@ -68,7 +85,7 @@ fn push_frame(out: &mut Vec<u8>, chain: &mut Chain, n: u32) {
     frame.series([(n, labels.as_ref())]);
     let t = i64::from(n) * 1000;
     let timestamps_ms = if n.is_multiple_of(2) { [t; 3] } else { [t, t + 1, t - 5] };
-    frame.samples(&[n, n + 300, 0], &timestamps_ms, &[1.5, f64::NAN, -0.0]);
+    frame.samples(SampleColumns::plain(&[n, n + 300, 0], &timestamps_ms, &[1.5, f64::NAN, -0.0]));
     if n.is_multiple_of(3) {
         frame.metadata(MetadataRecord { family: "up", kind: "gauge", help: "is up", unit: "" });
     }
@@ -130,7 +147,7 @@ fn bytes_are_as_they_were() {
 fn a_frame_without_records_is_no_frame() {
     let (mut out, mut chain) = (vec![], Chain::default());
     let mut frame = FrameWriter::begin(&mut out);
-    frame.samples(&[], &[], &[]);
+    frame.samples(SampleColumns::plain(&[], &[], &[]));
     frame.series([]);
     assert_eq!(frame.finish(&mut chain), None);
     assert_eq!((out.len(), chain), (0, Chain::default()));
@@ -148,7 +165,7 @@ fn every_flipped_bit_is_detected_or_harmless_and_loses_one_frame_at_most() {
         let (found, _) = read(&broken, Some(Chain::default())).unwrap();
         assert_eq!(found.malformed_count, 0, "bit {bit}");
         if found.damage.is_empty() {
-            assert_eq!(found, whole, "bit {bit}");
+            assert_eq!(format!("{found:?}"), format!("{whole:?}"), "bit {bit}");
             harmless_count += 1;
             continue;
         }
@@ -243,21 +260,111 @@ fn leftovers_of_a_recycled_file_are_not_a_loss() {
     assert_eq!(found.damage, []);
 }
 
+fn histogram(bucket_count: usize, is_integer: bool) -> HistogramSample {
+    let spans = vec![Span { offset: -3, length: bucket_count as u32 }];
+    let buckets = (0..bucket_count).map(|bucket| (bucket as f64) * 1e12).collect();
+    let histogram = FloatHistogram {
+        schema: SCHEMA_CUSTOM,
+        count: 5.0,
+        zero_threshold: 0.5,
+        sum: f64::from_bits(STALE_NAN_BITS - 1),
+        positive: Side { spans, buckets },
+        custom_bounds: (0..bucket_count).map(|bound| bound as f64).collect(),
+        ..FloatHistogram::default()
+    };
+    HistogramSample { histogram, is_integer }
+}
+
 #[test]
 fn a_frame_keeps_the_bound_it_was_reserved_by() {
     for series_count in 0..20u32 {
-        let labels = Labels::from_pairs([("a", "b".repeat(200 * series_count as usize + 1))]);
+        let mut batch = Batch::default();
+        for n in 0..series_count {
+            let value = "b".repeat(200 * n as usize + 1);
+            let series = batch.push_series(Labels::from_pairs([("a", value)]).as_ref());
+            batch.push_sample(series, 1, 0.0);
+            batch.push_histogram(series, 2, histogram(n as usize, n % 2 == 0));
+            let labels = Labels::from_pairs([("trace", "c".repeat(n as usize + 1))]);
+            batch.push_exemplar(Exemplar { series, labels, value: 1.0, timestamp_ms: Some(3) });
+        }
         let ids: Vec<u32> = (0..series_count).map(|n| (n % 2) * u32::MAX).collect();
-        let timestamps_ms: Vec<i64> =
+        let far: Vec<i64> =
             ids.iter().map(|&id| if id == 0 { i64::MAX } else { i64::MIN / 2 }).collect();
+        let when = WhenColumns {
+            series: &ids,
+            timestamps_ms: &far,
+            starts_ms: &far,
+            is_out_of_order: false,
+        };
         let (mut out, mut chain) = (vec![], Chain::default());
         let mut frame = FrameWriter::begin(&mut out);
-        frame.series(ids.iter().map(|&id| (id, labels.as_ref())));
-        frame.samples(&ids, &timestamps_ms, &vec![0.0; ids.len()]);
+        frame.series((0..series_count).map(|n| (u32::MAX, batch.labels(n))));
+        frame.samples(SampleColumns { when, values: batch.values() });
+        let histograms: Vec<_> = batch.histograms().iter().collect();
+        frame.histograms(HistogramColumns { when, histograms: &histograms });
+        frame.exemplars(batch.exemplars().iter().map(|exemplar| LoggedExemplar {
+            series: u32::MAX,
+            timestamp_ms: i64::MIN,
+            value: exemplar.value,
+            labels: exemplar.labels.as_ref(),
+        }));
         frame.finish(&mut chain);
-        let label_bytes = labels.as_ref().as_bytes().len() * ids.len();
-        assert!(out.len() <= FrameWriter::bytes_max(ids.len(), label_bytes, ids.len()));
+        assert!(out.len() <= FrameWriter::bytes_max(&batch));
     }
+}
+
+/// The bytes of a released format never change.
+#[test]
+fn records_of_histograms_and_exemplars_are_as_they_were() {
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+    let (mut out, mut chain) = (vec![], Chain::default());
+    let (first, second) = (histogram(2, true), HistogramSample::stale(false));
+    let mut frame = FrameWriter::begin(&mut out).of_epoch(2);
+    frame.samples(SampleColumns {
+        when: WhenColumns {
+            series: &[7, 3],
+            timestamps_ms: &[1000, 1000],
+            starts_ms: &[400, 0],
+            is_out_of_order: true,
+        },
+        values: &[1.0, 2.0],
+    });
+    frame.histograms(HistogramColumns {
+        when: WhenColumns {
+            series: &[5, 6],
+            timestamps_ms: &[1000, 1500],
+            starts_ms: &[900, 900],
+            is_out_of_order: false,
+        },
+        histograms: &[&first, &second],
+    });
+    let labels = Labels::from_pairs([("trace_id", "a")]);
+    frame.exemplars([LoggedExemplar {
+        series: 5,
+        timestamp_ms: 1000,
+        value: 0.5,
+        labels: labels.as_ref(),
+    }]);
+    frame.finish(&mut chain).unwrap();
+    assert_eq!(
+        hex(&out[FRAME_HEADER_BYTES..]),
+        "\
+         02280000000200000002000000e80300000000000006000e07a0069f06000000000000f03f0000000000000040\
+         054a0000000200000002000000e803000000000000030a0200e807880e00\
+         2069000000000000e03f01050200020000000000000000000000000000f03f0a0000\
+         80c0a8ca9a3a010000000000f07f11\
+         061b0000000200000005d00f000000000000e03f0b0874726163655f69640161\
+         00000000"
+    );
+    let mut bytes = vec![];
+    header(0, Chain::default()).encode(&mut bytes);
+    bytes.extend_from_slice(&out);
+    let (found, _) = read(&bytes, None).unwrap();
+    assert_eq!((found.samples.len(), found.malformed_count), (2, 0));
+    let read: Vec<_> = found.histograms.iter().map(|one| (one.0, one.1, one.2)).collect();
+    assert_eq!(read, [(5, 1000, 900), (6, 1500, 900)]);
+    assert!(found.histograms[0].3.equals(&first) && found.histograms[1].3.equals(&second));
+    assert_eq!(found.exemplars, [(5, 1000, 0.5, r#"{trace_id="a"}"#.to_owned())]);
 }
 
 proptest! {
@@ -273,7 +380,7 @@ proptest! {
         let (mut bytes, mut chain) = (vec![], Chain::default());
         header(0, chain).encode(&mut bytes);
         let mut frame = FrameWriter::begin(&mut bytes);
-        frame.samples(&series, &timestamps_ms, &values);
+        frame.samples(SampleColumns::plain(&series, &timestamps_ms, &values));
         frame.finish(&mut chain);
         let (found, _) = read(&bytes, None).unwrap();
         let columns = series.iter().zip(&timestamps_ms).zip(&values);
@@ -287,8 +394,12 @@ proptest! {
             match record {
                 Record::Series(series) => drop(series.count()),
                 Record::Samples(samples) => {
-                    let _ = samples.decode(&mut vec![], &mut vec![], &mut vec![]);
+                    let _ = samples.decode(&mut DecodedWhen::default(), &mut vec![]);
                 }
+                Record::Histograms(record) => {
+                    let _ = record.decode(&mut DecodedWhen::default(), &mut vec![]);
+                }
+                Record::Exemplars(exemplars) => drop(exemplars.count()),
                 _ => {}
             }
         }

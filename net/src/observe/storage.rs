@@ -30,28 +30,33 @@ fn write_head(out: &mut Page<'_>, total: Total<'_>) {
     let name = "prometheus_tsdb_head_samples_appended_total";
     out.family(name, "Total number of appended samples.", MetricType::Counter);
     out.sample(name, &[("type", "float")], total(|s| s.samples_accepted.get()) as f64);
-    for (name, help, value) in [
+    out.sample(name, &[("type", "histogram")], total(|s| s.histograms_accepted.get()) as f64);
+    for (name, help, floats, histograms) in [
         (
             "prometheus_tsdb_out_of_order_samples_total",
             "Total number of out of order samples ingestion failed attempts due to out of order \
              being disabled.",
-            total(|s| s.samples_refused[1].get()),
+            total(|s| s.samples_refused.out_of_order()),
+            total(|s| s.histograms_refused.out_of_order()),
         ),
         (
             "prometheus_tsdb_out_of_bound_samples_total",
             "Total number of out of bound samples ingestion failed attempts with out of order \
              support disabled.",
-            total(|s| s.samples_refused[2].get()),
+            total(|s| s.samples_refused.out_of_bounds()),
+            total(|s| s.histograms_refused.out_of_bounds()),
         ),
         (
             "prometheus_tsdb_too_old_samples_total",
             "Total number of out of order samples ingestion failed attempts with out of support \
              enabled, but sample outside of time window.",
-            total(|s| s.samples_refused[3].get()),
+            total(|s| s.samples_refused.too_old()),
+            total(|s| s.histograms_refused.too_old()),
         ),
     ] {
         out.family(name, help, MetricType::Counter);
-        out.sample(name, &[("type", "float")], value as f64);
+        out.sample(name, &[("type", "float")], floats as f64);
+        out.sample(name, &[("type", "histogram")], histograms as f64);
     }
     let help = "Samples that were stored already, bit for bit: retries.";
     out.counter("hearth_samples_repeated_total", help, total(|s| s.samples_repeated.get()));

@@ -36,11 +36,13 @@ pub async fn commit(
         match refusal.verdict {
             Verdict::Accepted | Verdict::Repeated => continue,
             Verdict::OutOfOrder => refused.out_of_order += 1,
-            Verdict::Duplicate { .. } => refused.duplicates += 1,
+            Verdict::Duplicate { .. }
+            | Verdict::DuplicateOfHistogram { .. }
+            | Verdict::DuplicateHistogram => refused.duplicates += 1,
             Verdict::OutOfBounds | Verdict::TooOld | Verdict::TooFarInFuture => {
                 refused.out_of_bounds += 1;
             }
-            Verdict::SeriesLimit | Verdict::LabelsTooLong => {}
+            Verdict::SeriesLimit | Verdict::LabelsTooLong | Verdict::InvalidHistogram => {}
         }
         let series = batch.sample_series()[refusal.sample as usize];
         refused.hashes.push(batch.hashes()[series as usize]);

@@ -1,6 +1,6 @@
 //! One counting sort of a batch into one part per shard.
 
-use engine::model::Batch;
+use engine::model::{Batch, Exemplar};
 
 use super::{ShardId, shard_of};
 
@@ -10,12 +10,17 @@ pub struct Part {
     pub batch: Batch,
     /// For each sample of `batch` its index in the batch that was split.
     pub sample_indices: Vec<u32>,
+    /// The same of native histograms and of exemplars.
+    pub histogram_indices: Vec<u32>,
+    pub exemplar_indices: Vec<u32>,
 }
 
 impl Part {
     pub fn clear(&mut self) {
         self.batch.clear();
         self.sample_indices.clear();
+        self.histogram_indices.clear();
+        self.exemplar_indices.clear();
     }
 }
 
@@ -43,18 +48,32 @@ impl Split {
         }));
         let (sample_series, timestamps_ms, values) =
             (batch.sample_series(), batch.timestamps_ms(), batch.values());
-        let mut sample = 0;
+        let has_starts = batch.has_starts();
+        let (mut sample, mut histogram) = (0, 0);
         for (series, &hash) in batch.hashes().iter().enumerate() {
             let series = series as u32; // Lossless: a batch counts its series in 32 bits.
             let part = &mut parts[shard_of(hash, shard_count).index()].1;
             let routed = part.batch.push_series_hashed(batch.labels(series), hash);
             while sample < values.len() && sample_series[sample] == series {
                 part.batch.push_sample(routed, timestamps_ms[sample], values[sample]);
+                if has_starts {
+                    part.batch.set_start(batch.start_ms(sample));
+                }
                 part.sample_indices.push(sample as u32);
                 sample += 1;
             }
+            while batch.histogram_series().get(histogram) == Some(&series) {
+                let timestamp_ms = batch.histogram_timestamps_ms()[histogram];
+                let sample = batch.histograms()[histogram].clone();
+                part.batch.push_histogram(routed, timestamp_ms, sample);
+                part.batch.set_histogram_start(batch.histogram_start_ms(histogram));
+                part.histogram_indices.push(histogram as u32);
+                histogram += 1;
+            }
         }
         assert!(sample == values.len());
+        assert!(histogram == batch.histogram_count());
+        split_exemplars(batch, shard_count, parts);
         parts.retain_mut(|(_, part)| {
             let wanted = !part.batch.is_empty();
             if !wanted {
@@ -73,9 +92,30 @@ impl Split {
     }
 }
 
+/// Sends exemplars, which are few, after their series; in each part in their order.
+fn split_exemplars(batch: &Batch, shard_count: usize, parts: &mut [(ShardId, Part)]) {
+    if batch.exemplars().is_empty() {
+        return;
+    }
+    // Where each series went: its place among those of its part.
+    let mut counts = vec![0; parts.len()];
+    let place = |&hash: &u64| {
+        let shard = shard_of(hash, shard_count).index();
+        counts[shard] += 1;
+        (shard, counts[shard] - 1)
+    };
+    let places: Vec<(usize, u32)> = batch.hashes().iter().map(place).collect();
+    for (index, exemplar) in batch.exemplars().iter().enumerate() {
+        let (shard, series) = places[exemplar.series as usize];
+        let part = &mut parts[shard].1;
+        part.batch.push_exemplar(Exemplar { series, ..exemplar.clone() });
+        part.exemplar_indices.push(index as u32);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use engine::model::{Batch, Labels};
+    use engine::model::{Batch, Exemplar, HistogramSample, Labels};
 
     use super::{Split, shard_of};
 
@@ -87,6 +127,17 @@ mod tests {
             let series = batch.push_series(Labels::from_pairs([("__name__", &name)]).as_ref());
             for sample in 0..number % 4 {
                 batch.push_sample(series, sample, number as f64);
+                batch.set_start(number % 3);
+            }
+            for sample in 0..number % 3 {
+                let mut histogram = HistogramSample::default();
+                histogram.histogram.sum = number as f64;
+                batch.push_histogram(series, sample, histogram);
+                batch.set_histogram_start(number % 5);
+            }
+            if number % 7 == 0 {
+                let (labels, value) = (Labels::default(), number as f64);
+                batch.push_exemplar(Exemplar { series, labels, value, timestamp_ms: None });
             }
         }
         let mut split = Split::default();
@@ -94,6 +145,8 @@ mod tests {
             let mut parts = Vec::new();
             split.split(&batch, shard_count, &mut parts);
             let mut seen = vec![0; batch.sample_count()];
+            let mut histograms_seen = vec![0; batch.histogram_count()];
+            let mut exemplars_seen = vec![0; batch.exemplars().len()];
             let mut series_count = 0;
             for (shard, part) in &parts {
                 part.batch.assert_columns();
@@ -108,9 +161,27 @@ mod tests {
                     let labels = batch.labels(batch.sample_series()[index]);
                     assert_eq!(part.batch.labels(series), labels);
                     assert_eq!(shard_of(labels.stable_hash(), shard_count), *shard);
+                    assert_eq!(part.batch.start_ms(at), batch.start_ms(index));
+                }
+                for (at, &index) in part.histogram_indices.iter().enumerate() {
+                    let (index, series) = (index as usize, part.batch.histogram_series()[at]);
+                    histograms_seen[index] += 1;
+                    let labels = batch.labels(batch.histogram_series()[index]);
+                    assert_eq!(part.batch.labels(series), labels);
+                    let (own, whole) = (&part.batch.histograms()[at], &batch.histograms()[index]);
+                    assert!(own.equals(whole));
+                    assert_eq!(part.batch.histogram_start_ms(at), batch.histogram_start_ms(index));
+                }
+                for (at, &index) in part.exemplar_indices.iter().enumerate() {
+                    exemplars_seen[index as usize] += 1;
+                    let own = &part.batch.exemplars()[at];
+                    let whole = &batch.exemplars()[index as usize];
+                    assert_eq!(part.batch.labels(own.series), batch.labels(whole.series));
+                    assert_eq!(own.value, whole.value);
                 }
             }
             assert_eq!(series_count, 500);
+            seen.extend(histograms_seen.iter().chain(&exemplars_seen));
             assert!(seen.iter().all(|&count| count == 1));
             parts.drain(..).for_each(|(_, part)| split.give_back(part));
         }

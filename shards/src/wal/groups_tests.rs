@@ -1,4 +1,4 @@
-use engine::wal::{Chain, FrameWriter, Replay, SegmentHeader};
+use engine::wal::{Chain, FrameWriter, Replay, SampleColumns, SegmentHeader};
 
 use super::{Group, Groups, Writer};
 use crate::disk::BLOCK_BYTES;
@@ -17,7 +17,7 @@ fn append(groups: &mut Groups, bytes: usize) -> bool {
     let times = vec![1; samples.len()];
     let (begins, _) = groups.append(100 + samples.len() * 9, true, |space| {
         let mut frame = FrameWriter::begin(space.out);
-        frame.samples(&ids, &times, &samples);
+        frame.samples(SampleColumns::plain(&ids, &times, &samples));
         frame.finish(space.chain);
         space.begins_segment
     });

@@ -7,7 +7,7 @@ use engine::disk::mem::{MemDisk, MemFile};
 use engine::disk::{Disk, DiskError, DiskErrorKind};
 use engine::model::{Batch, Labels, MatchOp, Matcher, Samples, Source, TimeRange};
 use engine::store::{Store, StoreOptions};
-use engine::wal::{Chain, FrameWriter};
+use engine::wal::{Chain, FrameWriter, SampleColumns};
 
 use super::{Start, Wal};
 use crate::disk::RingDisk;
@@ -289,7 +289,7 @@ fn frames_that_nobody_waits_for_are_written_in_time() {
         for number in 0..10 {
             let ((), lsn) = wal.append(200, false, |space| {
                 let mut frame = FrameWriter::begin(space.out);
-                frame.samples(&[1], &[2], &[f64::from(number)]);
+                frame.samples(SampleColumns::plain(&[1], &[2], &[f64::from(number)]));
                 frame.finish(space.chain);
             });
             if number == 9 {
@@ -325,7 +325,7 @@ fn too_much_that_waits_is_refused() {
 fn append(wal: &Wal<RingDisk>, count: usize) -> u64 {
     let write = |space: Space<'_>| {
         let mut frame = FrameWriter::begin(space.out);
-        frame.samples(&vec![1; count], &vec![2; count], &vec![0.5; count]);
+        frame.samples(SampleColumns::plain(&vec![1; count], &vec![2; count], &vec![0.5; count]));
         frame.finish(space.chain);
     };
     wal.append(100 + count * 9, true, write).1

@@ -88,6 +88,17 @@ impl Error {
         Error { kind, message: format!("{context}{}", kind.as_str()) }
     }
 
+    /// The buckets hold `found` observations, the histogram says `count`.
+    pub(super) fn miscounted(
+        kind: ErrorKind,
+        found: impl fmt::Display,
+        count: impl fmt::Display,
+    ) -> Error {
+        let context =
+            format!("{found} observations found in buckets, but the Count field is {count}: ");
+        Error::new(kind, context)
+    }
+
     /// The same error found in a part of the histogram.
     pub(super) fn within(self, part: &str) -> Error {
         Error { kind: self.kind, message: format!("{part}: {}", self.message) }

@@ -27,6 +27,7 @@ mod integer;
 mod kahan;
 mod merge;
 mod reset;
+mod sample;
 mod side;
 mod text;
 mod trim;
@@ -42,6 +43,7 @@ pub use error::{Error, ErrorKind};
 pub use float::FloatHistogram;
 pub use integer::Histogram;
 pub use kahan::{Compensation, kahan_inc};
+pub use sample::HistogramSample;
 pub use side::{Side, Span};
 pub use trim::Keep;
 

@@ -77,7 +77,7 @@ impl FloatHistogram {
 
 /// Whether a count of `before` is larger than that of the same bucket of `own`; what is missing
 /// there is smaller than anything populated. Both ascend by index.
-fn any_smaller(
+pub(super) fn any_smaller(
     own: impl Iterator<Item = (i32, f64)>,
     mut before: impl Iterator<Item = (i32, f64)>,
 ) -> bool {

@@ -68,16 +68,7 @@ impl Histogram {
         } else {
             (found != self.count).then_some(ErrorKind::CountMismatch)
         };
-        match mismatch {
-            None => Ok(()),
-            Some(kind) => {
-                let count = self.count;
-                let context = format!(
-                    "{found} observations found in buckets, but the Count field is {count}: "
-                );
-                Err(Error::new(kind, context))
-            }
-        }
+        mismatch.map_or(Ok(()), |kind| Err(Error::miscounted(kind, found, self.count)))
     }
 }
 
