@@ -9,6 +9,7 @@
 
 use crate::encode::{DecodeError, push_histogram, take_histogram};
 use crate::mem::varint::{push_i64, take_i64};
+use crate::model::histogram::CounterReset;
 use crate::model::{FloatHistogram, HistogramSample, TimeRange};
 
 /// Samples and bytes of a run at most, the last sample aside. Raising them compresses a little
@@ -112,7 +113,9 @@ impl Histograms {
                 }
                 if timestamp_ms >= range.min_ms {
                     timestamps_ms.push(timestamp_ms);
-                    histograms.push(sample.histogram.clone());
+                    let mut histogram = sample.histogram.clone();
+                    histogram.counter_reset = as_told(histogram.counter_reset);
+                    histograms.push(histogram);
                 }
             }
         }
@@ -140,5 +143,14 @@ impl Histograms {
             + open_bytes
             + self.runs.capacity() * size_of::<Run>()
             + 16 * self.bucket_count()
+    }
+}
+
+/// What a query is told about resets. Prometheus's chunks begin at a reset, and the first histogram
+/// of a chunk is told as unknown: something older may have come between since.
+fn as_told(counter_reset: CounterReset) -> CounterReset {
+    match counter_reset {
+        CounterReset::Reset => CounterReset::Unknown,
+        other => other,
     }
 }

