@@ -18,8 +18,10 @@ mod columns;
 mod dictionary;
 mod error;
 mod id;
+mod merge_samples;
 mod meta;
 mod pages;
+pub mod part;
 mod postings;
 mod read;
 mod run;
@@ -32,6 +34,7 @@ mod write;
 
 pub use error::{BlockError, Problem};
 pub use id::{BlockId, NotAnId};
+pub use merge_samples::{merge_samples, merge_series_samples};
 pub use meta::BlockMeta;
 pub use pages::FileBytes;
 pub use read::{Block, Scratch};

@@ -1,0 +1,381 @@
+//! Reading a part: chunks of a series, and what a start needs.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::super::error::{BlockError, Problem};
+use super::super::merge_samples::merge_samples;
+use super::super::pages::{FileBytes, PAGE_BYTES, Pages, le_u32, le_u64};
+use super::{
+    GROUP_COUNT, GROUP_ROW_BYTES, MAGIC, PartExemplar, PartMeta, PartMetadata, SectionName,
+    Sections, VERSION,
+};
+use crate::encode::{self, ChunkHeader};
+use crate::limits::LABEL_SET_BYTES_MAX;
+use crate::mem::varint::{take_bytes, take_i64, take_u64};
+use crate::model::{LabelsRef, Samples, TimeRange};
+
+/// Bytes of a part's labels that are looked at for the next entry, at first.
+const LABELS_WINDOW_BYTES: usize = 4096;
+
+/// An open part: a view of its bytes.
+pub struct Part {
+    meta: PartMeta,
+    pages: Pages,
+    sections: Sections,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("meta", &self.meta).finish_non_exhaustive()
+    }
+}
+
+/// A chunk as the head sealed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartChunk<'a> {
+    pub header: ChunkHeader,
+    /// All of it, for `encode`.
+    pub bytes: &'a [u8],
+}
+
+/// A group: the heads of its runs and the runs.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    first: u32,
+    heads: &'a [u8],
+    runs: &'a [u8],
+    count: usize,
+}
+
+impl Part {
+    /// Opens a part. Reads and verifies its footer only.
+    ///
+    /// Errors: it is no whole part of this format.
+    pub fn open(bytes: FileBytes) -> Result<Part, BlockError> {
+        let (mut pages, body) = Pages::open(bytes, "part", MAGIC, VERSION)?;
+        let Some((meta, sections)) = PartMeta::decode(&body) else {
+            return Err(pages.broken("footer"));
+        };
+        pages.name = format!("part {}", meta.number).into();
+        let contents = pages.contents_bytes();
+        let are_inside = sections.iter().all(|section| {
+            section.start.checked_add(section.bytes).is_some_and(|end| end <= contents)
+        });
+        let rows = sections[SectionName::Groups as usize].bytes;
+        let width = GROUP_ROW_BYTES as u64;
+        if !are_inside || rows < width || !rows.is_multiple_of(width) {
+            return Err(pages.broken("footer"));
+        }
+        Ok(Part { meta, pages, sections })
+    }
+
+    pub fn meta(&self) -> &PartMeta {
+        &self.meta
+    }
+
+    pub fn overlaps(&self, range: TimeRange) -> bool {
+        self.meta.min_ms <= range.max_ms && range.min_ms <= self.meta.max_ms
+    }
+
+    /// Bytes of the file.
+    pub fn file_bytes(&self) -> u64 {
+        self.pages.file_bytes()
+    }
+
+    /// As [`super::super::Block::verify`].
+    pub fn verify(&self, page: usize, count: usize) -> Result<Option<usize>, BlockError> {
+        self.pages.verify_some(page, count)
+    }
+
+    fn broken(&self, what: &'static str) -> BlockError {
+        self.pages.error(Problem::Broken(what))
+    }
+
+    fn section(&self, name: SectionName) -> Result<&[u8], BlockError> {
+        let section = self.sections[name as usize];
+        self.pages.get(section.start, section.bytes as usize)
+    }
+
+    fn group_count(&self) -> u64 {
+        self.sections[SectionName::Groups as usize].bytes / GROUP_ROW_BYTES as u64 - 1
+    }
+
+    /// First id of a group, its place and where the next begins.
+    fn group_row(&self, group: u64) -> Result<(u32, u64, u64), BlockError> {
+        let section = self.sections[SectionName::Groups as usize];
+        let at = group * GROUP_ROW_BYTES as u64;
+        let rows = section.get(&self.pages, at, GROUP_ROW_BYTES + 8)?;
+        Ok((le_u32(rows, 8), le_u64(rows, 0), le_u64(rows, GROUP_ROW_BYTES)))
+    }
+
+    fn group(&self, group: u64) -> Result<Group<'_>, BlockError> {
+        let (first, start, end) = self.group_row(group)?;
+        let broken = || self.broken("groups");
+        let length = end.checked_sub(start).and_then(|length| usize::try_from(length).ok());
+        let mut bytes = self.pages.get(start, length.ok_or_else(broken)?)?;
+        let count = take_u64(&mut bytes).filter(|&count| count <= GROUP_COUNT as u64);
+        let count = count.ok_or_else(broken)? as usize;
+        let heads = bytes;
+        for _ in 0..2 * count {
+            take_u64(&mut bytes).ok_or_else(broken)?;
+        }
+        Ok(Group { first, heads, runs: bytes, count })
+    }
+
+    /// The group that has `series`, if one has.
+    fn find_group(&self, series: u32) -> Result<Option<u64>, BlockError> {
+        let (mut start, mut end) = (0, self.group_count());
+        while start < end {
+            let middle = start + (end - start) / 2;
+            if self.group_row(middle)?.0 <= series {
+                start = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        Ok(start.checked_sub(1))
+    }
+
+    fn run(&self, series: u32) -> Result<&[u8], BlockError> {
+        let Some(group) = self.find_group(series)? else { return Ok(&[]) };
+        let mut group = self.group(group)?;
+        let mut id = group.first;
+        while let Some((step, run)) = group.next().ok_or_else(|| self.broken("groups"))? {
+            id = id.wrapping_add(step);
+            if id >= series {
+                return Ok(if id == series { run } else { &[] });
+            }
+        }
+        Ok(&[])
+    }
+
+    /// The chunks of a series, in the order in which they were written; none if it has none.
+    ///
+    /// Cost: a search among groups and half a group.
+    pub fn chunks(
+        &self,
+        series: u32,
+    ) -> Result<impl Iterator<Item = Result<PartChunk<'_>, BlockError>>, BlockError> {
+        Ok(self.chunks_of(self.run(series)?))
+    }
+
+    fn chunks_of<'a>(
+        &'a self,
+        mut run: &'a [u8],
+    ) -> impl Iterator<Item = Result<PartChunk<'a>, BlockError>> {
+        std::iter::from_fn(move || {
+            if run.is_empty() {
+                return None;
+            }
+            let chunk = take_chunk(&mut run);
+            if chunk.is_none() {
+                run = &[];
+            }
+            Some(chunk.ok_or_else(|| self.broken("chunks")))
+        })
+    }
+
+    /// Appends the samples of a series in `range` to `out`, ascending. Of two with one timestamp,
+    /// the one written first stays.
+    ///
+    /// Errors: the part is damaged here; `out` may then hold some of the samples.
+    pub fn samples(
+        &self,
+        series: u32,
+        range: TimeRange,
+        out: &mut Samples,
+    ) -> Result<(), BlockError> {
+        if !self.overlaps(range) {
+            return Ok(());
+        }
+        let mut chunk_samples = Samples::default();
+        let mut own = Samples::default();
+        for chunk in self.chunks(series)? {
+            let chunk = chunk?;
+            if chunk.header.min_ms <= range.max_ms && range.min_ms <= chunk.header.max_ms {
+                chunk_samples.clear();
+                encode::decode_samples(chunk.bytes, &mut chunk_samples)
+                    .map_err(|_| self.broken("chunks"))?;
+                merge_samples(&mut own, &chunk_samples, range);
+            }
+        }
+        merge_samples(out, &own, range);
+        Ok(())
+    }
+
+    /// The bytes of the file that hold the chunks of a series, whole pages.
+    pub fn byte_range(&self, series: u32) -> Result<Range<u64>, BlockError> {
+        let Some(group) = self.find_group(series)? else { return Ok(0..0) };
+        let (_, start, end) = self.group_row(group)?;
+        let page = PAGE_BYTES as u64;
+        let end = end.max(start).next_multiple_of(page).min(self.pages.file_bytes());
+        Ok(start / page * page..end)
+    }
+
+    /// All series with chunks, ascending by id: to be walked in turns.
+    pub fn runs(&self) -> PartRuns {
+        PartRuns { group: 0, within: 0 }
+    }
+
+    /// The labels that stand here, ascending by id: to be walked in turns.
+    pub fn labels(&self) -> PartLabels {
+        PartLabels { at: 0, id: 0, labels: vec![] }
+    }
+
+    /// Ids of series that are no more, ascending.
+    pub fn removed(&self) -> Result<Vec<u32>, BlockError> {
+        let mut bytes = self.section(SectionName::Removed)?;
+        let (mut removed, mut id) = (vec![], 0u32);
+        while !bytes.is_empty() {
+            let step = take_u64(&mut bytes).and_then(|step| u32::try_from(step).ok());
+            id = step
+                .and_then(|step| id.checked_add(step))
+                .ok_or_else(|| self.broken("removed series"))?;
+            removed.push(id);
+        }
+        Ok(removed)
+    }
+
+    /// What is known about metric families, in the order in which it was written.
+    pub fn metadata(&self) -> Result<Vec<PartMetadata<'_>>, BlockError> {
+        let mut bytes = self.section(SectionName::Metadata)?;
+        let mut all = vec![];
+        while !bytes.is_empty() {
+            let mut text = || {
+                let length = usize::try_from(take_u64(&mut bytes)?).ok()?;
+                std::str::from_utf8(take_bytes(&mut bytes, length)?).ok()
+            };
+            let metadata = (|| {
+                Some(PartMetadata { family: text()?, kind: text()?, help: text()?, unit: text()? })
+            })();
+            all.push(metadata.ok_or_else(|| self.broken("metadata"))?);
+        }
+        Ok(all)
+    }
+
+    /// The exemplars, in the order in which they were written.
+    pub fn exemplars(&self) -> Result<Vec<PartExemplar<'_>>, BlockError> {
+        let mut bytes = self.section(SectionName::Exemplars)?;
+        let mut all = vec![];
+        while !bytes.is_empty() {
+            let exemplar = take_exemplar(&mut bytes);
+            all.push(exemplar.ok_or_else(|| self.broken("exemplars"))?);
+        }
+        Ok(all)
+    }
+}
+
+impl<'a> Group<'a> {
+    /// Difference of the next id to the one before (the first to `first`), and its run;
+    /// `Some(None)` behind the last, `None` when the bytes are no group.
+    #[allow(clippy::option_option)]
+    fn next(&mut self) -> Option<Option<(u32, &'a [u8])>> {
+        if self.count == 0 {
+            return Some(None);
+        }
+        self.count -= 1;
+        let step = u32::try_from(take_u64(&mut self.heads)?).ok()?;
+        let length = usize::try_from(take_u64(&mut self.heads)?).ok()?;
+        Some(Some((step, take_bytes(&mut self.runs, length)?)))
+    }
+}
+
+fn take_chunk<'a>(run: &mut &'a [u8]) -> Option<PartChunk<'a>> {
+    let length = usize::try_from(take_u64(run)?).ok()?;
+    let bytes = take_bytes(run, length)?;
+    let header = ChunkHeader::decode(bytes).ok()?;
+    Some(PartChunk { header, bytes })
+}
+
+fn take_exemplar<'a>(bytes: &mut &'a [u8]) -> Option<PartExemplar<'a>> {
+    let series = u32::try_from(take_u64(bytes)?).ok()?;
+    let timestamp_ms = take_i64(bytes)?;
+    let value = f64::from_bits(u64::from_le_bytes(*take_bytes(bytes, 8)?.first_chunk()?));
+    let length = usize::try_from(take_u64(bytes)?).ok()?;
+    let labels = LabelsRef::from_untrusted(take_bytes(bytes, length)?)?;
+    Some(PartExemplar { series, timestamp_ms, value, labels })
+}
+
+/// A place among the series of a part that have chunks.
+#[derive(Clone, Debug)]
+pub struct PartRuns {
+    group: u64,
+    within: usize,
+}
+
+impl PartRuns {
+    /// The next series and its chunks.
+    pub fn next<'a>(
+        &mut self,
+        part: &'a Part,
+    ) -> Result<
+        Option<(u32, impl Iterator<Item = Result<PartChunk<'a>, BlockError>> + use<'a>)>,
+        BlockError,
+    > {
+        while self.group < part.group_count() {
+            let broken = || part.broken("groups");
+            let mut group = part.group(self.group)?;
+            let mut id = group.first;
+            let mut within = 0;
+            while let Some((step, run)) = group.next().ok_or_else(broken)? {
+                id = id.wrapping_add(step);
+                if within == self.within {
+                    self.within += 1;
+                    return Ok(Some((id, part.chunks_of(run))));
+                }
+                within += 1;
+            }
+            (self.group, self.within) = (self.group + 1, 0);
+        }
+        Ok(None)
+    }
+}
+
+/// A place among the labels of a part.
+#[derive(Clone, Debug)]
+pub struct PartLabels {
+    at: u64,
+    id: u32,
+    /// Canonical bytes of the set read last; the next shares its first bytes.
+    labels: Vec<u8>,
+}
+
+impl PartLabels {
+    /// The next series and its labels.
+    pub fn next(&mut self, part: &Part) -> Result<Option<(u32, LabelsRef<'_>)>, BlockError> {
+        let section = part.sections[SectionName::Labels as usize];
+        let left = section.bytes.saturating_sub(self.at);
+        if left == 0 {
+            return Ok(None);
+        }
+        // Most entries are short; one that is not is read again with all that it may have.
+        let mut id = None;
+        for window in [LABELS_WINDOW_BYTES, LABELS_WINDOW_BYTES + LABEL_SET_BYTES_MAX] {
+            let window = left.min(window as u64) as usize;
+            let mut bytes = section.get(&part.pages, self.at, window)?;
+            id = self.take(&mut bytes);
+            if id.is_some() {
+                self.at += (window - bytes.len()) as u64;
+                break;
+            }
+        }
+        let broken = || part.broken("labels");
+        self.id = id.ok_or_else(broken)?;
+        let labels = LabelsRef::from_untrusted(&self.labels).ok_or_else(broken)?;
+        Ok(Some((self.id, labels)))
+    }
+
+    fn take(&mut self, bytes: &mut &[u8]) -> Option<u32> {
+        let id = self.id.checked_add(u32::try_from(take_u64(bytes)?).ok()?)?;
+        let shared = usize::try_from(take_u64(bytes)?).ok()?;
+        let length = usize::try_from(take_u64(bytes)?).ok()?;
+        let rest = take_bytes(bytes, length)?;
+        if shared > self.labels.len() || shared + length > LABEL_SET_BYTES_MAX {
+            return None;
+        }
+        self.labels.truncate(shared);
+        self.labels.extend_from_slice(rest);
+        Some(id)
+    }
+}
