@@ -177,11 +177,8 @@ impl Shard {
         inner.wal.admit(frame_bytes).inspect_err(|_| stats.parts_refused.add(1))?;
         let (report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
             let mut store = inner.store.borrow_mut();
-            let is_named = space.begins_segment && store.forget_logged();
-            let all_ms = batch.timestamps_ms().iter().chain(batch.histogram_timestamps_ms());
-            if let Some(max_ms) = all_ms.copied().max() {
-                let is_start = is_named && space.is_first;
-                inner.spans.borrow_mut().record(space.segment, max_ms, is_start);
+            if space.begins_segment {
+                store.forget_logged();
             }
             let report = store.append(batch, options.max_timestamp_ms, space.out);
             *space.chain = store.chain();

@@ -19,7 +19,7 @@ use crate::route::{ShardId, Split};
 use crate::runtime::{Class, panic_count, sleep, spawn};
 use crate::stats::ShardStats;
 use crate::turns::TurnQueue;
-use crate::wal::{SegmentSpans, Wal};
+use crate::wal::Wal;
 
 /// Requests under way between two shards, by lane. Memory: so many sub-batches at most.
 pub(crate) const INGEST_CREDITS: usize = 32;
@@ -37,8 +37,6 @@ pub(crate) struct Inner {
     pub store: RefCell<Store>,
     pub wal: Wal<RingDisk>,
     pub lanes: Lanes,
-    /// Of the own log's segments.
-    pub spans: RefCell<SegmentSpans>,
     pub split: RefCell<Split>,
     pub turns: TurnQueue,
     pub query_places: Semaphore,

@@ -8,8 +8,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::{Disk, DiskError, DiskErrorKind};
+use super::{Disk, DiskError, DiskErrorKind, FileBytes};
 
 /// What a power cut leaves whole.
 pub const SECTOR_BYTES: usize = 512;
@@ -135,6 +136,25 @@ impl Disk for MemDisk {
         Ok(MemFile { name: name.to_owned(), content })
     }
 
+    async fn create_empty(&self, name: &str) -> Result<MemFile, DiskError> {
+        self.begin("create", name)?;
+        let content = Rc::<RefCell<Content>>::default();
+        self.entries.borrow_mut().insert(name.to_owned(), content.clone());
+        Ok(MemFile { name: name.to_owned(), content })
+    }
+
+    async fn append(&self, file: &MemFile, bytes: Vec<u8>) -> (Result<(), DiskError>, Vec<u8>) {
+        let begun = self.begin("write", &file.name);
+        if begun.is_ok() {
+            file.content.borrow_mut().written.extend_from_slice(&bytes);
+        }
+        (begun, bytes)
+    }
+
+    async fn map(&self, name: &str) -> Result<FileBytes, DiskError> {
+        Ok(Arc::new(self.read(name).await?))
+    }
+
     async fn open(&self, name: &str) -> Result<MemFile, DiskError> {
         self.begin("open", name)?;
         self.find("open", name)
@@ -255,6 +275,22 @@ mod tests {
         now(disk.remove("b")).unwrap();
         assert_eq!(now(disk.power_cut(|_, _| false, |_| false).list()).unwrap(), ["b"]);
         assert_eq!(now(disk.open("b")).unwrap_err().kind, DiskErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_that_grows_is_whole_once_it_is_synced() {
+        let disk = MemDisk::default();
+        let file = now(disk.create_empty("a")).unwrap();
+        for piece in [&b"front"[..], b" to ", b"back"] {
+            let (appended, buffer) = now(disk.append(&file, piece.to_vec()));
+            assert_eq!((appended, &*buffer), (Ok(()), piece));
+        }
+        now(disk.sync_dir()).unwrap();
+        let cut = disk.power_cut(|_, _| false, |_| false);
+        assert_eq!(now(cut.read("a")).unwrap(), [0; 13]);
+        now(disk.sync(&file)).unwrap();
+        let cut = disk.power_cut(|_, _| false, |_| false);
+        assert_eq!((*now(cut.map("a")).unwrap()).as_ref(), b"front to back");
     }
 
     #[test]

@@ -12,14 +12,19 @@
 //! - Names (create, rename, remove) survive a power cut only after [`Disk::sync_dir`].
 //! - A failed `sync` is final for its file: what was not synced before is unknown and stays so.
 //!   The caller writes the same bytes to a new file and never syncs the old one again.
-//! - Files have their full size from the start. No operation here makes a file grow, because a size
-//!   change beside a data sync is what real file systems lose. A file that is no longer written may
-//!   be cut short.
+//! - Files of [`Disk::create`] have their full size from the start. Only [`Disk::append`] makes a file
+//!   grow, and what it wrote counts only once the whole file was synced and renamed: a size change
+//!   beside a data sync is what real file systems lose. A file that is no longer written may be cut
+//!   short.
 
 pub mod mem;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
+
+/// The content of a file.
+pub type FileBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// What a write must be a multiple of, in offset, length and address, to pass by the page cache.
 pub const DISK_ALIGN: usize = 4096;
@@ -64,6 +69,22 @@ pub trait Disk {
     /// allocate nothing. Fails if `name` exists. Durable after `sync` of the file and `sync_dir`.
     fn create(&self, name: &str, bytes: u64)
     -> impl Future<Output = Result<Self::File, DiskError>>;
+
+    /// Creates `name` without content, to be written front to back by [`Disk::append`]; replaces
+    /// what had that name. For files that are renamed when they are whole and synced.
+    fn create_empty(&self, name: &str) -> impl Future<Output = Result<Self::File, DiskError>>;
+
+    /// Appends `bytes` to a file of [`Disk::create_empty`], one call at a time. Gives the buffer
+    /// back.
+    fn append(
+        &self,
+        file: &Self::File,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = (Result<(), DiskError>, Vec<u8>)>;
+
+    /// The content of `name`, which nobody writes any more, to be read in place: a mapping, where a
+    /// disk can. It stays readable when the file is removed.
+    fn map(&self, name: &str) -> impl Future<Output = Result<FileBytes, DiskError>>;
 
     /// Opens an existing file for writing.
     fn open(&self, name: &str) -> impl Future<Output = Result<Self::File, DiskError>>;

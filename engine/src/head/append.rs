@@ -222,7 +222,7 @@ impl Head {
     }
 
     /// Adds a series that is not there; `None` when it may not be added.
-    fn insert(&mut self, labels: LabelsRef<'_>, hash: u64) -> Option<SeriesId> {
+    pub(super) fn insert(&mut self, labels: LabelsRef<'_>, hash: u64) -> Option<SeriesId> {
         let is_full = self.live_count >= self.options.series_count_max
             || self.open.len() >= crate::limits::SERIES_COUNT_MAX;
         if is_full || labels.as_bytes().len() > LABEL_SET_BYTES_MAX {

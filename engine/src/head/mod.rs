@@ -23,6 +23,7 @@ mod append;
 mod append_aside;
 mod aside;
 mod expire;
+mod flush;
 mod histograms;
 mod labels;
 mod metadata;

@@ -17,7 +17,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub use replay::{LostRange, ReplayReport, SegmentReplay};
+pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
 pub use select::HeadStats;
 
 use crate::head::{

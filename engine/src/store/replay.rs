@@ -67,10 +67,25 @@ impl SegmentReplay<'_> {
     }
 }
 
+/// What parts hold of a log already, and where the log goes on behind them.
+#[derive(Clone, Debug, Default)]
+pub struct Flushed {
+    /// Frames before this are in the parts.
+    pub chain: Chain,
+    /// The epoch in which the last part was written, and the head's id of each series that it
+    /// knew: `(id in that epoch, id now)`. Later frames of that epoch need not name them.
+    pub epoch: Option<u32>,
+    pub ids: Vec<(u32, SeriesId)>,
+}
+
 /// What the replay of a log carries from segment to segment.
 #[derive(Debug, Default)]
 pub(super) struct ReplayState {
     ids: IdMap,
+    /// Ids that frames of this epoch may use without naming them.
+    flushed_ids: Option<(u32, IdMap)>,
+    /// Frames before this are passed over.
+    first_lsn: u64,
     /// Epoch of the record read last, whose ids `ids` has.
     epoch: Option<u32>,
     chain: Option<Chain>,
@@ -187,12 +202,30 @@ impl Store {
         self.chain = Chain::default();
     }
 
+    /// As [`Store::begin_log`], of a log whose beginning is in parts.
+    pub fn begin_log_after(&mut self, flushed: &Flushed) {
+        self.begin_log();
+        let mut ids = IdMap::default();
+        for &(epoch_id, id) in &flushed.ids {
+            ids.set(epoch_id, id.0);
+        }
+        self.chain = flushed.chain;
+        let Some(epoch) = flushed.epoch else { return };
+        self.epoch = self.epoch.max(epoch.saturating_add(1));
+        self.replay.chain = Some(flushed.chain);
+        self.replay.first_lsn = flushed.chain.next_lsn;
+        self.replay.flushed_ids = Some((epoch, ids));
+    }
+
     fn replay_frame(
         &mut self,
         frame: Frame<'_>,
         keep: impl Fn(u64) -> bool,
         report: &mut ReplayReport,
     ) {
+        if frame.lsn < self.replay.first_lsn {
+            return;
+        }
         report.frame_count += 1;
         for record in Records::new(frame.payload) {
             match record {
@@ -231,7 +264,8 @@ impl Store {
     fn enter_epoch(&mut self, epoch: u32) {
         if self.replay.epoch != Some(epoch) {
             self.replay.epoch = Some(epoch);
-            self.replay.ids = IdMap::default();
+            let flushed = self.replay.flushed_ids.take_if(|(flushed, _)| *flushed == epoch);
+            self.replay.ids = flushed.map(|(_, ids)| ids).unwrap_or_default();
             self.epoch = self.epoch.max(epoch.saturating_add(1));
         }
     }

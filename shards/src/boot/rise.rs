@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::head::HeadOptions;
-use engine::store::{Store, StoreOptions};
+use engine::store::{Flushed, Store, StoreOptions};
 use futures_lite::future::or;
 use futures_util::FutureExt;
 
@@ -136,6 +136,7 @@ impl Seed {
             chain: store.chain(),
             segment: own.next_segment,
             is_prepared: own.is_prepared,
+            starts: own.starts,
         };
         let stats = self.stats[self.id.index()].wal.clone();
         let wal = Wal::open(self.wal, disk, start, self.reporter.clone(), stats);
@@ -144,7 +145,6 @@ impl Seed {
             store: RefCell::new(store),
             wal,
             lanes: self.lanes,
-            spans: RefCell::new(own.spans),
             split: RefCell::new(Split::default()),
             turns: TurnQueue::default(),
             query_places: Semaphore::new(self.query.places(shard_count)),
@@ -184,7 +184,8 @@ impl Seed {
             replay_stats.segments_read.set(before_read + replayed.read_count);
             !self.stop.is_canceled()
         };
-        let replayed = replay(disk, self.wal.segment_bytes, store, keep, progress)
+        let flushed = Flushed::default();
+        let replayed = replay(disk, self.wal.segment_bytes, store, &flushed, keep, progress)
             .await
             .map_err(|error| error.to_string())?;
         total.frame_count += replayed.frame_count;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::disk::{Disk, DiskError, DiskErrorKind};
+use engine::disk::{Disk, DiskError, DiskErrorKind, FileBytes};
 
 pub use buffer::{BLOCK_BYTES, BlockBuffer, padded};
 pub use map::{Mapping, is_resident, populate};
@@ -160,6 +160,25 @@ impl Disk for RingDisk {
             (self.is_direct.get(), if self.is_hurried.get() { Duration::ZERO } else { FILL_PAUSE });
         let opened = self.call("create", name, move |path| create(path, bytes, direct, pause));
         Ok(self.opened(name, opened.await?, direct))
+    }
+
+    async fn create_empty(&self, name: &str) -> Result<RingFile, DiskError> {
+        let opened = self.call("create", name, |path| {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+            Ok(Opened { file, is_direct: false })
+        });
+        Ok(self.opened(name, opened.await?, false))
+    }
+
+    async fn append(&self, file: &RingFile, bytes: Vec<u8>) -> (Result<(), DiskError>, Vec<u8>) {
+        let target = file.file.clone();
+        let (written, bytes) = blocking(move || ((&*target).write_all(&bytes), bytes)).await;
+        (written.map_err(|error| self.error("write", &file.name, &error)), bytes)
+    }
+
+    async fn map(&self, name: &str) -> Result<FileBytes, DiskError> {
+        let mapping = self.call("map", name, Mapping::open).await?;
+        Ok(Arc::new(mapping))
     }
 
     async fn open(&self, name: &str) -> Result<RingFile, DiskError> {

@@ -97,6 +97,15 @@ fn failures_name_operation_path_and_kind() {
         disk.remove("other").await.unwrap();
         assert!(disk.list().await.unwrap().is_empty());
 
+        let grown = disk.create_empty("grown").await.unwrap();
+        for piece in [b"front ".to_vec(), b"to back".to_vec()] {
+            disk.append(&grown, piece).await.0.unwrap();
+        }
+        disk.sync(&grown).await.unwrap();
+        let mapped = disk.map("grown").await.unwrap();
+        disk.remove("grown").await.unwrap();
+        assert_eq!((*mapped).as_ref(), b"front to back");
+
         // Opened for reading only, behind the seam's back.
         let path = scratch.path().join("a/b/read-only");
         fs::write(&path, "x").unwrap();

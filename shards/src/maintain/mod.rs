@@ -88,20 +88,7 @@ impl Shard {
             let _turn = inner.turns.begin(Work::Background).await;
             inner.store.borrow_mut().expire(before_ms);
         }
-        let Some(end) = inner.spans.borrow_mut().take_passed(before_ms) else { return Ok(()) };
-        // Metadata has no time: what the removed segments said is said again first.
-        let bytes_max = 64 + 2 * inner.store.borrow().metadata().bytes() + 64;
-        inner.wal.admit(bytes_max)?;
-        let ((), lsn) = inner.wal.append(bytes_max, true, |space| {
-            let mut store = inner.store.borrow_mut();
-            if space.begins_segment {
-                store.forget_logged();
-            }
-            store.log_all_metadata(space.out);
-            *space.chain = store.chain();
-        });
-        inner.wal.durable(lsn).await?;
-        inner.wal.remove_before(end).await
+        Ok(())
     }
 
     /// The shard on which metadata lives.

@@ -68,8 +68,6 @@ pub struct Space<'a> {
     pub chain: &'a mut Chain,
     /// The segment is new to whoever writes frames: [`engine::store::Store::forget_logged`].
     pub begins_segment: bool,
-    /// And no frame stands before this one in it.
-    pub is_first: bool,
     pub segment: SegmentNumber,
 }
 
@@ -158,7 +156,6 @@ impl Groups {
             out: &mut group.bytes,
             chain: &mut self.chain,
             begins_segment: self.is_fresh,
-            is_first: group.begins_segment && length == SEGMENT_HEADER_BYTES,
             segment: self.segment,
         });
         let frame_bytes = group.bytes.len() - length;

@@ -17,13 +17,13 @@ use engine::wal::Chain;
 use super::commit::Commit;
 use super::groups::{Groups, Space, Writer};
 use super::watermark::Watermark;
-use super::{SegmentNumber, WalError, WalOptions, segment_number};
+use super::{SegmentNumber, SegmentStarts, WalError, WalOptions, segment_number};
 use crate::observe::SharedReporter;
 use crate::runtime::{Class, Task, now, spawn};
 use crate::stats::WalStats;
 
 /// Where a log goes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Start {
     pub writer: Writer,
     pub chain: Chain,
@@ -31,6 +31,8 @@ pub struct Start {
     pub segment: SegmentNumber,
     /// Whether that segment is there already, prepared by an earlier run.
     pub is_prepared: bool,
+    /// Of the segments that are there.
+    pub starts: SegmentStarts,
 }
 
 /// The log of one shard. Cheap to clone; its writer ends with [`Wal::close`].
@@ -55,6 +57,8 @@ pub(super) struct Inner<D: Disk> {
     pub trouble: RefCell<Option<String>>,
     /// Why nothing is to be taken, as the shard has it: the disk is nearly full.
     pub refusal: RefCell<Option<String>>,
+    /// Where the segments begin that exist.
+    pub starts: RefCell<SegmentStarts>,
     /// When the oldest queued group was begun.
     pub oldest: Cell<Option<Instant>>,
     pub is_closing: Cell<bool>,
@@ -91,6 +95,7 @@ impl<D: Disk + 'static> Wal<D> {
             spare: RefCell::new(Spare::Preparing),
             trouble: RefCell::default(),
             refusal: RefCell::default(),
+            starts: RefCell::new(start.starts),
             oldest: Cell::default(),
             is_closing: Cell::default(),
             writer: Cell::default(),
@@ -152,7 +157,13 @@ impl<D: Disk + 'static> Wal<D> {
         if groups.front().is_none() {
             inner.oldest.set(Some(now()));
         }
-        let appended = groups.append(frame_bytes_max, is_urgent, write);
+        let first_lsn = groups.last_lsn() + 1;
+        let appended = groups.append(frame_bytes_max, is_urgent, |space| {
+            if space.begins_segment {
+                inner.starts.borrow_mut().record(space.segment, first_lsn);
+            }
+            write(space)
+        });
         inner.stats.queued_bytes.set(groups.queued_bytes() as u64);
         drop(groups);
         inner.tell_writer();
@@ -164,8 +175,17 @@ impl<D: Disk + 'static> Wal<D> {
         self.0.watermark.reached(lsn).await.map_err(WalError::Unwritable)
     }
 
-    /// Removes the segments before `end`, which is written or was.
-    pub async fn remove_before(&self, end: SegmentNumber) -> Result<(), WalError> {
+    /// Removes the segments whose frames are all before `lsn`: parts hold them. The segment in use
+    /// stays. Returns how many segments are left.
+    pub async fn cut(&self, lsn: u64) -> Result<usize, WalError> {
+        let end = self.0.starts.borrow_mut().take_before(lsn);
+        if let Some(end) = end {
+            self.remove_before(end).await?;
+        }
+        Ok(self.0.starts.borrow().count())
+    }
+
+    async fn remove_before(&self, end: SegmentNumber) -> Result<(), WalError> {
         let disk = &self.0.disk;
         let removing = async {
             for name in disk.list().await? {

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use engine::disk::mem::{MemDisk, MemFile};
-use engine::disk::{Disk, DiskError, DiskErrorKind};
+use engine::disk::{Disk, DiskError, DiskErrorKind, FileBytes};
 use engine::model::{Batch, Labels, MatchOp, Matcher, Samples, Source, TimeRange};
-use engine::store::{Store, StoreOptions};
+use engine::store::{Flushed, Store, StoreOptions};
 use engine::wal::{Chain, FrameWriter, SampleColumns};
 
 use super::{Start, Wal};
@@ -15,17 +15,20 @@ use crate::observe::{Event, Reporter, Silent};
 use crate::runtime::{run, sleep};
 use crate::scratch::Scratch;
 use crate::stats::WalStats;
-use crate::wal::{Replayed, Space, WalError, WalOptions, WalSync, Writer, replay};
+use crate::wal::{Replayed, SegmentStarts, Space, WalError, WalOptions, WalSync, Writer, replay};
 
 const SEGMENT_BYTES: usize = 64 << 10;
 
 /// A log that begins.
-const FIRST: Start = Start {
-    writer: Writer { shard: 0, shard_count: 1, epoch: 0 },
-    chain: Chain { next_lsn: 1, last_crc: 0 },
-    segment: 1,
-    is_prepared: false,
-};
+fn first() -> Start {
+    Start {
+        writer: Writer { shard: 0, shard_count: 1, epoch: 0 },
+        chain: Chain { next_lsn: 1, last_crc: 0 },
+        segment: 1,
+        is_prepared: false,
+        starts: SegmentStarts::default(),
+    }
+}
 
 /// A disk that several logs use one after the other, and that fails when told to.
 #[derive(Clone, Default)]
@@ -36,6 +39,15 @@ impl Disk for Shared {
 
     async fn create(&self, name: &str, bytes: u64) -> Result<MemFile, DiskError> {
         self.0.create(name, bytes).await
+    }
+    async fn create_empty(&self, name: &str) -> Result<MemFile, DiskError> {
+        self.0.create_empty(name).await
+    }
+    async fn append(&self, file: &MemFile, bytes: Vec<u8>) -> (Result<(), DiskError>, Vec<u8>) {
+        self.0.append(file, bytes).await
+    }
+    async fn map(&self, name: &str) -> Result<FileBytes, DiskError> {
+        self.0.map(name).await
     }
     async fn open(&self, name: &str) -> Result<MemFile, DiskError> {
         self.0.open(name).await
@@ -82,7 +94,9 @@ fn options(sync: WalSync) -> WalOptions {
 /// The store that `disk` holds, the values of its one series in order, and where the log goes on.
 async fn read<D: Disk>(disk: &D) -> (Store, Vec<f64>, Replayed) {
     let mut store = Store::new(StoreOptions::default());
-    let replayed = replay(disk, SEGMENT_BYTES, &mut store, |_| true, |_| true).await.unwrap();
+    let flushed = Flushed::default();
+    let replayed =
+        replay(disk, SEGMENT_BYTES, &mut store, &flushed, |_| true, |_| true).await.unwrap();
     let all = TimeRange { min_ms: 0, max_ms: i64::MAX };
     let mut samples = Samples::default();
     let up = Matcher::new("__name__", MatchOp::Equal, "up");
@@ -111,6 +125,7 @@ async fn open<D: Disk + 'static>(
         chain: store.chain(),
         segment: replayed.next_segment,
         is_prepared: replayed.is_prepared,
+        starts: replayed.starts,
     };
     let wal = Wal::open(options(sync), disk, start, reporter, stats);
     (Logged { wal, store: RefCell::new(store) }, found)
@@ -309,7 +324,7 @@ fn too_much_that_waits_is_refused() {
         let disk = Shared::default();
         let store = RefCell::new(Store::new(StoreOptions::default()));
         let options = WalOptions { queue_bytes_max: 10_000, ..options(WalSync::Batch) };
-        let wal = Wal::open(options, disk, FIRST, Arc::new(Silent), Arc::default());
+        let wal = Wal::open(options, disk, first(), Arc::new(Silent), Arc::default());
         let log = Logged { wal, store };
         // Even what is larger than the queue is taken when nothing waits.
         log.append(0.0, 2000).unwrap();
@@ -338,7 +353,7 @@ fn a_commit_of_64_kib_takes_well_under_a_tenth_of_a_second() {
         let scratch = Scratch::new("log");
         let disk = RingDisk::open(scratch.path().into(), true, Arc::new(Silent)).unwrap();
         let options = WalOptions { segment_bytes: 32 << 20, ..WalOptions::default() };
-        let wal = Wal::open(options, disk, FIRST, Arc::new(Silent), Arc::default());
+        let wal = Wal::open(options, disk, first(), Arc::new(Silent), Arc::default());
         wal.durable(append(&wal, 1)).await.unwrap();
         let mut microseconds = Vec::new();
         for _ in 0..400 {

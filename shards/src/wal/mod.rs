@@ -18,7 +18,7 @@ mod commit;
 mod groups;
 mod log;
 mod replay;
-mod spans;
+mod starts;
 mod watermark;
 
 use std::fmt;
@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use groups::{Space, Writer};
 pub use log::{Start, Wal};
 pub use replay::{ReplayError, Replayed, replay};
-pub use spans::SegmentSpans;
+pub use starts::SegmentStarts;
 
 use crate::disk::padded;
 

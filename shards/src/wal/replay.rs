@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use engine::disk::{Disk, DiskError, DiskErrorKind};
-use engine::store::Store;
+use engine::store::{Flushed, Store};
 use engine::wal::{SegmentError, SegmentHeader};
 
-use super::{SegmentNumber, SegmentSpans, segment_number};
+use super::{SegmentNumber, SegmentStarts, segment_number};
 use crate::disk::padded;
 use crate::runtime::{now, park};
 
@@ -24,8 +24,8 @@ pub struct Replayed {
     pub frame_count: u64,
     pub sample_count: u64,
     pub bytes: u64,
-    /// What time the segments reach to.
-    pub spans: SegmentSpans,
+    /// Where the segments begin.
+    pub starts: SegmentStarts,
     /// Places where acknowledged data may be missing: segment and description.
     pub losses: Vec<(String, String)>,
     /// Segments of the log, and those of them that are read.
@@ -61,8 +61,8 @@ impl From<DiskError> for ReplayError {
     }
 }
 
-/// Reads all segments of `disk` in order into `store`, for the series only whose hash `keep`
-/// wants; `progress` hears of every piece, and answers whether to go on. The log is read as one that
+/// Reads all segments of `disk` in order into `store`, those frames that are not `flushed` to parts,
+/// for the series only whose hash `keep` wants; `progress` hears of every piece, and answers whether to go on. The log is read as one that
 /// begins anew. Between two pieces of [`PIECE`] the shard parks, so that it serves meanwhile.
 ///
 /// Before anything is read it is synced, so that what is acted upon is what a power cut leaves.
@@ -71,14 +71,14 @@ pub async fn replay<D: Disk>(
     disk: &D,
     segment_bytes: usize,
     store: &mut Store,
+    flushed: &Flushed,
     keep: impl Fn(u64) -> bool + Copy,
     mut progress: impl FnMut(&Replayed) -> bool,
 ) -> Result<Replayed, ReplayError> {
-    store.begin_log();
+    store.begin_log_after(flushed);
     let mut replayed = Replayed { next_segment: 1, ..Replayed::default() };
     let segments = tidy(disk).await?;
     replayed.segment_count = segments.len() as u64;
-    let mut last_epoch = None;
     for (at, (number, name)) in segments.iter().enumerate() {
         let bytes = disk.read(name).await?;
         replayed.next_segment = number + 1;
@@ -95,11 +95,9 @@ pub async fn replay<D: Disk>(
                     park().await;
                 }
                 let report = segment.report();
-                // Ids begin anew with an epoch, so its first segment needs none of the earlier.
-                let epoch = SegmentHeader::decode(&bytes).ok().map(|header| header.epoch);
-                let is_start = epoch.is_some() && epoch != last_epoch;
-                last_epoch = epoch.or(last_epoch);
-                replayed.spans.record(*number, report.max_ms.unwrap_or(i64::MIN), is_start);
+                if let Ok(header) = SegmentHeader::decode(&bytes) {
+                    replayed.starts.record(*number, header.first_lsn);
+                }
                 replayed.bytes += bytes.len() as u64;
                 replayed.frame_count += report.frame_count as u64;
                 replayed.sample_count += report.sample_count as u64;
