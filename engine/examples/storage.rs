@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use engine::encode::{self, ChunkHeader, Columns};
-use engine::model::{Batch, Labels, Samples, Source, TimeRange};
+use engine::model::{Batch, Labels, Samples, Selection, Source, TimeRange};
 use engine::store::{Store, StoreOptions};
 use engine::wal::{Chain, FrameWriter, SampleColumns};
 

@@ -99,6 +99,8 @@ pub struct ShardStats {
     /// Queries that are being evaluated, and that wait for a place.
     pub queries_active: Counter,
     pub queries_waiting: Counter,
+    /// Ranges of files that had to be read from the disk for queries.
+    pub cold_ranges: Counter,
     /// Panics that ended a task and nothing else.
     pub task_panics: Counter,
     /// Bytes that may still be written to the disk, and whether that is too little.

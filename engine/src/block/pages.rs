@@ -201,6 +201,10 @@ impl Pages {
         self.contents_bytes as u64
     }
 
+    pub fn bytes(&self) -> &FileBytes {
+        &self.bytes
+    }
+
     pub fn file_bytes(&self) -> u64 {
         (*self.bytes).as_ref().len() as u64
     }

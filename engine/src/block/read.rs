@@ -88,6 +88,11 @@ impl Block {
         self.pages.file_bytes()
     }
 
+    /// The file, to bring pages into memory before they are read.
+    pub fn bytes(&self) -> &FileBytes {
+        self.pages.bytes()
+    }
+
     /// Verifies pages `page..page + count` of the file that were not verified yet: a scrub, in
     /// turns. Returns where to go on, `None` when all is done.
     pub fn verify(&self, page: usize, count: usize) -> Result<Option<usize>, BlockError> {

@@ -10,16 +10,22 @@
 //! acknowledges a request when its frame is durable. Samples can be read as soon as they are
 //! appended. Nothing here reads a clock or a file.
 
+mod combine;
 #[cfg(test)]
 mod mixed_tests;
 mod replay;
 mod select;
+mod selection;
 #[cfg(test)]
 mod tests;
 
 pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
 pub use select::HeadStats;
+pub use selection::StoreSelection;
 
+use std::sync::Arc;
+
+use crate::block::Block;
 use crate::head::{
     AppendBounds, AppendOutcome, Expired, Head, HeadBytes, HeadOptions, MetadataStore, Refusal,
 };
@@ -75,6 +81,8 @@ pub struct Store {
     options: StoreOptions,
     head: Head,
     metadata: MetadataStore,
+    /// By time, the oldest first.
+    blocks: Vec<Arc<Block>>,
     chain: Chain,
     /// Starts of the process on this log: one more than the replayed segments say.
     epoch: u32,
@@ -118,6 +126,7 @@ impl Store {
             options,
             head: Head::new(options.head),
             metadata: MetadataStore::default(),
+            blocks: vec![],
             chain: Chain::default(),
             epoch: 0,
             bytes_since_labels: usize::MAX, // Due at once.

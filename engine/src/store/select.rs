@@ -1,13 +1,10 @@
-//! Finding series and labels, and being a source of queries.
-
-use std::cell::RefCell;
-use std::ops::Range;
+//! Finding series and labels in the head and in blocks.
 
 use roaring::RoaringBitmap;
 
 use super::Store;
 use crate::index::{CompiledMatcher, Stats};
-use crate::model::{Labels, LabelsRef, Matcher, Samples, SeriesId, Source, SourceError, TimeRange};
+use crate::model::{Labels, LabelsRef, Matcher, SeriesId, SourceError, TimeRange};
 
 /// What `/api/v1/status/tsdb` shows of one shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,19 +17,23 @@ pub struct HeadStats {
     pub index: Stats,
 }
 
-fn source_error(error: impl std::fmt::Display) -> SourceError {
+pub(super) fn source_error(error: impl std::fmt::Display) -> SourceError {
     SourceError { message: error.to_string() }
 }
 
 impl Store {
     /// The labels of a series that is in the index.
-    fn indexed_labels(&self, series: u32) -> LabelsRef<'_> {
+    pub(super) fn indexed_labels(&self, series: u32) -> LabelsRef<'_> {
         self.head.labels(SeriesId(series)).expect("the index holds living series only")
     }
 
     fn matching(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
-        Ok(self.head.index().select(&compiled, |series| self.indexed_labels(series)))
+        Ok(self.matching_compiled(&compiled))
+    }
+
+    pub(super) fn matching_compiled(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
+        self.head.index().select(matchers, |series| self.indexed_labels(series))
     }
 
     /// Series that match one set of matchers at least; `None` without sets: all series.
@@ -55,7 +56,7 @@ impl Store {
         span_ms.is_some_and(|(min_ms, max_ms)| min_ms <= range.max_ms && range.min_ms <= max_ms)
     }
 
-    fn keep_in_range(&self, series: &RoaringBitmap, range: TimeRange) -> Vec<SeriesId> {
+    pub(super) fn keep_in_range(&self, series: &RoaringBitmap, range: TimeRange) -> Vec<SeriesId> {
         if !self.overlaps(range) {
             return vec![];
         }
@@ -64,7 +65,7 @@ impl Store {
     }
 
     /// The label sets of series with samples in `range` that match one set of matchers at least,
-    /// in order of id; at most `limit`.
+    /// sorted, each once; at most `limit`.
     pub fn series(
         &self,
         matcher_sets: &[Vec<Matcher>],
@@ -73,8 +74,13 @@ impl Store {
     ) -> Result<Vec<Labels>, SourceError> {
         let Some(matching) = self.matching_any(matcher_sets)? else { return Ok(vec![]) };
         let series = self.keep_in_range(&matching, range);
-        let labels = series.iter().take(limit).map(|id| self.indexed_labels(id.0).to_owned());
-        Ok(labels.collect())
+        let mut labels: Vec<Labels> =
+            series.iter().map(|id| self.indexed_labels(id.0).to_owned()).collect();
+        self.block_series(matcher_sets, range, &mut labels)?;
+        labels.sort_unstable();
+        labels.dedup();
+        labels.truncate(limit);
+        Ok(labels)
     }
 
     /// Names of labels, sorted, of series that match one set of matchers at least (of all series
@@ -86,12 +92,17 @@ impl Store {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>, SourceError> {
-        let selection = self.matching_any(matcher_sets)?;
-        if !self.overlaps(range) {
-            return Ok(vec![]);
+        let mut names = vec![];
+        if self.overlaps(range) {
+            let selection = self.matching_any(matcher_sets)?;
+            let of_head = self.head.index().label_names(selection.as_ref(), limit);
+            names.extend(of_head.into_iter().map(to_text));
         }
-        let names = self.head.index().label_names(selection.as_ref(), limit);
-        Ok(names.into_iter().map(to_text).collect())
+        self.block_texts(matcher_sets, range, &mut names, |block, selection| {
+            let names = block.label_names(selection, limit).map_err(source_error)?;
+            Ok(names.into_iter().map(to_text).collect())
+        })?;
+        Ok(sorted(names, limit))
     }
 
     /// Values of the label `name`, sorted; otherwise as [`Store::label_names`].
@@ -102,14 +113,19 @@ impl Store {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>, SourceError> {
-        let selection = self.matching_any(matcher_sets)?;
-        if !self.overlaps(range) {
-            return Ok(vec![]);
+        let mut values = vec![];
+        if self.overlaps(range) {
+            let selection = self.matching_any(matcher_sets)?;
+            let labels = |series| self.indexed_labels(series);
+            let of_head =
+                self.head.index().label_values(name.as_bytes(), selection.as_ref(), limit, labels);
+            values.extend(of_head.into_iter().map(to_text));
         }
-        let labels = |series| self.indexed_labels(series);
-        let values =
-            self.head.index().label_values(name.as_bytes(), selection.as_ref(), limit, labels);
-        Ok(values.into_iter().map(to_text).collect())
+        self.block_texts(matcher_sets, range, &mut values, |block, selection| {
+            let values = block.label_values(name.as_bytes(), selection, limit);
+            Ok(values.map_err(source_error)?.into_iter().map(to_text).collect())
+        })?;
+        Ok(sorted(values, limit))
     }
 
     /// Sizes, and the `count_max` largest of each kind of cardinality. O(label pairs).
@@ -123,84 +139,15 @@ impl Store {
     }
 }
 
+/// The first `limit` of some texts, each once.
+fn sorted(mut texts: Vec<String>, limit: usize) -> Vec<String> {
+    texts.sort_unstable();
+    texts.dedup();
+    texts.truncate(limit);
+    texts
+}
+
 /// Label bytes are checked to be UTF-8 where they come in.
 fn to_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-impl Source for Store {
-    type Selection = Vec<SeriesId>;
-
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesId>, SourceError> {
-        Ok(self.keep_in_range(&self.matching(matchers)?, range))
-    }
-
-    fn with_labels(
-        &self,
-        selection: &Vec<SeriesId>,
-        index: usize,
-        f: &mut dyn FnMut(LabelsRef<'_>),
-    ) {
-        if let Some(labels) = self.head.labels(selection[index]) {
-            f(labels);
-        }
-    }
-
-    fn samples(
-        &self,
-        selection: &Vec<SeriesId>,
-        index: usize,
-        range: TimeRange,
-        out: &mut Samples,
-    ) -> Result<(), SourceError> {
-        self.head.samples(selection[index], range, out).map_err(source_error)
-    }
-
-    async fn warm(
-        &self,
-        selection: &Vec<SeriesId>,
-        indexes: Range<usize>,
-        _range: TimeRange,
-    ) -> Result<(), SourceError> {
-        self.head.prefetch(&selection[indexes]);
-        Ok(())
-    }
-}
-
-/// A store that its shard shares between ingest and queries: borrowed for one call at a time.
-impl Source for RefCell<Store> {
-    type Selection = Vec<SeriesId>;
-
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesId>, SourceError> {
-        self.borrow().select(matchers, range)
-    }
-
-    fn with_labels(
-        &self,
-        selection: &Vec<SeriesId>,
-        index: usize,
-        f: &mut dyn FnMut(LabelsRef<'_>),
-    ) {
-        self.borrow().with_labels(selection, index, f);
-    }
-
-    fn samples(
-        &self,
-        selection: &Vec<SeriesId>,
-        index: usize,
-        range: TimeRange,
-        out: &mut Samples,
-    ) -> Result<(), SourceError> {
-        self.borrow().samples(selection, index, range, out)
-    }
-
-    async fn warm(
-        &self,
-        selection: &Vec<SeriesId>,
-        indexes: Range<usize>,
-        _range: TimeRange,
-    ) -> Result<(), SourceError> {
-        self.borrow().head.prefetch(&selection[indexes]);
-        Ok(())
-    }
 }

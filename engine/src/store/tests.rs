@@ -1,7 +1,7 @@
 //! A store, its log, and the store that the log makes.
 
 use super::*;
-use crate::model::{Labels, MatchOp, Matcher, Samples, Source, TimeRange};
+use crate::model::{Labels, MatchOp, Matcher, Samples, Selection, Source, TimeRange};
 use crate::wal::{DamageKind, SEGMENT_HEADER_BYTES, SegmentError};
 
 const ALL_TIME: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
@@ -225,7 +225,7 @@ fn series_are_found_by_labels_and_time() {
     let matcher = |op, value| Matcher::new("n", op, value);
     let range = |min_ms, max_ms| TimeRange { min_ms, max_ms };
     let ids = |matchers: &[Matcher], range| -> Vec<u32> {
-        store.select(matchers, range).unwrap().into_iter().map(|id| id.0).collect()
+        store.select(matchers, range).unwrap().head_ids()
     };
     assert_eq!(ids(&[matcher(MatchOp::Equal, "2")], ALL_TIME), [1]);
     assert_eq!(ids(&[matcher(MatchOp::Regexp, "1|3")], ALL_TIME), [0, 2]);

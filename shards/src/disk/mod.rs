@@ -7,6 +7,7 @@ mod buffer;
 mod map;
 mod ring;
 mod space;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub use buffer::{BLOCK_BYTES, BlockBuffer, padded};
 pub use map::{Mapping, is_resident, populate};
 use ring::WriteRing;
 pub use space::{Space, space};
+pub use stream::{FileStream, finished_files};
 
 use crate::fair::Semaphore;
 use crate::observe::{Event, SharedReporter};

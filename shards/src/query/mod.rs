@@ -13,6 +13,7 @@ mod active;
 mod lookup;
 mod run;
 mod scatter;
+mod source;
 
 use std::fmt;
 use std::time::{Duration, Instant};

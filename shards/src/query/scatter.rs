@@ -9,6 +9,7 @@ use engine::plan::ShardPart;
 use futures_util::future::try_join_all;
 
 use super::Limits;
+use super::source::ShardSource;
 use crate::message::{Job, unpack};
 use crate::route::ShardId;
 use crate::runtime::now;
@@ -116,7 +117,7 @@ async fn run_here(
     limits: &Limits,
 ) -> Result<Partial, ExecError> {
     let turns = QueryTurns::begin(shard.turns(), work, limits).await?;
-    run_part(&shard.0.store, part, &turns).await
+    run_part(&ShardSource(shard), part, &turns).await
 }
 
 impl Scatter for MeshScatter<'_> {

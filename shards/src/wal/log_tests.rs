@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use engine::disk::mem::{MemDisk, MemFile};
 use engine::disk::{Disk, DiskError, DiskErrorKind, FileBytes};
-use engine::model::{Batch, Labels, MatchOp, Matcher, Samples, Source, TimeRange};
+use engine::model::{Batch, Labels, MatchOp, Matcher, Samples, Selection, Source, TimeRange};
 use engine::store::{Flushed, Store, StoreOptions};
 use engine::wal::{Chain, FrameWriter, SampleColumns};
 

@@ -1,0 +1,373 @@
+//! What a query selects: each label set once, with the places that have samples of it.
+//!
+//! ```text
+//! entry   head id, if any | places in blocks, oldest block first
+//! ```
+//!
+//! A selection keeps its blocks and parts alive: they may leave the store, and their files the disk,
+//! while a query runs.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use roaring::RoaringBitmap;
+
+use super::Store;
+use super::combine::Combine;
+use super::select::source_error;
+use crate::block::{Block, Scratch};
+use crate::disk::FileBytes;
+use crate::index::CompiledMatcher;
+use crate::model::{
+    Labels, LabelsRef, Matcher, Samples, Selection, SeriesId, Source, SourceError, TimeRange,
+};
+
+/// Stands for no series of the head, and for no further place.
+const NONE: u32 = u32::MAX;
+
+/// One label set.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    head: u32,
+    /// First and last of its places.
+    first: u32,
+    last: u32,
+}
+
+/// A series of a block, and the next place of its entry.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    block: u32,
+    series: u32,
+    next: u32,
+}
+
+#[derive(Default)]
+pub struct StoreSelection {
+    entries: Vec<Entry>,
+    places: Vec<Place>,
+    /// Oldest first.
+    blocks: Vec<Arc<Block>>,
+}
+
+impl Selection for StoreSelection {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+thread_local! {
+    /// Room for decoding, one a thread: what a source reads into is the caller's.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl StoreSelection {
+    /// Ids of those that the head has.
+    #[cfg(test)]
+    pub(super) fn head_ids(&self) -> Vec<u32> {
+        self.entries.iter().map(|entry| entry.head).filter(|&head| head != NONE).collect()
+    }
+
+    fn places_of(&self, entry: Entry) -> impl Iterator<Item = Place> + '_ {
+        let mut next = entry.first;
+        std::iter::from_fn(move || {
+            let place = *self.places.get(next as usize)?;
+            next = place.next;
+            Some(place)
+        })
+    }
+
+    fn add_place(&mut self, entry: u32, block: u32, series: u32) {
+        let at = self.places.len() as u32;
+        self.places.push(Place { block, series, next: NONE });
+        let entry = &mut self.entries[entry as usize];
+        match entry.first {
+            NONE => entry.first = at,
+            _ => self.places[entry.last as usize].next = at,
+        }
+        entry.last = at;
+    }
+
+    /// What [`Source::samples`] will read of files for the series at `indexes`: ranges of bytes, in
+    /// whole pages, that may not be in memory.
+    pub fn file_ranges(&self, indexes: Range<usize>) -> Vec<(FileBytes, Range<usize>)> {
+        let mut ranges: Vec<(u32, Range<usize>)> = vec![];
+        for &entry in &self.entries[indexes] {
+            for place in self.places_of(entry) {
+                let block = &self.blocks[place.block as usize];
+                // What cannot be read says so when it is read.
+                let Ok(bytes) = block.byte_range(place.series) else { continue };
+                ranges.push((place.block, bytes.start as usize..bytes.end as usize));
+            }
+        }
+        ranges.sort_unstable_by_key(|(block, range)| (*block, range.start));
+        let mut joined: Vec<(u32, Range<usize>)> = vec![];
+        for (block, range) in ranges {
+            match joined.last_mut() {
+                Some((last, before)) if *last == block && range.start <= before.end => {
+                    before.end = before.end.max(range.end);
+                }
+                _ => joined.push((block, range)),
+            }
+        }
+        let owned = |(block, range): (u32, _)| (self.blocks[block as usize].bytes().clone(), range);
+        joined.into_iter().map(owned).collect()
+    }
+}
+
+impl Store {
+    /// Blocks that may have samples in `range`, oldest first.
+    fn blocks_in(&self, range: TimeRange) -> impl Iterator<Item = &Arc<Block>> {
+        self.blocks.iter().filter(move |block| block.meta().overlaps(range))
+    }
+
+    /// The series that match, of the head and of all blocks.
+    fn select_everywhere(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<StoreSelection, SourceError> {
+        let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
+        let mut selection = StoreSelection::default();
+        let of_head = self.keep_in_range(&self.matching_compiled(&compiled), range);
+        let entry = |id: SeriesId| Entry { head: id.0, first: NONE, last: NONE };
+        selection.entries.extend(of_head.into_iter().map(entry));
+        // By hash of the labels; of the head's series only once a block is there.
+        let mut known: HashMap<u64, u32, RandomState> = HashMap::default();
+        let (mut buffer, mut other_buffer) = (vec![], vec![]);
+        for block in self.blocks_in(range) {
+            let series = block.select_in(&compiled, range).map_err(source_error)?;
+            if series.is_empty() {
+                continue;
+            }
+            if selection.blocks.is_empty() {
+                for (at, entry) in selection.entries.iter().enumerate() {
+                    let hash = self.indexed_labels(entry.head).stable_hash();
+                    known.insert(hash, at as u32);
+                }
+            }
+            let number = selection.blocks.len() as u32;
+            selection.blocks.push(block.clone());
+            for series in &series {
+                let hash = block.hash(series).map_err(source_error)?;
+                let labels = block.labels(series, &mut buffer).map_err(source_error)?;
+                let mut found = None;
+                if let Some(&candidate) = known.get(&hash) {
+                    let is_same = self.entry_labels(
+                        &selection,
+                        candidate as usize,
+                        &mut other_buffer,
+                        |other| other == labels,
+                    )?;
+                    found = (is_same == Some(true)).then_some(candidate);
+                }
+                let at = found.unwrap_or_else(|| {
+                    let at = selection.entries.len() as u32;
+                    selection.entries.push(Entry { head: NONE, first: NONE, last: NONE });
+                    // Of two label sets with one hash the second is looked up in vain and stands
+                    // as often as blocks have it: a hash of 64 bits makes that unseen.
+                    known.entry(hash).or_insert(at);
+                    at
+                });
+                selection.add_place(at, number, series);
+            }
+        }
+        Ok(selection)
+    }
+
+    /// Calls `f` with the labels of an entry; `None` when its series has left the head since, and
+    /// no block has it.
+    fn entry_labels<R>(
+        &self,
+        selection: &StoreSelection,
+        index: usize,
+        buffer: &mut Vec<u8>,
+        f: impl FnOnce(LabelsRef<'_>) -> R,
+    ) -> Result<Option<R>, SourceError> {
+        let entry = selection.entries[index];
+        if entry.head != NONE
+            && let Some(labels) = self.head.labels(SeriesId(entry.head))
+        {
+            return Ok(Some(f(labels)));
+        }
+        let Some(place) = selection.places_of(entry).next() else { return Ok(None) };
+        let block = &selection.blocks[place.block as usize];
+        let labels = block.labels(place.series, buffer).map_err(source_error)?;
+        Ok(Some(f(labels)))
+    }
+
+    /// Label sets of series with samples in `range`, of blocks, that match one set of matchers at
+    /// least.
+    pub(super) fn block_series(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        range: TimeRange,
+        out: &mut Vec<Labels>,
+    ) -> Result<(), SourceError> {
+        let mut buffer = vec![];
+        for block in self.blocks_in(range) {
+            let Some(series) = block_matching(block, matcher_sets)? else { continue };
+            for series in &series {
+                if block.may_have_samples(series, range).map_err(source_error)? {
+                    out.push(block.labels(series, &mut buffer).map_err(source_error)?.to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what `list` gives of every block in `range` to `out`: names or values of labels.
+    pub(super) fn block_texts(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        range: TimeRange,
+        out: &mut Vec<String>,
+        list: impl Fn(&Block, Option<&RoaringBitmap>) -> Result<Vec<String>, SourceError>,
+    ) -> Result<(), SourceError> {
+        for block in self.blocks_in(range) {
+            let selection = block_matching(block, matcher_sets)?;
+            out.extend(list(block, selection.as_ref())?);
+        }
+        Ok(())
+    }
+}
+
+/// Series of a block that match one set of matchers at least; `None` without sets: all.
+fn block_matching(
+    block: &Block,
+    matcher_sets: &[Vec<Matcher>],
+) -> Result<Option<RoaringBitmap>, SourceError> {
+    if matcher_sets.is_empty() {
+        return Ok(None);
+    }
+    let mut all = RoaringBitmap::new();
+    for matchers in matcher_sets {
+        let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
+        all |= block.select(&compiled).map_err(source_error)?;
+    }
+    Ok(Some(all))
+}
+
+impl Source for Store {
+    type Selection = StoreSelection;
+
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<StoreSelection, SourceError> {
+        self.select_everywhere(matchers, range)
+    }
+
+    fn with_labels(
+        &self,
+        selection: &StoreSelection,
+        index: usize,
+        f: &mut dyn FnMut(LabelsRef<'_>),
+    ) {
+        let mut buffer = vec![];
+        // Labels that cannot be read were read when the series was selected; its samples say so.
+        let _ = self.entry_labels(selection, index, &mut buffer, f);
+    }
+
+    fn samples(
+        &self,
+        selection: &StoreSelection,
+        index: usize,
+        range: TimeRange,
+        out: &mut Samples,
+    ) -> Result<(), SourceError> {
+        let entry = selection.entries[index];
+        if entry.first == NONE {
+            return self.head_samples(SeriesId(entry.head), range, out);
+        }
+        let mut combine = Combine::begin(out);
+        SCRATCH.with_borrow_mut(|scratch| {
+            for place in selection.places_of(entry) {
+                let block = &selection.blocks[place.block as usize];
+                block.samples(place.series, range, out, scratch).map_err(source_error)?;
+                combine.take(out);
+            }
+            Ok(())
+        })?;
+        if entry.head != NONE {
+            self.head_samples(SeriesId(entry.head), range, out)?;
+            combine.take(out);
+        }
+        combine.finish(out);
+        Ok(())
+    }
+
+    async fn warm(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        _range: TimeRange,
+    ) -> Result<(), SourceError> {
+        self.prefetch(selection, indexes);
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Asks for the memory that [`Source::samples`] touches first.
+    pub fn prefetch(&self, selection: &StoreSelection, indexes: Range<usize>) {
+        let heads = selection.entries[indexes].iter().map(|entry| entry.head);
+        let ids: Vec<SeriesId> = heads.filter(|&head| head != NONE).map(SeriesId).collect();
+        self.head.prefetch(&ids);
+    }
+
+    fn head_samples(
+        &self,
+        series: SeriesId,
+        range: TimeRange,
+        out: &mut Samples,
+    ) -> Result<(), SourceError> {
+        self.head.samples(series, range, out).map_err(source_error)
+    }
+}
+
+/// A store that its shard shares between ingest and queries: borrowed for one call at a time.
+impl Source for RefCell<Store> {
+    type Selection = StoreSelection;
+
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<StoreSelection, SourceError> {
+        self.borrow().select(matchers, range)
+    }
+
+    fn with_labels(
+        &self,
+        selection: &StoreSelection,
+        index: usize,
+        f: &mut dyn FnMut(LabelsRef<'_>),
+    ) {
+        self.borrow().with_labels(selection, index, f);
+    }
+
+    fn samples(
+        &self,
+        selection: &StoreSelection,
+        index: usize,
+        range: TimeRange,
+        out: &mut Samples,
+    ) -> Result<(), SourceError> {
+        self.borrow().samples(selection, index, range, out)
+    }
+
+    async fn warm(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        _range: TimeRange,
+    ) -> Result<(), SourceError> {
+        self.borrow().prefetch(selection, indexes);
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! A shard's store as queries read it: what lies in files is in memory before it is touched.
+
+use std::ops::Range;
+
+use engine::model::{LabelsRef, Matcher, Samples, Selection, Source, SourceError, TimeRange};
+use engine::store::StoreSelection;
+
+use crate::disk::{is_resident, populate};
+use crate::runtime::blocking;
+use crate::shard::Shard;
+
+pub(super) struct ShardSource<'a>(pub &'a Shard);
+
+impl Source for ShardSource<'_> {
+    type Selection = StoreSelection;
+
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<StoreSelection, SourceError> {
+        self.0.0.store.borrow().select(matchers, range)
+    }
+
+    fn with_labels(
+        &self,
+        selection: &StoreSelection,
+        index: usize,
+        f: &mut dyn FnMut(LabelsRef<'_>),
+    ) {
+        self.0.0.store.borrow().with_labels(selection, index, f);
+    }
+
+    fn samples(
+        &self,
+        selection: &StoreSelection,
+        index: usize,
+        range: TimeRange,
+        out: &mut Samples,
+    ) -> Result<(), SourceError> {
+        self.0.0.store.borrow().samples(selection, index, range, out)
+    }
+
+    async fn warm(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        _range: TimeRange,
+    ) -> Result<(), SourceError> {
+        debug_assert!(indexes.end <= selection.len());
+        let mut cold = selection.file_ranges(indexes.clone());
+        cold.retain(|(bytes, range)| !is_resident((**bytes).as_ref(), range.clone()));
+        if !cold.is_empty() {
+            let stats = self.0.own_stats();
+            stats.cold_ranges.add(cold.len() as u64);
+            let read = move || {
+                for (bytes, range) in cold {
+                    populate((*bytes).as_ref(), range);
+                }
+            };
+            blocking(read).await;
+        }
+        self.0.0.store.borrow().prefetch(selection, indexes);
+        Ok(())
+    }
+}
