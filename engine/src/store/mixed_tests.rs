@@ -109,7 +109,7 @@ fn append(store: &mut Store, point: &Point, log: &mut Vec<u8>) -> Verdict {
 fn read(store: &Store, series: u32, range: TimeRange) -> Vec<(i64, String)> {
     let Some(id) = store.head().find(labels(series).as_ref()) else { return vec![] };
     let mut samples = Samples::default();
-    store.samples(&vec![SeriesId(id.0)], 0, range, &mut samples).unwrap();
+    store.samples(&StoreSelection::of_head(&[SeriesId(id.0)]), 0, range, &mut samples).unwrap();
     let start = |starts_ms: &[i64], count: usize, index: usize| {
         assert!(starts_ms.is_empty() || starts_ms.len() == count);
         starts_ms.get(index).copied().unwrap_or(0)
@@ -175,7 +175,7 @@ fn check_resets(values: &[Value], expected: &[CounterReset]) {
         append(&mut store, &point(0, second * 1000, value.clone()), &mut log);
     }
     let mut samples = Samples::default();
-    store.samples(&vec![SeriesId(0)], 0, ALL_TIME, &mut samples).unwrap();
+    store.samples(&StoreSelection::of_head(&[SeriesId(0)]), 0, ALL_TIME, &mut samples).unwrap();
     let hints: Vec<_> = samples.histograms.iter().map(|one| one.counter_reset).collect();
     assert_eq!(hints, expected);
 }
@@ -213,7 +213,7 @@ fn a_staleness_marker_is_of_the_kind_of_the_sample_before_it() {
         assert!(append(&mut store, &point(0, second, value), &mut log).is_success());
     }
     let mut samples = Samples::default();
-    store.samples(&vec![SeriesId(0)], 0, ALL_TIME, &mut samples).unwrap();
+    store.samples(&StoreSelection::of_head(&[SeriesId(0)]), 0, ALL_TIME, &mut samples).unwrap();
     assert_eq!(samples.histogram_timestamps_ms, [0, 1, 2]);
     assert_eq!(samples.histograms[2].sum.to_bits(), STALE_NAN_BITS);
     assert_eq!((samples.timestamps_ms, samples.values[0]), (vec![3, 4], 2.0));

@@ -65,6 +65,13 @@ thread_local! {
 }
 
 impl StoreSelection {
+    /// Some series of the head.
+    #[cfg(test)]
+    pub(super) fn of_head(ids: &[SeriesId]) -> StoreSelection {
+        let entry = |id: &SeriesId| Entry { head: id.0, first: NONE, last: NONE };
+        StoreSelection { entries: ids.iter().map(entry).collect(), ..StoreSelection::default() }
+    }
+
     /// Ids of those that the head has.
     #[cfg(test)]
     pub(super) fn head_ids(&self) -> Vec<u32> {

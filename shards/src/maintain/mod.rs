@@ -1,5 +1,4 @@
-//! Retention: forgetting samples that are too old, and the segments of the log that hold nothing
-//! else.
+//! Retention: forgetting samples that are too old.
 //!
 //! Time is measured at the newest sample of the shard, not at the clock, as Prometheus does: a
 //! clock that jumps deletes nothing.
@@ -14,7 +13,6 @@ use crate::route::ShardId;
 use crate::runtime::sleep;
 use crate::shard::Shard;
 use crate::turns::Work;
-use crate::wal::WalError;
 
 /// How often a shard looks.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -75,20 +73,15 @@ impl Shard {
             let before_ms = newest_ms.saturating_sub(retention_ms);
             // A tenth more than asked for is kept, so that the head is walked seldom.
             if oldest_ms < before_ms.saturating_sub(retention_ms / 10) {
-                // What fails here is tried again; the log itself tells of its troubles.
-                let _ = self.expire(before_ms).await;
+                self.expire(before_ms).await;
             }
         }
     }
 
-    /// Forgets what is older than `before_ms`, and removes the segments that nobody needs.
-    pub(crate) async fn expire(&self, before_ms: i64) -> Result<(), WalError> {
-        let inner = &self.0;
-        {
-            let _turn = inner.turns.begin(Work::Background).await;
-            inner.store.borrow_mut().expire(before_ms);
-        }
-        Ok(())
+    /// Forgets what is older than `before_ms`.
+    pub(crate) async fn expire(&self, before_ms: i64) {
+        let _turn = self.0.turns.begin(Work::Background).await;
+        self.0.store.borrow_mut().expire(before_ms);
     }
 
     /// The shard on which metadata lives.
