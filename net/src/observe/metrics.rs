@@ -141,6 +141,11 @@ fn write_scrapes(out: &mut Page<'_>, context: &Context) {
             total(|stats| stats.label_limit_exceeded.get()),
         ),
         (
+            "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+            "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
+            total(|stats| stats.bucket_limit_exceeded.get()),
+        ),
+        (
             "prometheus_target_scrapes_cache_flush_forced_total",
             "How many times a scrape cache was flushed due to getting big while scrapes are \
              failing.",

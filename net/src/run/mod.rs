@@ -96,7 +96,7 @@ fn scrape_own_address(loaded: &mut Loaded, flags: &Flags) {
 }
 
 fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
-    let state = State::default();
+    let state = State::new(options::scrape(&flags));
     let plan = state.plan(&loaded)?;
     let addresses = addresses::resolve(flags.list("web.listen-address"))?;
     let boot = options::boot(&flags);

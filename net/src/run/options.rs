@@ -14,9 +14,19 @@ use crate::cli::{self, Flags};
 use crate::config::{ByteSize, MESSAGE_V1, MESSAGE_V2, Millis, RetentionConfig};
 use crate::http::server::ServerOptions;
 use crate::http::url::Url;
+use crate::scrape::job::ScrapeFeatures;
 use crate::wire::remote_write::Protocol;
 
 use super::report::LogReporter;
+
+/// What is taken of pages beside samples.
+pub fn scrape(flags: &Flags) -> ScrapeFeatures {
+    let features = flags.features();
+    ScrapeFeatures {
+        exemplars: features.has("exemplar-storage"),
+        starts: features.has("created-timestamp-zero-ingestion") || features.has("st-storage"),
+    }
+}
 
 pub fn boot(flags: &Flags) -> BootOptions {
     let features = flags.features();

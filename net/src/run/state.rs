@@ -10,7 +10,7 @@ use crate::api::context::{NamedPool, hostname};
 use crate::config::Loaded;
 use crate::discovery::TargetGroup;
 use crate::observe::query_log::QueryLog;
-use crate::scrape::job::Job;
+use crate::scrape::job::{Job, ScrapeFeatures};
 use crate::scrape::populate::{Pool, pool};
 
 /// One job with what it has found.
@@ -22,8 +22,8 @@ struct Entry {
 }
 
 /// Jobs by name.
-#[derive(Default)]
 pub struct State {
+    features: ScrapeFeatures,
     entries: Vec<Entry>,
 }
 
@@ -35,6 +35,10 @@ pub struct Plan {
 }
 
 impl State {
+    pub fn new(features: ScrapeFeatures) -> State {
+        State { features, entries: vec![] }
+    }
+
     /// Compiles the jobs of `loaded`. A job that did not change stays the same object, and so do
     /// its targets and their loops.
     ///
@@ -46,7 +50,7 @@ impl State {
             jobs.push(match same {
                 Some(entry) => entry.job.clone(),
                 None => {
-                    let job = Job::build(config);
+                    let job = Job::build(config, self.features);
                     Arc::new(job.map_err(|why| format!("job {:?}: {why}", config.job_name))?)
                 }
             });

@@ -23,7 +23,7 @@ pub async fn commit(
     page_count: usize,
 ) -> Result<Refused, IngestError> {
     let mut refused = Refused::default();
-    if batch.sample_count() == 0 {
+    if batch.is_empty() {
         return Ok(refused);
     }
     // How far ahead a sample may be was judged when the page was read.

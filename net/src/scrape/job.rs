@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine::model::histogram::{SCHEMA_MAX, SCHEMA_MIN};
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
@@ -15,6 +16,14 @@ use super::mutate::LabelLimits;
 
 /// Most bytes of a decoded page where the configuration sets no limit.
 const BODY_BYTES_MAX: usize = 1 << 30;
+
+/// What flags say about pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrapeFeatures {
+    pub exemplars: bool,
+    /// Start timestamps.
+    pub starts: bool,
+}
 
 /// A job and what its configuration was compiled to. Shared by the job's targets.
 pub struct Job {
@@ -35,12 +44,16 @@ pub struct Job {
 
 impl Job {
     /// Errors: a rule whose regex does not compile.
-    pub fn build(config: &ScrapeConfig) -> Result<Job, String> {
+    pub fn build(config: &ScrapeConfig, features: ScrapeFeatures) -> Result<Job, String> {
         let rules = PageRules {
             honor_labels: config.honor_labels,
             honor_timestamps: config.honor_timestamps,
             track_timestamps_staleness: config.track_timestamps_staleness,
             sample_limit: config.sample_limit,
+            bucket_limit: config.native_histogram_bucket_limit,
+            schema_max: schema_max(config.native_histogram_min_bucket_factor),
+            exemplars: features.exemplars,
+            starts: features.starts,
             label_limits: LabelLimits {
                 label_count_max: config.label_limit,
                 name_bytes_max: config.label_name_length_limit,
@@ -103,11 +116,17 @@ impl Job {
     }
 }
 
+/// The finest schema in which neighbouring bounds still differ by `factor`.
+fn schema_max(factor: f64) -> i32 {
+    if factor <= 1.0 {
+        return SCHEMA_MAX;
+    }
+    let schema = (-factor.log2().log2()).floor();
+    schema.clamp(f64::from(SCHEMA_MIN), f64::from(SCHEMA_MAX)) as i32
+}
+
 fn request_headers(config: &ScrapeConfig, headers: &mut HeaderMap) -> Result<(), String> {
-    // What cannot be read is not asked for.
-    let mut protocols = config.protocols();
-    protocols.retain(|protocol| *protocol != ScrapeProtocol::PrometheusProto);
-    let accept = accept_header(&protocols, config.escaping());
+    let accept = accept_header(&config.protocols(), config.escaping());
     insert(headers, ACCEPT, &accept)?;
     let encoding = if config.enable_compression { "gzip" } else { "identity" };
     insert(headers, ACCEPT_ENCODING, encoding)?;

@@ -13,7 +13,10 @@
 //! Source: Prometheus `scrape/{scrape,target,manager}.go`.
 
 pub mod append;
+#[cfg(test)]
+mod append_tests;
 pub mod cache;
+mod collect;
 mod commit;
 pub mod job;
 pub mod metadata;

@@ -82,7 +82,7 @@ impl Loop {
             headers.insert(TIMEOUT_HEADER, timeout);
         }
         Loop {
-            reader: PageReader::new(job.rules.clone(), target.public.clone()),
+            reader: PageReader::new(job.rules.clone(), target.histograms(), target.public.clone()),
             report: ReportSeries::new(target.public.as_ref(), job.config.adds_extra_metrics()),
             headers,
             shard,
@@ -192,6 +192,7 @@ impl Loop {
         if let Err(error) = read {
             match error {
                 PageError::SampleLimit => self.stats.sample_limit_exceeded.add(1),
+                PageError::BucketLimit => self.stats.bucket_limit_exceeded.add(1),
                 PageError::LabelLimit(_) => self.stats.label_limit_exceeded.add(1),
                 PageError::Parse(_) => {}
             }

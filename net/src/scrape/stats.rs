@@ -13,6 +13,7 @@ pub struct ScrapeStats {
     pub sample_limit_exceeded: Counter,
     pub body_limit_exceeded: Counter,
     pub label_limit_exceeded: Counter,
+    pub bucket_limit_exceeded: Counter,
     pub cache_flushes_forced: Counter,
     pub duplicates: Counter,
     pub out_of_order: Counter,

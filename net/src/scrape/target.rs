@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use engine::model::{Labels, LabelsBuilder};
 
 use crate::http::url::Url;
+use crate::wire::protobuf;
 
 use super::job::Job;
 use super::metadata::SharedMetadata;
@@ -90,6 +91,26 @@ impl Target {
     pub fn status(&self) -> MutexGuard<'_, Status> {
         // The status is plain values, whole after every assignment.
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Target {
+    /// What to make of histograms: as the job says, unless the target's own labels say otherwise.
+    pub fn histograms(&self) -> protobuf::Options {
+        let says = |name: &str, of_job: bool| match self.labels.get(name.as_bytes()) {
+            b"" => of_job,
+            text => matches!(text, b"1" | b"t" | b"T" | b"TRUE" | b"true" | b"True"),
+        };
+        let config = &self.job.config;
+        let always = config.always_scrapes_classic_histograms();
+        protobuf::Options {
+            native: says("__scrape_native_histograms__", config.scrapes_native_histograms()),
+            always_classic: says("__always_scrape_classic_histograms__", always),
+            convert_classic: says(
+                "__convert_classic_histograms_to_nhcb__",
+                config.converts_classic_histograms(),
+            ),
+        }
     }
 }
 

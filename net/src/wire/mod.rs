@@ -5,11 +5,13 @@
 //!
 //! Not here: reading and decompressing bodies (`http`), caches of known series (`scrape`).
 
+pub mod classic;
 pub mod exposition;
 pub mod float;
 pub mod json;
 pub mod names;
 pub mod negotiation;
+pub mod protobuf;
 pub mod quote;
 pub mod remote_write;
 pub mod text;

@@ -9,8 +9,8 @@
 //! and declines any other; `lex` with the grammars reads anything, as Prometheus does, and is the
 //! measure of the first. A property test holds them together.
 //!
-//! Not here: protobuf, start timestamps (`_created` lines are series as any other), the labels of
-//! type and unit, native histograms out of classic ones.
+//! Not here: protobuf (`wire::protobuf`), start timestamps (`_created` lines are series as any
+//! other), the labels of type and unit, native histograms out of classic ones (`wire::classic`).
 //!
 //! Source: Prometheus `model/textparse/{interface,promparse,openmetricsparse}.go`.
 
