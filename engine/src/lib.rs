@@ -9,6 +9,7 @@
 //! store
 //! exec
 //! rules
+//! rules
 //! ```
 
 pub mod block;

@@ -20,6 +20,7 @@ const ENGINE_ROOMS: &[&[&str]] = &[
     &["store"],
     &["exec"],
     &["rules"],
+    &["rules"],
 ];
 
 /// What `engine` must never name: threads, sockets, files, clocks, locks.

@@ -1,0 +1,358 @@
+//! A group at work: its rules' states, from evaluation to evaluation.
+//!
+//! ```text
+//! result ─► record | instances ─► alerts ─► samples, and markers for the series that went ─► store
+//!                                   └─► notices
+//! ```
+//!
+//! One rule after the other by [`Group::evaluate`], or as the caller likes by
+//! [`Group::evaluate_rule`]: rules of one of [`Group::batches`] may run at the same time.
+//!
+//! Source: Prometheus `rules/group.go`.
+
+use std::cell::{Ref, RefCell};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashSet};
+
+use crate::head::{Refusal, Verdict};
+use crate::model::sample::stale_nan;
+use crate::model::{Batch, HistogramSample, Labels};
+
+use super::alerts::{Alert, AlertState, Alerts, ForState};
+use super::host::{Host, Query, Refused};
+use super::recording::record;
+use super::sample::{RuleSample, RuleValue};
+use super::templates::{Globals, instances};
+use super::{AlertSpec, GroupSpec, RuleKind, RuleSpec, dependencies};
+
+/// When and for whom a group is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation<'a> {
+    pub time_ms: i64,
+    /// How much earlier the expressions look; the samples written are as old.
+    pub query_offset_ms: i64,
+    pub resend_delay_ms: i64,
+    pub globals: &'a Globals,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Unknown,
+    Good,
+    Bad,
+}
+
+impl Health {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Unknown => "unknown",
+            Health::Good => "ok",
+            Health::Bad => "err",
+        }
+    }
+}
+
+/// One rule between evaluations.
+#[derive(Debug)]
+pub struct RuleState {
+    pub health: Health,
+    /// Of the last evaluation; empty for none.
+    pub last_error: String,
+    /// Unix milliseconds and seconds that it took, as the caller noted them.
+    pub last_evaluation: Option<(i64, f64)>,
+    /// Of an alerting rule.
+    pub alerts: Alerts,
+    /// The state of a life before this one was looked for: from now on there are series.
+    is_restored: bool,
+    /// Series that the last evaluation wrote.
+    written: HashSet<Labels, RandomState>,
+}
+
+impl RuleState {
+    /// The most urgent state of the rule's alerts.
+    pub fn state(&self) -> AlertState {
+        match self.last_evaluation {
+            None => AlertState::Unknown,
+            Some(_) => self.alerts.state(),
+        }
+    }
+}
+
+/// What became of one evaluation of a rule.
+#[derive(Debug, Default)]
+pub struct RuleReport {
+    /// Samples that the rule gave.
+    pub sample_count: usize,
+    /// Why it gave none, or why none was stored.
+    pub error: Option<String>,
+    pub out_of_order_count: usize,
+    pub too_old_count: usize,
+    pub duplicate_count: usize,
+    /// Why other samples were refused.
+    pub refused: Vec<String>,
+    /// Templates that could not be expanded, and why; they say so in their place.
+    pub template_errors: Vec<String>,
+}
+
+/// Which sample of a rule each of a batch is; markers stand behind them.
+#[derive(Default)]
+struct Placed {
+    floats: Vec<usize>,
+    histograms: Vec<usize>,
+}
+
+pub struct Group {
+    spec: Arc<GroupSpec>,
+    rules: Vec<RefCell<RuleState>>,
+    batches: Vec<Vec<usize>>,
+    /// Series of rules that are no more, to be marked stale.
+    orphans: RefCell<Vec<Labels>>,
+}
+
+impl Group {
+    /// A group that was not evaluated yet. Its alerts write no series before
+    /// [`Group::set_restored`] or [`Group::restore`], unless `is_restored`.
+    pub fn new(spec: Arc<GroupSpec>, is_restored: bool) -> Group {
+        let state = |_: &RuleSpec| {
+            RefCell::new(RuleState {
+                health: Health::Unknown,
+                last_error: String::new(),
+                last_evaluation: None,
+                alerts: Alerts::default(),
+                is_restored,
+                written: HashSet::default(),
+            })
+        };
+        Group {
+            rules: spec.rules.iter().map(state).collect(),
+            batches: dependencies::batches(&spec.rules),
+            orphans: RefCell::default(),
+            spec,
+        }
+    }
+
+    pub fn spec(&self) -> &Arc<GroupSpec> {
+        &self.spec
+    }
+
+    pub fn state(&self, rule: usize) -> Ref<'_, RuleState> {
+        self.rules[rule].borrow()
+    }
+
+    /// Rules in the order in which they may run at the same time.
+    pub fn batches(&self) -> &[Vec<usize>] {
+        &self.batches
+    }
+
+    /// Takes over what the group that this one replaces knew. Rules are the same when name and
+    /// labels are; of several such the first is the first. Series of rules that are no more are
+    /// marked stale by the next evaluation.
+    pub fn adopt(&mut self, earlier: &Group) {
+        let key = |rule: &RuleSpec| format!("{}{:?}", rule.name, rule.labels);
+        let mut known: HashMap<String, Vec<usize>, RandomState> = HashMap::default();
+        for (index, rule) in earlier.spec.rules.iter().enumerate().rev() {
+            known.entry(key(rule)).or_default().push(index);
+        }
+        for (rule, state) in self.spec.rules.iter().zip(&self.rules) {
+            let Some(index) = known.get_mut(&key(rule)).and_then(Vec::pop) else { continue };
+            let before = earlier.rules[index].borrow();
+            let state = &mut *state.borrow_mut();
+            state.written = before.written.clone();
+            let are_alerts = [rule, &earlier.spec.rules[index]]
+                .iter()
+                .all(|rule| matches!(rule.kind, RuleKind::Alerting(_)));
+            if are_alerts {
+                state.alerts.adopt(&before.alerts);
+            }
+        }
+        let mut orphans = earlier.orphans.borrow().clone();
+        for index in known.into_values().flatten() {
+            orphans.extend(earlier.rules[index].borrow().written.iter().cloned());
+        }
+        self.orphans.replace(orphans);
+    }
+
+    /// Evaluates all rules in their order and marks the series of rules that are no more.
+    pub async fn evaluate(&self, at: Evaluation<'_>, host: &impl Host) -> Vec<RuleReport> {
+        let mut reports = Vec::new();
+        for rule in 0..self.rules.len() {
+            reports.push(self.evaluate_rule(rule, at, host).await);
+        }
+        self.mark_orphans(at, host).await;
+        reports
+    }
+
+    /// Evaluates one rule and stores what it gives.
+    pub async fn evaluate_rule(
+        &self,
+        rule: usize,
+        at: Evaluation<'_>,
+        host: &impl Host,
+    ) -> RuleReport {
+        let mut report = RuleReport::default();
+        let samples = match self.result(rule, at, host, &mut report).await {
+            Ok(samples) => samples,
+            Err(error) => {
+                self.fail(rule, &mut report, error);
+                return report;
+            }
+        };
+        report.sample_count = samples.len();
+        let (batch, placed) = self.batch(rule, &samples, at.time_ms - at.query_offset_ms);
+        let refused =
+            if batch.is_empty() { Ok(Refused::default()) } else { host.append(&batch).await };
+        let refused = match refused {
+            Ok(refused) => refused,
+            Err(error) => {
+                self.fail(rule, &mut report, error);
+                return report;
+            }
+        };
+        let state = &mut *self.rules[rule].borrow_mut();
+        (state.health, state.last_error) = (Health::Good, String::new());
+        let mut stored: Vec<bool> = vec![true; samples.len()];
+        let floats = refused.floats.iter().map(|refusal| (refusal, &placed.floats));
+        let histograms = refused.histograms.iter().map(|refusal| (refusal, &placed.histograms));
+        for (&Refusal { sample, verdict }, places) in floats.chain(histograms) {
+            // A marker is refused as a matter of course where another rule wrote the series.
+            let Some(&index) = places.get(sample as usize) else { continue };
+            stored[index] = false;
+            match verdict {
+                Verdict::OutOfOrder => report.out_of_order_count += 1,
+                Verdict::TooOld => report.too_old_count += 1,
+                Verdict::Duplicate { .. } => report.duplicate_count += 1,
+                other => report.refused.push(other.to_string()),
+            }
+            (state.health, state.last_error) = (Health::Bad, verdict.to_string());
+        }
+        let written = samples.into_iter().zip(stored).filter(|(_, stored)| *stored);
+        state.written = written.map(|(sample, _)| sample.labels).collect();
+        report
+    }
+
+    fn fail(&self, rule: usize, report: &mut RuleReport, error: String) {
+        let mut state = self.rules[rule].borrow_mut();
+        state.health = Health::Bad;
+        state.last_error.clone_from(&error);
+        report.error = Some(error);
+    }
+
+    /// What the rule gives; alerts move on and are told of.
+    async fn result(
+        &self,
+        index: usize,
+        at: Evaluation<'_>,
+        host: &impl Host,
+        report: &mut RuleReport,
+    ) -> Result<Vec<RuleSample>, String> {
+        let rule = &self.spec.rules[index];
+        let time_ms = at.time_ms - at.query_offset_ms;
+        let result = host.query(Query::Rule(&rule.expr), time_ms).await?;
+        let RuleKind::Alerting(alert) = &rule.kind else {
+            return record(rule, result, self.spec.limit);
+        };
+        let errors = &mut report.template_errors;
+        let given = instances(rule, alert, result, at.time_ms, at.globals, host, errors).await?;
+        let state = &mut *self.rules[index].borrow_mut();
+        state.alerts.advance(given, alert, at.time_ms, self.spec.limit)?;
+        let samples = if state.is_restored { state.alerts.samples(rule) } else { vec![] };
+        let due = state.alerts.take_due(at.time_ms, at.resend_delay_ms, self.spec.interval_ms);
+        if !due.is_empty() {
+            host.notify(rule, due);
+        }
+        Ok(samples)
+    }
+
+    /// The samples as a batch, then a marker for each series that went.
+    fn batch(&self, rule: usize, samples: &[RuleSample], time_ms: i64) -> (Batch, Placed) {
+        let (mut batch, mut placed) = (Batch::default(), Placed::default());
+        for (index, sample) in samples.iter().enumerate() {
+            let series = batch.push_series(sample.labels.as_ref());
+            match &sample.value {
+                RuleValue::Float(value) => {
+                    batch.push_sample(series, time_ms, *value);
+                    placed.floats.push(index);
+                }
+                RuleValue::Histogram(histogram) => {
+                    let histogram = (**histogram).clone();
+                    let sample = HistogramSample { histogram, is_integer: false };
+                    batch.push_histogram(series, time_ms, sample);
+                    placed.histograms.push(index);
+                }
+            }
+        }
+        let now: HashSet<&Labels, RandomState> =
+            samples.iter().map(|sample| &sample.labels).collect();
+        let state = self.rules[rule].borrow();
+        let gone = state.written.iter().filter(|labels| !now.contains(labels));
+        push_markers(&mut batch, gone, time_ms);
+        (batch, placed)
+    }
+
+    /// Marks the series of rules that are no more.
+    pub async fn mark_orphans(&self, at: Evaluation<'_>, host: &impl Host) {
+        let mut batch = Batch::default();
+        let orphans = self.orphans.take();
+        push_markers(&mut batch, orphans.iter(), at.time_ms - at.query_offset_ms);
+        // What could not be stored is tried again with the next evaluation.
+        if !batch.is_empty() && host.append(&batch).await.is_err() {
+            self.orphans.replace(orphans);
+        }
+    }
+
+    /// Ends the group: all its series are to be marked by [`Group::mark_orphans`].
+    pub fn disband(&self) {
+        let mut orphans = self.orphans.borrow_mut();
+        for rule in &self.rules {
+            orphans.extend(rule.borrow_mut().written.drain());
+        }
+    }
+
+    pub fn has_orphans(&self) -> bool {
+        !self.orphans.borrow().is_empty()
+    }
+
+    /// Notes when a rule was evaluated and how many seconds it took.
+    pub fn note_evaluation(&self, rule: usize, began_ms: i64, seconds: f64) {
+        self.rules[rule].borrow_mut().last_evaluation = Some((began_ms, seconds));
+    }
+
+    /// The rules whose alerts a restart may restore. Alerts with a shorter `for` than `grace_ms`
+    /// wait for it anew.
+    pub fn restorable(&self, grace_ms: i64) -> Vec<(usize, &AlertSpec)> {
+        let rules = self.spec.rules.iter().enumerate();
+        rules
+            .filter_map(|(index, rule)| match &rule.kind {
+                RuleKind::Alerting(alert) if alert.for_ms >= grace_ms => Some((index, alert)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Gives a rule's alerts the times that were found. See [`Alerts::restore`].
+    pub fn restore(&self, rule: usize, found: &[ForState], grace_ms: i64, now_ms: i64) {
+        if let RuleKind::Alerting(alert) = &self.spec.rules[rule].kind {
+            let alerts = &mut self.rules[rule].borrow_mut().alerts;
+            alerts.restore(found, alert.for_ms, grace_ms, now_ms);
+        }
+    }
+
+    /// From now on alerts write their series.
+    pub fn set_restored(&self) {
+        self.rules.iter().for_each(|rule| rule.borrow_mut().is_restored = true);
+    }
+
+    /// The alerts of all rules that did not end.
+    pub fn active_alerts(&self, rule: usize) -> Vec<Alert> {
+        self.rules[rule].borrow().alerts.active().cloned().collect()
+    }
+}
+
+fn push_markers<'a>(batch: &mut Batch, series: impl Iterator<Item = &'a Labels>, time_ms: i64) {
+    for labels in series {
+        let series = batch.push_series(labels.as_ref());
+        batch.push_sample(series, time_ms, stale_nan());
+    }
+}
