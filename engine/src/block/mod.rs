@@ -18,6 +18,7 @@ mod columns;
 mod dictionary;
 mod error;
 mod id;
+mod merge;
 mod merge_samples;
 mod meta;
 mod pages;
@@ -30,13 +31,18 @@ mod select;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod write;
 
 pub use error::{BlockError, Problem};
 pub use id::{BlockId, NotAnId};
+pub use merge::{
+    LabelLookup, LabelOrder, Merge, MergeScope, MergeSource, Progress, hashes_of_shard,
+};
 pub use merge_samples::{merge_samples, merge_series_samples};
 pub use meta::BlockMeta;
 pub use pages::FileBytes;
 pub use read::{Block, Scratch};
 pub use samples::SeriesSamples;
+pub use tombstones::{Tombstones, delete_intervals};
 pub use write::{BlockPlan, BlockWriter};

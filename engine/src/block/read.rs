@@ -234,6 +234,29 @@ impl Block {
         }))
     }
 
+    /// Timestamps of a column.
+    pub(super) fn timestamps<'s>(
+        &self,
+        column: u32,
+        row: &ColumnRow,
+        scratch: &'s mut Scratch,
+    ) -> Result<&'s [i64], BlockError> {
+        self.load_column(column, row, scratch)?;
+        Ok(&scratch.timestamps_ms)
+    }
+
+    /// The chunks of a series, each with the row of its column.
+    pub(super) fn chunks(
+        &self,
+        series: u32,
+    ) -> Result<impl Iterator<Item = Result<(RunChunk<'_>, ColumnRow), BlockError>>, BlockError>
+    {
+        Ok(self.run(series)?.map(|chunk| {
+            let chunk = chunk.ok_or_else(|| self.pages.broken("chunks"))?;
+            Ok((chunk, self.column_row(chunk.column)?))
+        }))
+    }
+
     /// Appends the samples of a series in `range` to `out`, floats and histograms each ascending.
     ///
     /// Cost: decodes the chunks that overlap the range. Errors: the block is damaged here; `out`
@@ -257,9 +280,8 @@ impl Block {
     ) -> Result<(), BlockError> {
         let float_start = out.floats().0.len();
         let histogram_start = out.histogram_times().0.len();
-        for chunk in self.run(series)? {
-            let chunk = chunk.ok_or_else(|| self.pages.broken("chunks"))?;
-            let row = self.column_row(chunk.column)?;
+        for chunk in self.chunks(series)? {
+            let (chunk, row) = chunk?;
             if row.min_ms <= range.max_ms && range.min_ms <= row.max_ms {
                 self.read_chunk(chunk, &row, out, scratch)?;
             }

@@ -18,9 +18,17 @@ pub struct SeriesSamples {
 
 impl SeriesSamples {
     pub fn clear(&mut self) {
+        self.clear_floats();
+        self.clear_histograms();
+    }
+
+    pub(super) fn clear_floats(&mut self) {
         self.timestamps_ms.clear();
         self.values.clear();
         self.starts_ms.clear();
+    }
+
+    pub(super) fn clear_histograms(&mut self) {
         self.histogram_timestamps_ms.clear();
         self.histograms.clear();
         self.histogram_starts_ms.clear();
@@ -32,6 +40,28 @@ impl SeriesSamples {
 
     pub fn len(&self) -> usize {
         self.values.len() + self.histograms.len()
+    }
+
+    /// Takes the first `count` floats out.
+    pub(super) fn take_floats(&mut self, count: usize) -> SeriesSamples {
+        let starts = count.min(self.starts_ms.len());
+        SeriesSamples {
+            timestamps_ms: self.timestamps_ms.drain(..count).collect(),
+            values: self.values.drain(..count).collect(),
+            starts_ms: self.starts_ms.drain(..starts).collect(),
+            ..SeriesSamples::default()
+        }
+    }
+
+    /// Takes the first `count` histograms out.
+    pub(super) fn take_histograms(&mut self, count: usize) -> SeriesSamples {
+        let starts = count.min(self.histogram_starts_ms.len());
+        SeriesSamples {
+            histogram_timestamps_ms: self.histogram_timestamps_ms.drain(..count).collect(),
+            histograms: self.histograms.drain(..count).collect(),
+            histogram_starts_ms: self.histogram_starts_ms.drain(..starts).collect(),
+            ..SeriesSamples::default()
+        }
     }
 
     pub(super) fn assert_columns(&self) {

@@ -160,9 +160,12 @@ impl BlockWriter {
     /// Writes a series with all its samples, which are not none. `hash` is the stable hash of
     /// `labels`, which come after those of the series before.
     ///
+    /// Errors: the labels are out of order, or there is no room for more; the block is of no use
+    /// then.
+    ///
     /// # Panics
     ///
-    /// On labels out of order, and on columns that do not fit each other.
+    /// On columns that do not fit each other.
     pub fn push_series(
         &mut self,
         labels: LabelsRef<'_>,
@@ -181,7 +184,7 @@ impl BlockWriter {
         self.push_histograms(samples, None, out);
     }
 
-    fn push_floats(&mut self, samples: &SeriesSamples, out: &mut Vec<u8>) {
+    pub(super) fn push_floats(&mut self, samples: &SeriesSamples, out: &mut Vec<u8>) {
         let mut start = 0;
         while start < samples.timestamps_ms.len() {
             let end = start + chunk_count(&samples.timestamps_ms[start..]);
@@ -198,7 +201,7 @@ impl BlockWriter {
     }
 
     /// `before` is the histogram of this series written last.
-    fn push_histograms(
+    pub(super) fn push_histograms(
         &mut self,
         samples: &SeriesSamples,
         before: Option<&HistogramSample>,
@@ -240,8 +243,31 @@ impl BlockWriter {
         self.run.push(RunChunk { codec, column, values: &self.values, starts: &self.starts });
     }
 
+    /// Takes over a chunk as it is. `timestamps_ms` are those of its column, unless the caller
+    /// knows the column's number here, from an earlier chunk. Returns that number.
+    pub(super) fn push_chunk(
+        &mut self,
+        chunk: RunChunk<'_>,
+        column: Result<u32, &[i64]>,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        let column = match column {
+            Ok(column) => column,
+            Err(timestamps_ms) => self.columns.column(timestamps_ms, &mut self.pages, out),
+        };
+        let row = self.columns.row(column);
+        self.min_ms = self.min_ms.min(row.min_ms);
+        self.max_ms = self.max_ms.max(row.max_ms);
+        match chunk.codec {
+            ValueCodec::Floats(_) => self.float_count += u64::from(row.count),
+            ValueCodec::Histograms { .. } => self.histogram_count += u64::from(row.count),
+        }
+        self.run.push(RunChunk { column, ..chunk });
+        column
+    }
+
     /// Ends the series that is written now. One without chunks leaves nothing.
-    fn end_series(
+    pub(super) fn end_series(
         &mut self,
         labels: LabelsRef<'_>,
         hash: u64,
@@ -252,7 +278,9 @@ impl BlockWriter {
             return Ok(());
         }
         let is_next = self.places.is_empty() || self.last_labels.as_ref().compare(labels).is_lt();
-        assert!(is_next, "series come in order of their labels, each once");
+        if !is_next {
+            return Err(self.error(Problem::Broken("order of series")));
+        }
         if self.places.len() >= u32::MAX as usize {
             return Err(self.full("series"));
         }
@@ -281,9 +309,12 @@ impl BlockWriter {
         Ok(())
     }
 
+    fn error(&self, problem: Problem) -> BlockError {
+        BlockError { file: format!("block {}", self.meta.id).into(), problem }
+    }
+
     fn full(&self, what: &'static str) -> BlockError {
-        let file = format!("block {}", self.meta.id).into();
-        BlockError { file, problem: Problem::Full(what) }
+        self.error(Problem::Full(what))
     }
 
     /// Writes what stands at the end: the file is complete then. A block without series is of no

@@ -182,8 +182,9 @@ pub(super) fn push(
     (work.cells, work.column_bytes) = (cells, column_bytes);
 }
 
-/// The header's word about resets, of the section `bytes`.
-pub(super) fn resets(bytes: &[u8]) -> Option<CounterReset> {
+/// What the histograms `bytes`, as [`super::push_histograms`] wrote them, know about a reset before
+/// the first of them.
+pub fn resets(bytes: &[u8]) -> Option<CounterReset> {
     Some(match bytes.first()? {
         0 => CounterReset::Unknown,
         1 => CounterReset::Reset,
