@@ -4,20 +4,17 @@
 //! Protocol 2 wants it so. For protocol 1 Prometheus takes the whole request back, which hearth
 //! does not, on purpose: the answer is the same 400, and senders do not send such a request again.
 //!
-//! Native histograms cannot be stored yet. A request with some is answered 400 (with the truth in
-//! the headers of protocol 2), so that its sender counts and logs them; its floats are stored.
-//! Exemplars are left out silently but for a counter and protocol 2's header. Metadata that cannot
-//! be stored does not fail a request, as in Prometheus.
+//! Metadata that cannot be stored does not fail a request, as in Prometheus.
 //!
 //! Source: Prometheus `storage/remote/write_handler.go`, client_golang `exp/api/remote`.
 
 use std::cell::RefCell;
-use std::fmt::Write;
 
-use engine::head::{Refusal, Verdict};
+use engine::head::Verdict;
+use engine::model::HistogramSample;
 use engine::model::float::format_g;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use shards::{IngestError, IngestOptions, Shard};
+use shards::{IngestError, IngestOptions, IngestReport, Shard};
 
 use crate::http::{BodyError, Request, Response, text, text_error};
 use crate::observe::stats::RemoteWriteStats;
@@ -136,8 +133,8 @@ impl Buffers {
     ) -> Response {
         let decoded = &self.decoded;
         stats.samples_with_invalid_labels.add(decoded.invalid_labels_count as u64);
-        stats.histograms_dropped.add(decoded.histogram_count as u64);
-        stats.exemplars_dropped.add(decoded.exemplar_count as u64);
+        let exemplar_count = decoded.batch.exemplars().len() + decoded.exemplars_left_out;
+        stats.exemplars_dropped.add(exemplar_count as u64);
         let max_timestamp_ms = now_ms.saturating_add(AHEAD_MS_MAX);
         let options = IngestOptions { wait: true, max_timestamp_ms };
         let report = match shard.ingest(&decoded.batch, options).await {
@@ -145,8 +142,8 @@ impl Buffers {
             Err(error) => return unavailable(&error),
         };
         let errors = match protocol {
-            Protocol::V1 => first_error(decoded, &report.refused),
-            Protocol::V2 => all_errors(decoded, &report.refused),
+            Protocol::V1 => first_error(decoded, &report),
+            Protocol::V2 => all_errors(decoded, &report),
         };
         let mut response = if errors.is_empty() {
             let mut response = text(StatusCode::NO_CONTENT, "");
@@ -156,10 +153,12 @@ impl Buffers {
             text_error(StatusCode::BAD_REQUEST, &errors)
         };
         if protocol == Protocol::V2 {
-            let written = decoded.batch.sample_count() - report.refused.len();
-            for (name, count) in
-                [(SAMPLES_WRITTEN, written), (HISTOGRAMS_WRITTEN, 0), (EXEMPLARS_WRITTEN, 0)]
-            {
+            let batch = &decoded.batch;
+            for (name, count) in [
+                (SAMPLES_WRITTEN, batch.sample_count() - report.refused.len()),
+                (HISTOGRAMS_WRITTEN, batch.histogram_count() - report.refused_histograms.len()),
+                (EXEMPLARS_WRITTEN, 0),
+            ] {
                 response.headers_mut().insert(name, HeaderValue::from(count));
             }
         }
@@ -174,55 +173,80 @@ fn unavailable(error: &IngestError) -> Response {
     response
 }
 
+/// A refused sample of either kind, and its series: in the order of the request.
+struct Refused<'a> {
+    series: u32,
+    timestamp_ms: i64,
+    /// Set for a native histogram.
+    histogram: Option<&'a HistogramSample>,
+    verdict: Verdict,
+}
+
+/// All refused samples in the order in which they are judged: by series, floats first.
+fn refused_samples<'a>(decoded: &'a Decoded, report: &IngestReport) -> Vec<Refused<'a>> {
+    let batch = &decoded.batch;
+    let floats = report.refused.iter().map(|refusal| Refused {
+        series: batch.sample_series()[refusal.sample as usize],
+        timestamp_ms: batch.timestamps_ms()[refusal.sample as usize],
+        histogram: None,
+        verdict: refusal.verdict,
+    });
+    let histograms = report.refused_histograms.iter().map(|refusal| Refused {
+        series: batch.histogram_series()[refusal.sample as usize],
+        timestamp_ms: batch.histogram_timestamps_ms()[refusal.sample as usize],
+        histogram: Some(&batch.histograms()[refusal.sample as usize]),
+        verdict: refusal.verdict,
+    });
+    let mut all: Vec<_> = floats.chain(histograms).collect();
+    all.sort_by_key(|refused| refused.series); // Stable: floats stay before histograms.
+    all
+}
+
 /// The text of the first sample refused, in Prometheus's words; empty if nothing was.
-fn first_error(decoded: &Decoded, refused: &[Refusal]) -> String {
-    match refused.first() {
-        Some(refusal) => verdict_text(decoded, refusal),
-        None => histograms_error(decoded).unwrap_or_default(),
-    }
+fn first_error(decoded: &Decoded, report: &IngestReport) -> String {
+    refused_samples(decoded, report).first().map(Refused::text).unwrap_or_default()
 }
 
 /// A line for each series or sample refused, in the order of the request.
-fn all_errors(decoded: &Decoded, refused: &[Refusal]) -> String {
+fn all_errors(decoded: &Decoded, report: &IngestReport) -> String {
     let mut lines = vec![];
     let mut series_errors = decoded.series_errors.iter().peekable();
-    for refusal in refused {
-        let series = decoded.batch.sample_series()[refusal.sample as usize];
-        while let Some(error) = series_errors.next_if(|error| error.series_before <= series) {
+    for refused in refused_samples(decoded, report) {
+        while let Some(error) = series_errors.next_if(|error| error.series_before <= refused.series)
+        {
             lines.push(error.message.clone());
         }
-        let text = verdict_text(decoded, refusal);
-        lines.push(format!("{text} for series {}", decoded.batch.labels(series)));
+        let (text, labels) = (refused.text(), decoded.batch.labels(refused.series));
+        lines.push(format!("{text} for series {labels}"));
     }
     lines.extend(series_errors.map(|error| error.message.clone()));
     if decoded.series_errors_left_out > 0 {
         lines.push(format!("and {} series more", decoded.series_errors_left_out));
     }
-    lines.extend(histograms_error(decoded));
     lines.join("\n")
 }
 
-fn histograms_error(decoded: &Decoded) -> Option<String> {
-    let count = decoded.histogram_count;
-    (count > 0).then(|| {
+impl Refused<'_> {
+    fn text(&self) -> String {
+        let (existing, new) = match self.verdict {
+            // Prometheus's text for histograms, and its text for the timestamp that means unset.
+            Verdict::Duplicate { existing, new } if self.timestamp_ms != 0 => {
+                (format_g(existing), new)
+            }
+            Verdict::DuplicateOfHistogram { new } if self.timestamp_ms != 0 => {
+                ("is a histogram".to_owned(), new)
+            }
+            Verdict::InvalidHistogram => {
+                let error = self.histogram.and_then(|sample| sample.validate().err());
+                return error.map_or_else(|| self.verdict.to_string(), |error| error.to_string());
+            }
+            verdict => return verdict.to_string(),
+        };
         format!(
-            "native histograms are not supported yet: {count} histogram samples were not stored"
+            "duplicate sample for timestamp {}; overrides not allowed: existing {existing}, new \
+             value {}",
+            self.timestamp_ms,
+            format_g(new)
         )
-    })
-}
-
-fn verdict_text(decoded: &Decoded, refusal: &Refusal) -> String {
-    let Verdict::Duplicate { existing, new } = refusal.verdict else {
-        return refusal.verdict.to_string();
-    };
-    let timestamp_ms = decoded.batch.timestamps_ms()[refusal.sample as usize];
-    let mut text = String::new();
-    let _ = write!(
-        text,
-        "duplicate sample for timestamp {timestamp_ms}; overrides not allowed: existing "
-    );
-    text.push_str(&format_g(existing));
-    text.push_str(", new value ");
-    text.push_str(&format_g(new));
-    text
+    }
 }

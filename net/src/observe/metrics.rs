@@ -110,11 +110,6 @@ fn write_remote_write(out: &mut Page<'_>, context: &Context) {
         sum(context, |stats| stats.remote_write.requests.get()),
     );
     out.counter(
-        "hearth_remote_write_histograms_dropped_total",
-        "Native histogram samples received and not stored, because hearth cannot store them yet.",
-        sum(context, |stats| stats.remote_write.histograms_dropped.get()),
-    );
-    out.counter(
         "hearth_remote_write_exemplars_dropped_total",
         "Exemplars received and not stored, because hearth cannot store them yet.",
         sum(context, |stats| stats.remote_write.exemplars_dropped.get()),

@@ -27,8 +27,7 @@ pub struct RouteStats {
 pub struct RemoteWriteStats {
     pub requests: Counter,
     pub samples_with_invalid_labels: Counter,
-    /// Native histograms and exemplars that came and were not stored.
-    pub histograms_dropped: Counter,
+    /// Exemplars that came and were not stored.
     pub exemplars_dropped: Counter,
 }
 

@@ -31,14 +31,15 @@ impl HistogramSample {
             && (self.is_stale() && other.is_stale() || self.histogram.equals(&other.histogram))
     }
 
-    /// Merges buckets of a schema that is finer than what is computed with.
-    ///
-    /// Errors: spans and buckets do not fit each other.
-    pub fn reduce_to_known_schema(&mut self) -> Result<(), Error> {
+    /// Merges buckets of a schema that is finer than what is computed with. A histogram whose spans
+    /// do not fit its buckets stays as it is: it is not valid.
+    pub fn reduce_to_known_schema(&mut self) {
         if (SCHEMA_MAX + 1..=SCHEMA_RESERVED_MAX).contains(&self.histogram.schema) {
-            self.histogram.reduce_resolution(SCHEMA_MAX)?;
+            let mut reduced = self.histogram.clone();
+            if reduced.reduce_resolution(SCHEMA_MAX).is_ok() {
+                self.histogram = reduced;
+            }
         }
-        Ok(())
     }
 
     /// As [`FloatHistogram::validate`]; whole counts also have to add up: see

@@ -8,8 +8,7 @@
 //! ```
 //!
 //! A request that is broken as a whole is a [`Refusal`]. A series that is broken alone is left out
-//! and reported: counted in protocol 1, with Prometheus's text in protocol 2. What is understood
-//! but not stored (native histograms, exemplars) is counted and never dropped in silence.
+//! and reported: counted in protocol 1, with Prometheus's text in protocol 2.
 //!
 //! Sources: Prometheus `storage/remote/write_handler.go`, `prompb/{remote,types}.proto`,
 //! `prompb/io/prometheus/write/v2/types.proto`; client_golang `exp/api/remote/remote_api.go`.
@@ -17,7 +16,9 @@
 use engine::model::{Batch, MetricType};
 
 pub mod encode;
+mod exemplar;
 mod headers;
+mod histogram;
 mod labels;
 mod proto;
 mod snappy;
@@ -30,7 +31,9 @@ mod tests;
 pub use headers::{check_body_bytes, check_content_encoding, protocol_of};
 pub use snappy::decompress;
 
+use histogram::ReadHistogram;
 use labels::LabelChecker;
+use proto::Sample;
 
 /// Most bytes of a request, compressed or not. Protects memory; every other column of a request
 /// is bounded by it or by the limits below.
@@ -38,6 +41,15 @@ pub const REQUEST_BYTES_MAX: usize = 32 << 20;
 
 /// Most samples of a request. A sample may take two bytes on the wire and takes twenty in a batch.
 pub const SAMPLE_COUNT_MAX: usize = 1 << 20;
+
+/// Most native histograms and most exemplars of a request. An empty one takes two bytes on the wire
+/// and takes three hundred in a batch.
+pub const HISTOGRAM_COUNT_MAX: usize = 1 << 17;
+pub const EXEMPLAR_COUNT_MAX: usize = 1 << 17;
+
+/// Most bytes of all native histograms of a request. A bucket may take a byte on the wire and takes
+/// eight in a batch.
+pub const HISTOGRAM_BYTES_MAX: usize = 16 << 20;
 
 /// Most symbols of a request of protocol 2. A symbol may take two bytes on the wire and takes
 /// twenty in the table.
@@ -144,10 +156,9 @@ pub struct Decoded {
     /// What `prometheus_api_remote_write_invalid_labels_samples_total` grows by. (Prometheus
     /// counts series in protocol 1, samples in protocol 2.)
     pub invalid_labels_count: usize,
-    /// Native histogram samples of valid series: present, not stored.
-    pub histogram_count: usize,
-    /// Exemplars of valid series: present, not stored.
-    pub exemplar_count: usize,
+    /// Exemplars of valid series that are not in the batch: their labels are no text, or far longer
+    /// than any receiver stores.
+    pub exemplars_left_out: usize,
 }
 
 impl Decoded {
@@ -157,8 +168,7 @@ impl Decoded {
         self.series_errors.clear();
         self.series_errors_left_out = 0;
         self.invalid_labels_count = 0;
-        self.histogram_count = 0;
-        self.exemplar_count = 0;
+        self.exemplars_left_out = 0;
     }
 
     /// Notes a refused series; the text is made only if it is kept.
@@ -180,12 +190,13 @@ impl Decoded {
         Ok(())
     }
 
-    /// Adds a valid series with its samples.
+    /// Adds a valid series with its samples and histograms; `histograms` is empty afterwards.
     fn push_series(
         &mut self,
         labels: &LabelChecker,
         request: &[u8],
-        samples: &[(i64, f64)],
+        samples: &[Sample],
+        histograms: &mut Vec<ReadHistogram>,
     ) -> Result<u32, Refusal> {
         if self.batch.label_bytes().len() + labels.canonical_bytes_max() > LABEL_BYTES_MAX {
             let message =
@@ -196,11 +207,31 @@ impl Decoded {
             let message = format!("request holds more than {SAMPLE_COUNT_MAX} samples");
             return Err(Refusal::new(400, message));
         }
+        if self.batch.histogram_count() + histograms.len() > HISTOGRAM_COUNT_MAX {
+            let message = format!("request holds more than {HISTOGRAM_COUNT_MAX} histograms");
+            return Err(Refusal::new(400, message));
+        }
         let series = self.batch.push_series_with(|out| labels.write(request, out));
-        for &(timestamp_ms, value) in samples {
+        for &Sample { timestamp_ms, value, start_ms } in samples {
             self.batch.push_sample(series, timestamp_ms, value);
+            if start_ms != 0 {
+                self.batch.set_start(start_ms);
+            }
+        }
+        for ReadHistogram { timestamp_ms, start_ms, sample } in histograms.drain(..) {
+            self.batch.push_histogram(series, timestamp_ms, sample);
+            self.batch.set_histogram_start(start_ms);
         }
         Ok(series)
+    }
+
+    /// Judges the number of exemplars before another `count`.
+    fn admit_exemplars(&self, count: usize) -> Result<(), Refusal> {
+        if self.batch.exemplars().len() + count > EXEMPLAR_COUNT_MAX {
+            let message = format!("request holds more than {EXEMPLAR_COUNT_MAX} exemplars");
+            return Err(Refusal::new(400, message));
+        }
+        Ok(())
     }
 }
 
@@ -208,8 +239,12 @@ impl Decoded {
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     labels: LabelChecker,
-    /// Timestamps and values of the series at hand.
-    samples: Vec<(i64, f64)>,
+    /// Samples, histograms, and where the exemplars stand, of the series at hand.
+    samples: Vec<Sample>,
+    histograms: Vec<ReadHistogram>,
+    exemplars: Vec<Span>,
+    /// Bytes of the native histograms read so far of the request.
+    histogram_bytes: usize,
     /// Protocol 2: label references of the series at hand, and the request's symbols.
     references: Vec<u32>,
     symbols: v2::Symbols,
@@ -218,7 +253,8 @@ pub struct Decoder {
 impl Decoder {
     /// Decodes `request`, which [`decompress`] gave, into `out`.
     ///
-    /// Cost: O(bytes); no allocation in steady state but for texts about refused series.
+    /// Cost: O(bytes); no allocation in steady state but for native histograms, exemplars, and texts
+    /// about refused series.
     ///
     /// # Errors
     ///
@@ -230,6 +266,7 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
         out.clear();
+        self.histogram_bytes = 0;
         if request.len() > REQUEST_BYTES_MAX {
             return Err(snappy::too_large());
         }

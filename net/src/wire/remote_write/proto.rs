@@ -270,17 +270,27 @@ fn plain_label(request: &[u8], span: Span) -> Option<(Text, Text)> {
     (value_end == bytes.len()).then_some((name, value))
 }
 
-/// A sample message: value and timestamp are fields 1 and 2 in both protocols.
+/// A float sample as it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sample {
+    pub timestamp_ms: i64,
+    pub value: f64,
+    /// Of protocol 2; zero is unknown.
+    pub start_ms: i64,
+}
+
+/// A sample message: the same in both protocols, but for the start timestamp of the second one.
 #[inline]
-pub(super) fn sample(request: &[u8], span: Span) -> Result<(i64, f64), Broken> {
-    let (mut timestamp_ms, mut value) = (0, 0.0);
+pub(super) fn sample(request: &[u8], span: Span) -> Result<Sample, Broken> {
+    let mut sample = Sample::default();
     let mut message = Message::within(request, span);
     while let Some(field) = message.next_field()? {
         match field.number {
-            1 => value = field.double()?,
-            2 => timestamp_ms = field.varint()? as i64,
-            _ => {} // A start timestamp is not stored.
+            1 => sample.value = field.double()?,
+            2 => sample.timestamp_ms = field.varint()? as i64,
+            3 => sample.start_ms = field.varint()? as i64,
+            _ => {}
         }
     }
-    Ok((timestamp_ms, value))
+    Ok(sample)
 }

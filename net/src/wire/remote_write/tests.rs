@@ -1,10 +1,13 @@
 //! Requests in both protocols: what comes through, what is left out, what is refused. The texts
 //! are those of Prometheus's `write_handler_test.go`.
 
-use engine::model::{Labels, MetricType};
+use engine::model::histogram::{CounterReset, SCHEMA_CUSTOM, Side, Span};
+use engine::model::{FloatHistogram, HistogramSample, Labels, MetricType};
 use proptest::prelude::*;
 
-use super::encode::{Series, encode_v1, encode_v2, push_bytes, push_number};
+use super::encode::{
+    Beside, Series, encode_v1, encode_v2, encode_v2_with, push_bytes, push_number, push_series_v1,
+};
 use super::{
     Decoded, Decoder, LABEL_BYTES_MAX, MetadataOwner, Protocol, SAMPLE_COUNT_MAX,
     SERIES_ERROR_COUNT_MAX,
@@ -168,8 +171,128 @@ fn references_are_judged_before_they_are_followed() {
     );
 }
 
+fn float_histogram() -> HistogramSample {
+    let histogram = FloatHistogram {
+        counter_reset: CounterReset::Gauge,
+        schema: 3,
+        zero_threshold: 0.001,
+        zero_count: 2.5,
+        count: 10.0,
+        sum: -0.0,
+        positive: Side {
+            spans: vec![Span { offset: -2, length: 2 }, Span { offset: 3, length: 1 }],
+            buckets: vec![1.0, 2.0, 0.5],
+        },
+        negative: Side { spans: vec![Span { offset: 1, length: 1 }], buckets: vec![4.0] },
+        ..FloatHistogram::default()
+    };
+    HistogramSample { histogram, is_integer: false }
+}
+
+fn custom_histogram() -> HistogramSample {
+    let histogram = FloatHistogram {
+        schema: SCHEMA_CUSTOM,
+        count: 8.0,
+        sum: 12.5,
+        positive: Side { spans: vec![Span { offset: 0, length: 3 }], buckets: vec![5.0, 0.0, 3.0] },
+        custom_bounds: [0.5, 1.5].into(),
+        ..FloatHistogram::default()
+    };
+    HistogramSample { histogram, is_integer: true }
+}
+
 #[test]
-fn what_is_not_stored_is_counted_and_metadata_is_kept() {
+fn histograms_starts_and_exemplars_come_through() {
+    let (float, custom) = (float_histogram(), custom_histogram());
+    let labels = &[("__name__", "up")][..];
+    let series = Series { labels, samples: &[(5, 1.0), (6, 2.0)] };
+    let trace = &[("trace_id", "abc"), ("empty", ""), ("a", "b")][..];
+    let beside = Beside {
+        starts_ms: &[0, 4],
+        histograms: &[(7, 3, &float), (8, 0, &custom)],
+        exemplars: &[(trace, 0.5, 7), (&[], 1.5, 0)],
+    };
+    let (mut first, mut second) = (vec![], vec![]);
+    push_series_v1(&series, &beside, &mut first);
+    encode_v2_with(&[(series, beside)], &mut second);
+    for (protocol, request) in [(Protocol::V1, first), (Protocol::V2, second)] {
+        let decoded = decode(protocol, &request).unwrap();
+        let batch = &decoded.batch;
+        assert_eq!((batch.series_count(), batch.sample_count()), (1, 2));
+        assert_eq!(batch.histogram_timestamps_ms(), [7, 8]);
+        let [own_float, own_custom] = batch.histograms() else { panic!("{batch:?}") };
+        assert!(own_float.equals(&float) && own_custom.equals(&custom), "{batch:?}");
+        assert_eq!(own_float.histogram.counter_reset, CounterReset::Gauge);
+        assert_eq!((own_float.validate(), own_custom.validate()), (Ok(()), Ok(())));
+        let has_starts = protocol == Protocol::V2;
+        assert_eq!(batch.has_starts(), has_starts);
+        if has_starts {
+            assert_eq!((batch.start_ms(0), batch.start_ms(1)), (0, 4));
+            assert_eq!((batch.histogram_start_ms(0), batch.histogram_start_ms(1)), (3, 0));
+        }
+        let [first, second] = batch.exemplars() else { panic!("{batch:?}") };
+        assert_eq!(first.labels.to_string(), r#"{a="b", trace_id="abc"}"#);
+        assert_eq!((first.series, first.value, first.timestamp_ms), (0, 0.5, Some(7)));
+        assert_eq!((second.labels.to_string(), second.timestamp_ms), ("{}".into(), Some(0)));
+    }
+}
+
+#[test]
+fn a_series_may_have_histograms_alone() {
+    let series = Series { labels: &[("__name__", "up")], samples: &[] };
+    let custom = custom_histogram();
+    let beside = Beside { histograms: &[(8, 0, &custom)], ..Beside::default() };
+    let (mut first, mut second) = (vec![], vec![]);
+    push_series_v1(&series, &beside, &mut first);
+    encode_v2_with(&[(series, beside)], &mut second);
+    for (protocol, request) in [(Protocol::V1, first), (Protocol::V2, second)] {
+        let decoded = decode(protocol, &request).unwrap();
+        assert_eq!((decoded.batch.sample_count(), decoded.batch.histogram_count()), (0, 1));
+    }
+}
+
+#[test]
+fn a_broken_exemplar_costs_itself() {
+    let symbols: &[&[u8]] = &[b"", b"__name__", b"up", &[b'x'; 600], b"\xff"];
+    let exemplar = |references: &[u8]| {
+        let mut message = Vec::new();
+        push_bytes(&mut message, 1, references);
+        message
+    };
+    let request = by_hand(symbols, &[1, 2], |series| {
+        add_sample(series);
+        for references in [&[1, 2, 3][..], &[1, 99], &[1, 3], &[1, 4], &[1, 2]] {
+            push_bytes(series, 4, &exemplar(references));
+        }
+    });
+    let decoded = decode(Protocol::V2, &request).unwrap();
+    let texts: Vec<_> = decoded.series_errors.iter().map(|error| &*error.message).collect();
+    assert_eq!(
+        texts,
+        [
+            "parsing exemplar for series {__name__=\"up\"}: invalid labelRefs length 3",
+            "parsing exemplar for series {__name__=\"up\"}: labelRefs 1 (name) = 99 (value) \
+             outside of symbols table (size 5)",
+        ]
+    );
+    assert_eq!((decoded.batch.exemplars().len(), decoded.exemplars_left_out), (1, 2));
+}
+
+#[test]
+fn a_schema_that_is_too_fine_is_reduced() {
+    let mut fine = float_histogram();
+    fine.histogram.schema = 9;
+    let series = Series { labels: &[("__name__", "up")], samples: &[] };
+    let mut request = vec![];
+    let beside = Beside { histograms: &[(8, 0, &fine)], ..Beside::default() };
+    push_series_v1(&series, &beside, &mut request);
+    let decoded = decode(Protocol::V1, &request).unwrap();
+    assert_eq!(decoded.batch.histograms()[0].histogram.schema, 8);
+    assert_eq!(decoded.batch.histograms()[0].validate(), Ok(()));
+}
+
+#[test]
+fn metadata_is_kept_with_its_series() {
     let symbols: &[&[u8]] = &[b"", b"__name__", b"up", b"help text", b"seconds"];
     let request = by_hand(symbols, &[1, 2], |series| {
         add_sample(series);
@@ -184,7 +307,7 @@ fn what_is_not_stored_is_counted_and_metadata_is_kept() {
     });
     let decoded = decode(Protocol::V2, &request).unwrap();
     assert_eq!(lines(&decoded), [r#"{__name__="up"} 0 @7"#]);
-    assert_eq!((decoded.histogram_count, decoded.exemplar_count), (1, 2));
+    assert_eq!((decoded.batch.histogram_count(), decoded.batch.exemplars().len()), (1, 2));
     let metadata = decoded.metadata[0];
     assert_eq!(metadata.owner, MetadataOwner::Series(0));
     assert_eq!(metadata.metric_type, MetricType::Gauge);

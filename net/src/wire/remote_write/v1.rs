@@ -5,6 +5,8 @@
 
 use engine::model::MetricType;
 
+use super::exemplar::exemplar_v1;
+use super::histogram::histogram;
 use super::proto::{Broken, Message, label, sample};
 use super::{Decoded, Decoder, Metadata, MetadataOwner, Refusal, Span};
 
@@ -24,7 +26,8 @@ impl Decoder {
     fn series_v1(&mut self, request: &[u8], span: Span, out: &mut Decoded) -> Result<(), Refusal> {
         self.labels.clear();
         self.samples.clear();
-        let (mut histogram_count, mut exemplar_count) = (0, 0);
+        self.histograms.clear();
+        self.exemplars.clear();
         let mut message = Message::within(request, span);
         let mut labels_end = span.start;
         while let Some(field) = message.next_field()? {
@@ -36,8 +39,11 @@ impl Decoder {
                     labels_end = span.end;
                 }
                 2 => self.samples.push(sample(request, field.bytes()?.span)?),
-                3 => exemplar_count += field.bytes().map(|_| 1)?,
-                4 => histogram_count += field.bytes().map(|_| 1)?,
+                3 => self.exemplars.push(field.bytes()?.span),
+                4 => {
+                    let span = field.bytes()?.span;
+                    self.histograms.push(histogram(request, span, &mut self.histogram_bytes)?);
+                }
                 _ => {}
             }
         }
@@ -48,10 +54,13 @@ impl Decoder {
             out.invalid_labels_count += 1;
             return Ok(());
         }
-        out.histogram_count += histogram_count;
-        out.exemplar_count += exemplar_count;
-        if !self.samples.is_empty() {
-            out.push_series(&self.labels, request, &self.samples)?;
+        if self.samples.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty() {
+            return Ok(());
+        }
+        let series = out.push_series(&self.labels, request, &self.samples, &mut self.histograms)?;
+        out.admit_exemplars(self.exemplars.len())?;
+        for &span in &self.exemplars {
+            exemplar_v1(request, span, series, out)?;
         }
         Ok(())
     }

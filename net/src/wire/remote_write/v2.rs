@@ -6,6 +6,8 @@
 //! Two walks over the request: one gathers the symbols (they stand first by custom, but need not),
 //! one decodes the series.
 
+use super::exemplar::{self, ExemplarFields};
+use super::histogram::histogram;
 use super::labels::LabelFault;
 use super::proto::{Broken, Field, Message, Text, Value, sample};
 use super::v1::metric_type_of;
@@ -34,14 +36,6 @@ struct MetadataFields {
     unit: u32,
 }
 
-/// Counts of what stands in a series beside labels and samples.
-#[derive(Clone, Copy, Debug, Default)]
-struct Beside {
-    histogram_count: usize,
-    exemplar_count: usize,
-    metadata: MetadataFields,
-}
-
 impl Symbols {
     fn gather(&mut self, request: &[u8]) -> Result<(), Refusal> {
         self.symbols.clear();
@@ -64,6 +58,18 @@ impl Symbols {
 
     fn count(&self) -> usize {
         self.symbols.len()
+    }
+
+    /// Whether a label's references are in the table; otherwise what to say.
+    #[inline]
+    fn check(&self, name: u32, value: u32) -> Result<(), String> {
+        let count = self.count();
+        if (name as usize) < count && (value as usize) < count {
+            return Ok(());
+        }
+        Err(format!(
+            "labelRefs {name} (name) = {value} (value) outside of symbols table (size {count})"
+        ))
     }
 
     fn span(&self, symbol: u32) -> Span {
@@ -99,8 +105,8 @@ impl Decoder {
     }
 
     fn series_v2(&mut self, request: &[u8], span: Span, out: &mut Decoded) -> Result<(), Refusal> {
-        let beside = self.read_series_v2(request, span)?;
-        let sample_count = self.samples.len() + beside.histogram_count;
+        let metadata = self.read_series_v2(request, span)?;
+        let sample_count = self.samples.len() + self.histograms.len();
         let labels = match self.resolve_labels(request) {
             Ok(labels) => labels,
             Err(message) => {
@@ -109,7 +115,7 @@ impl Decoder {
                 return Ok(());
             }
         };
-        if let Some(message) = self.bad_metadata(beside.metadata) {
+        if let Some(message) = self.bad_metadata(metadata) {
             out.refuse_series(|| self.about_references("metadata", &message));
             return Ok(());
         }
@@ -128,66 +134,81 @@ impl Decoder {
             });
             return Ok(());
         }
-        out.histogram_count += beside.histogram_count;
-        out.exemplar_count += beside.exemplar_count;
-        if !self.samples.is_empty() {
-            let series = out.push_series(&self.labels, request, &self.samples)?;
-            self.push_series_metadata(series, beside.metadata, out)?;
+        let series = out.push_series(&self.labels, request, &self.samples, &mut self.histograms)?;
+        self.push_series_metadata(series, metadata, out)?;
+        out.admit_exemplars(self.exemplars.len())?;
+        for index in 0..self.exemplars.len() {
+            self.exemplar_v2(request, self.exemplars[index], series, out)?;
         }
         Ok(())
     }
 
-    /// Reads a series message into the scratch columns.
-    fn read_series_v2(&mut self, request: &[u8], span: Span) -> Result<Beside, Broken> {
+    /// Reads a series message into the scratch columns; returns its metadata.
+    fn read_series_v2(&mut self, request: &[u8], span: Span) -> Result<MetadataFields, Refusal> {
         self.references.clear();
         self.samples.clear();
-        let mut beside = Beside::default();
+        self.histograms.clear();
+        self.exemplars.clear();
+        let mut metadata = MetadataFields::default();
         let mut message = Message::within(request, span);
         while let Some(field) = message.next_field()? {
             match field.number {
-                1 => self.read_references(request, &field)?,
+                1 => read_references(request, &field, &mut self.references)?,
                 2 => self.samples.push(sample(request, field.bytes()?.span)?),
-                3 => beside.histogram_count += field.bytes().map(|_| 1)?,
-                4 => beside.exemplar_count += field.bytes().map(|_| 1)?,
-                5 => read_metadata(request, field.bytes()?.span, &mut beside.metadata)?,
+                3 => {
+                    let span = field.bytes()?.span;
+                    self.histograms.push(histogram(request, span, &mut self.histogram_bytes)?);
+                }
+                4 => self.exemplars.push(field.bytes()?.span),
+                5 => read_metadata(request, field.bytes()?.span, &mut metadata)?,
                 _ => {}
             }
         }
-        Ok(beside)
+        Ok(metadata)
     }
 
-    /// References are packed by custom; one a field is allowed.
-    fn read_references(&mut self, request: &[u8], field: &Field) -> Result<(), Broken> {
-        match field.value {
-            Value::Varint(reference) => self.references.push(reference as u32),
-            Value::Bytes(text) => {
-                let mut packed = Message::within(request, text.span);
-                while let Some(reference) = packed.next_packed()? {
-                    self.references.push(reference as u32);
-                }
+    /// An exemplar whose labels are references; a broken one is reported by itself.
+    fn exemplar_v2(
+        &self,
+        request: &[u8],
+        span: Span,
+        series: u32,
+        out: &mut Decoded,
+    ) -> Result<(), Broken> {
+        let mut fields = ExemplarFields::default();
+        let mut references = vec![];
+        let mut message = Message::within(request, span);
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                1 => read_references(request, &field, &mut references)?,
+                _ => fields.read(&field)?,
             }
-            _ => return Err(field.wrong_type()),
         }
+        let checked = check_count(&references).and_then(|()| {
+            references.chunks_exact(2).try_for_each(|pair| self.symbols.check(pair[0], pair[1]))
+        });
+        if let Err(message) = checked {
+            out.refuse_series(|| {
+                let labels = self.labels.text(request);
+                format!("parsing exemplar for series {labels}: {message}")
+            });
+            return Ok(());
+        }
+        let span = |symbol| self.symbols.span(symbol);
+        let labels = references.chunks_exact(2).map(|pair| (span(pair[0]), span(pair[1])));
+        exemplar::push(request, labels, fields, series, out);
         Ok(())
     }
 
     /// Fills the label scratch from the references.
     fn resolve_labels(&mut self, request: &[u8]) -> Result<ResolvedLabels, String> {
         self.labels.clear();
-        if !self.references.len().is_multiple_of(2) {
-            return Err(format!("invalid labelRefs length {}", self.references.len()));
-        }
-        let count = self.symbols.count();
+        check_count(&self.references)?;
         let mut resolved = ResolvedLabels { is_text: true, is_sorted: true };
         let mut previous = None;
         for pair in self.references.chunks_exact(2) {
             let (name, value) = (pair[0], pair[1]);
-            if name as usize >= count || value as usize >= count {
-                return Err(format!(
-                    "labelRefs {name} (name) = {value} (value) outside of symbols table (size \
-                     {count})"
-                ));
-            }
+            self.symbols.check(name, value)?;
             let table = &mut self.symbols;
             resolved.is_sorted &=
                 previous.is_none_or(|previous| table.ascends(request, previous, name));
@@ -262,6 +283,28 @@ impl Decoder {
 struct ResolvedLabels {
     is_text: bool,
     is_sorted: bool,
+}
+
+fn check_count(references: &[u32]) -> Result<(), String> {
+    if references.len().is_multiple_of(2) {
+        return Ok(());
+    }
+    Err(format!("invalid labelRefs length {}", references.len()))
+}
+
+/// References are packed by custom; one a field is allowed.
+fn read_references(request: &[u8], field: &Field, out: &mut Vec<u32>) -> Result<(), Broken> {
+    match field.value {
+        Value::Varint(reference) => out.push(reference as u32),
+        Value::Bytes(text) => {
+            let mut packed = Message::within(request, text.span);
+            while let Some(reference) = packed.next_packed()? {
+                out.push(reference as u32);
+            }
+        }
+        _ => return Err(field.wrong_type()),
+    }
+    Ok(())
 }
 
 fn read_metadata(request: &[u8], span: Span, metadata: &mut MetadataFields) -> Result<(), Broken> {
