@@ -6,9 +6,11 @@
 //! remote_write  requests built by hand, so that no decoder tests its own encoder
 //! ledger        what a client was promised, and whether the server kept it
 //! promqltest    the test language of PromQL, against the engine itself
+//! generate      random data and queries from a seed
 //! workspace     where the repository, the binary and the shared test data are
 //! ```
 
+pub mod generate;
 pub mod http;
 pub mod ledger;
 pub mod process;

@@ -140,9 +140,14 @@ impl Builder<'_> {
         }
         let mut part = self.take_part(node);
         part.select.output = SelectOutput::Timestamp;
-        if let Some(ms) = self.resolved.at_ms[unwrapped.0 as usize] {
-            // Prometheus sets the offset anew here and forgets the one written.
-            part.select.lookup = Lookup::At { ms };
+        if let (Some(at_ms), Lookup::At { ms }) =
+            (self.resolved.at_ms[unwrapped.0 as usize], part.select.lookup)
+        {
+            // Prometheus looks at the time written, but sees only what it has read for the time
+            // with its offset: what both look back at remains.
+            let apart_ms = at_ms.saturating_sub(ms).saturating_abs();
+            part.select.lookup = Lookup::At { ms: ms.min(at_ms) };
+            part.select.lookback_ms = part.select.lookback_ms.saturating_sub(apart_ms).max(0);
         }
         self.push(Op::Scatter(part), grid)
     }

@@ -82,7 +82,9 @@ pub async fn run(
 
 fn warn_quantiles(histogram: &Histogram, grid: Grid, annotations: &mut Annotations) {
     for (q, position) in histogram.params.iter().zip(&histogram.param_positions) {
-        let steps = if matches!(q, Param::Number(_)) { 1 } else { grid.step_count };
+        // Without a step nobody asks.
+        let asked = if matches!(q, Param::Number(_)) { 1 } else { usize::MAX };
+        let steps = grid.step_count.min(asked);
         for q in (0..steps).map(|step| q.at(step)).filter(|q| !is_valid(*q)) {
             warn_invalid(annotations, q, *position);
         }
