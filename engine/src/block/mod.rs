@@ -23,6 +23,7 @@ mod merge_samples;
 mod meta;
 mod pages;
 pub mod part;
+mod plan;
 mod postings;
 mod read;
 mod run;
@@ -42,6 +43,7 @@ pub use merge::{
 pub use merge_samples::{merge_samples, merge_series_samples};
 pub use meta::BlockMeta;
 pub use pages::FileBytes;
+pub use plan::{PlannedBlock, beyond_size, beyond_time, block_ranges, plan_merge};
 pub use read::{Block, Scratch};
 pub use samples::SeriesSamples;
 pub use tombstones::{Tombstones, delete_intervals};
