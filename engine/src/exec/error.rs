@@ -9,6 +9,10 @@ use crate::model::source::Interrupted;
 pub enum ExecError {
     /// More samples at once than the query may hold.
     TooManySamples,
+    /// More memory at once than the query may take.
+    TooManyBytes {
+        bytes_max: usize,
+    },
     TimedOut,
     Canceled,
     /// The expression meets data for which it has no value: Prometheus's text.
@@ -22,6 +26,11 @@ impl fmt::Display for ExecError {
         match self {
             ExecError::TooManySamples => f.write_str(
                 "query processing would load too many samples into memory in query execution",
+            ),
+            ExecError::TooManyBytes { bytes_max } => write!(
+                f,
+                "query processing would take more than {bytes_max} bytes of memory in query \
+                 execution"
             ),
             ExecError::TimedOut => f.write_str("query timed out in expression evaluation"),
             ExecError::Canceled => f.write_str("query was canceled in expression evaluation"),

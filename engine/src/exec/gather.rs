@@ -66,6 +66,17 @@ pub(super) enum NodeValue {
 }
 
 impl NodeValue {
+    /// Memory of the value.
+    fn bytes(&self) -> usize {
+        match self {
+            NodeValue::Taken => 0,
+            NodeValue::Scalar(values) => size_of_val(&values[..]),
+            NodeValue::Text(text) => text.len(),
+            NodeValue::Rows(rows) => rows.bytes(),
+            NodeValue::Ranges(ranges) => ranges.bytes(),
+        }
+    }
+
     fn point_count(&self) -> usize {
         match self {
             NodeValue::Taken | NodeValue::Text(_) | NodeValue::Ranges(_) => 0,
@@ -103,7 +114,7 @@ struct Gather<'a> {
 impl<'a> Gather<'a> {
     fn new(plan: &'a Plan) -> Gather<'a> {
         let slots = plan.nodes.iter().map(|_| Slot::default()).collect();
-        let stats = SampleStats::new(0, plan.samples_max);
+        let stats = SampleStats::new(0, plan.samples_max).with_bytes_max(plan.bytes_max);
         let (annotations, scratch) = (Annotations::default(), Scratch::default());
         let mut kept: HashMap<NodeId, Kept, RandomState> = HashMap::default();
         for node in &plan.nodes {
@@ -122,6 +133,7 @@ impl<'a> Gather<'a> {
     fn take(&mut self, id: NodeId, queryable: &mut Vec<u64>) -> NodeValue {
         let slot = std::mem::take(&mut self.slots[id.index()]);
         self.stats.release(slot.held);
+        self.stats.release_bytes(slot.value.bytes());
         if queryable.len() < slot.queryable_per_step.len() {
             queryable.resize(slot.queryable_per_step.len(), 0);
         }
@@ -172,6 +184,7 @@ impl<'a> Gather<'a> {
                 if let Some(kept) = self.kept.get_mut(&id) {
                     kept.slot = slot.clone();
                     self.stats.hold(held)?;
+                    self.stats.hold_bytes(slot.value.bytes())?;
                 }
                 self.slots[id.index()] = slot;
                 return Ok(());
@@ -198,6 +211,7 @@ impl<'a> Gather<'a> {
         };
         let held = value.point_count();
         self.stats.hold(held)?;
+        self.stats.hold_bytes(value.bytes())?;
         self.slots[id.index()] = Slot { value, queryable_per_step: queryable, held };
         Ok(())
     }
@@ -210,6 +224,7 @@ impl<'a> Gather<'a> {
             return Ok(std::mem::take(&mut kept.slot));
         }
         self.stats.hold(kept.slot.held)?;
+        self.stats.hold_bytes(kept.slot.value.bytes())?;
         Ok(kept.slot.clone())
     }
 
@@ -236,13 +251,16 @@ impl<'a> Gather<'a> {
         }
         queryable.iter_mut().zip(&of_params).for_each(|(total, added)| *total += added);
         let held: usize = partials.iter().map(|partial| partial.stats.held()).sum();
+        let held_bytes: usize = partials.iter().map(|partial| partial.stats.held_bytes()).sum();
         let value = self.put_together(&part, partials, scatter.turns()).await?;
         if let NodeValue::Rows(rows) = &value {
             self.stats.check_cells(rows.cell_count())?;
         }
         // What was held as partials is held as their sum now.
         self.stats.release(held);
+        self.stats.release_bytes(held_bytes);
         self.stats.hold(value.point_count())?;
+        self.stats.hold_bytes(value.bytes())?;
         Ok(value)
     }
 

@@ -26,6 +26,11 @@ impl LabelTable {
         self.ends.is_empty()
     }
 
+    /// Memory of the table.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() + size_of_val(&self.ends[..])
+    }
+
     #[inline]
     pub fn get(&self, row: usize) -> LabelsRef<'_> {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };

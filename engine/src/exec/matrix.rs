@@ -198,6 +198,11 @@ impl Matrix {
         self.values.len()
     }
 
+    /// Memory of the columns and labels.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.values[..]) + size_of_val(&self.present[..]) + self.labels.bytes()
+    }
+
     /// Points of all rows.
     pub fn point_count(&self) -> usize {
         count(&self.present)

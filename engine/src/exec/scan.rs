@@ -38,6 +38,20 @@ pub enum PartialValue {
     Ranges(Ranges),
 }
 
+/// Most columns that a group keeps for each of its steps: a sum, what it lost, a count, a mean.
+const GROUP_COLUMN_BYTES: usize = 4 * size_of::<f64>();
+
+impl PartialValue {
+    /// Memory of the columns and labels; of groups at most so much.
+    fn bytes(&self) -> usize {
+        match self {
+            PartialValue::Rows(rows) => rows.bytes(),
+            PartialValue::Groups(groups) => groups.cell_count() * GROUP_COLUMN_BYTES,
+            PartialValue::Ranges(ranges) => ranges.bytes(),
+        }
+    }
+}
+
 /// Range vectors: samples as they are, each row with its own times.
 #[derive(Clone, Debug, Default)]
 pub struct Ranges {
@@ -74,6 +88,12 @@ impl Ranges {
             let (times_ms, values) = other.points(row);
             self.push(other.labels(row), times_ms, values);
         }
+    }
+
+    /// Memory of the samples and labels.
+    pub fn bytes(&self) -> usize {
+        let samples = size_of_val(&self.times_ms[..]) + size_of_val(&self.values[..]);
+        samples + size_of_val(&self.ends[..]) + self.labels.bytes()
     }
 
     /// Sorts the rows by their labels.
@@ -188,7 +208,8 @@ impl<'a> PartRun<'a> {
             label_bytes: Vec::new(),
             value,
             annotations: Annotations::default(),
-            stats: SampleStats::new(grid.step_count, part.samples_max),
+            stats: SampleStats::new(grid.step_count, part.samples_max)
+                .with_bytes_max(part.bytes_max),
             uncounted_per_step: Vec::new(),
         })
     }
@@ -241,11 +262,17 @@ impl<'a> PartRun<'a> {
             PartialValue::Groups(groups) => groups.add_row(labels, dropped, &self.row),
             PartialValue::Ranges(_) => unreachable!("samples are taken above"),
         }
+        self.count_bytes()?;
         self.stats.check_cells(match &self.value {
             PartialValue::Rows(matrix) => matrix.cell_count(),
             PartialValue::Groups(groups) => groups.cell_count(),
             PartialValue::Ranges(_) => 0,
         })
+    }
+
+    fn count_bytes(&mut self) -> Result<(), ExecError> {
+        self.stats.release_bytes(self.stats.held_bytes());
+        self.stats.hold_bytes(self.value.bytes())
     }
 
     /// Called before and after an operation: unless it is the one that counts, its counts go
@@ -331,7 +358,7 @@ impl<'a> PartRun<'a> {
         self.stats.read += values.len() as u64;
         self.stats.hold(values.len())?;
         ranges.push(labels, times_ms, values);
-        Ok(())
+        self.count_bytes()
     }
 
     async fn finish(mut self, turns: &impl Turns) -> Result<Partial, ExecError> {
@@ -349,6 +376,7 @@ impl<'a> PartRun<'a> {
         };
         self.stats.release(self.stats.held());
         self.stats.hold(points)?;
+        self.count_bytes()?;
         Ok(Partial { value: self.value, annotations: self.annotations, stats: self.stats })
     }
 }

@@ -1,4 +1,4 @@
-//! What a query read and held, in samples: the bound and the statistics.
+//! What a query read and held, in samples and bytes: the bounds and the statistics.
 //!
 //! Counted as Prometheus counts: a point of a row is one sample, a window holds its samples while
 //! it stands over them. Shards count by themselves, the gatherer adds them up, so a query over
@@ -22,12 +22,46 @@ pub struct SampleStats {
     pub peak: usize,
     current: usize,
     samples_max: usize,
+    /// Bytes of the columns and labels held now.
+    bytes: usize,
+    bytes_max: usize,
 }
 
 impl SampleStats {
     pub fn new(step_count: usize, samples_max: usize) -> SampleStats {
         let queryable_per_step = vec![0; step_count];
-        SampleStats { queryable_per_step, read: 0, peak: 0, current: 0, samples_max }
+        let (bytes, bytes_max) = (0, usize::MAX);
+        SampleStats {
+            queryable_per_step,
+            read: 0,
+            peak: 0,
+            current: 0,
+            samples_max,
+            bytes,
+            bytes_max,
+        }
+    }
+
+    /// With a bound on bytes, too.
+    pub fn with_bytes_max(self, bytes_max: usize) -> SampleStats {
+        SampleStats { bytes_max, ..self }
+    }
+
+    /// Holds `bytes` more.
+    pub fn hold_bytes(&mut self, bytes: usize) -> Result<(), ExecError> {
+        self.bytes += bytes;
+        if self.bytes > self.bytes_max {
+            return Err(ExecError::TooManyBytes { bytes_max: self.bytes_max });
+        }
+        Ok(())
+    }
+
+    pub fn release_bytes(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    pub fn held_bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn queryable(&self) -> u64 {
@@ -70,6 +104,7 @@ impl SampleStats {
     pub fn absorb(&mut self, part: &SampleStats) -> Result<(), ExecError> {
         self.peak = self.peak.max(self.current + part.peak);
         self.read += part.read;
+        self.hold_bytes(part.bytes)?;
         self.hold(part.current)
     }
 }

@@ -255,3 +255,23 @@ fn shards_are_asked_once_for_the_same() {
     let outcome = block_on(evaluate(&plan, &scatter)).unwrap();
     assert_eq!((scatter.part_count.get(), outcome.value.row_count()), (1, 6));
 }
+
+#[test]
+fn memory_is_bounded_on_the_shards_and_in_the_gather() {
+    let times = QueryTimes::range(0, 99_000, 1000);
+    let ask = |text: &str, bytes_max: usize| {
+        run(text, times, &PlanOptions { bytes_max, ..PlanOptions::default() }, 2).map(|_| ())
+    };
+    // Six rows of a hundred steps are some 5 kB.
+    let refused = |bytes_max: usize| {
+        Err(format!(
+            "query processing would take more than {bytes_max} bytes of memory in query execution"
+        ))
+    };
+    assert_eq!(ask("rises_total", 2000), refused(2000));
+    assert_eq!(ask("rises_total", 20_000), Ok(()));
+    assert_eq!(ask("sum(rises_total)", 10_000), Ok(()));
+    assert_eq!(ask("rises_total + rises_total offset 1s", 8000), refused(8000));
+    assert_eq!(ask("rises_total + rises_total offset 1s", 20_000), Ok(()));
+    assert_eq!(ask("vector(1)", 500), refused(500));
+}

@@ -151,6 +151,7 @@ impl Builder<'_> {
             stages: Vec::new(),
             finish: Finish::Rows,
             samples_max: self.options.samples_max,
+            bytes_max: self.options.bytes_max,
             delayed_names: self.options.delayed_names,
             type_and_unit: self.options.type_and_unit,
         }

@@ -90,6 +90,8 @@ impl QueryTimes {
 pub struct PlanOptions {
     /// Most samples a query may hold at once.
     pub samples_max: usize,
+    /// Most bytes of columns and labels a query may hold at once, on each shard and in the gather.
+    pub bytes_max: usize,
     /// Names are dropped at the end of the query (Prometheus's feature
     /// `promql-delayed-name-removal`, off by default).
     pub delayed_names: bool,
@@ -109,6 +111,7 @@ impl Default for PlanOptions {
     fn default() -> Self {
         PlanOptions {
             samples_max: 50_000_000,
+            bytes_max: usize::MAX,
             delayed_names: false,
             type_and_unit: false,
             rewrites: Rewrites::ALL,
@@ -125,6 +128,7 @@ pub struct Plan {
     pub value_type: ValueType,
     pub times: QueryTimes,
     pub samples_max: usize,
+    pub bytes_max: usize,
     pub delayed_names: bool,
     pub applied: Applied,
 }
@@ -156,6 +160,7 @@ impl Plan {
             value_type,
             times,
             samples_max: options.samples_max,
+            bytes_max: options.bytes_max,
             delayed_names: options.delayed_names,
         })
     }

@@ -27,6 +27,8 @@ pub struct ShardPart {
     pub finish: Finish,
     /// Most samples this query may hold at once.
     pub samples_max: usize,
+    /// Most bytes it may hold at once.
+    pub bytes_max: usize,
     /// Names are dropped at the end of the query, not where an operation drops them.
     pub delayed_names: bool,
     /// `__type__` says whether a series is a counter, not its name.

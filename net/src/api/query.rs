@@ -139,9 +139,9 @@ pub fn query_error(error: QueryError) -> ApiError {
         QueryError::Exec(ExecError::TimedOut) | QueryError::QueueTimedOut => ErrorKind::Timeout,
         QueryError::Exec(ExecError::Canceled) => ErrorKind::Canceled,
         QueryError::Exec(ExecError::Storage(_)) => ErrorKind::Internal,
-        QueryError::Exec(ExecError::TooManySamples | ExecError::Evaluation(_)) => {
-            ErrorKind::Execution
-        }
+        QueryError::Exec(
+            ExecError::TooManySamples | ExecError::TooManyBytes { .. } | ExecError::Evaluation(_),
+        ) => ErrorKind::Execution,
         QueryError::Stopping => ErrorKind::Unavailable,
     };
     ApiError::new(kind, error.to_string())

@@ -404,6 +404,12 @@ pub const FLAGS: &[Flag] = &[
         .refused("the documentation is in the README"),
     flag("shards", Int, "0", "Own: number of shards; 0 is one for each physical core."),
     flag(
+        "query.max-bytes",
+        Bytes,
+        "2GB",
+        "Own: most memory one query may hold on each shard and where its parts meet; 0 is no bound.",
+    ),
+    flag(
         "storage.wal.sync",
         WalSync,
         "batch",

@@ -47,6 +47,10 @@ pub fn boot(flags: &Flags) -> BootOptions {
         wal: WalOptions { sync, ..WalOptions::default() },
         query: QueryOptions {
             samples_max: positive("query.max-samples"),
+            bytes_max: match usize::try_from(flags.bytes("query.max-bytes").0) {
+                Ok(bytes_max) if bytes_max > 0 => bytes_max,
+                _ => usize::MAX,
+            },
             concurrency_max: positive("query.max-concurrency"),
             timeout: flags.duration("query.timeout").duration(),
             lookback_ms: flags.duration("query.lookback-delta").ms(),

@@ -34,6 +34,8 @@ use crate::turns::Work;
 pub struct QueryOptions {
     /// Most samples one query may hold at once.
     pub samples_max: usize,
+    /// Most bytes one query may hold at once, on each shard and where its parts meet.
+    pub bytes_max: usize,
     /// Most queries under way at once. Every shard has its share of them.
     pub concurrency_max: usize,
     /// Longest that a query may take, its waiting included.
@@ -53,6 +55,7 @@ impl Default for QueryOptions {
     fn default() -> Self {
         QueryOptions {
             samples_max: 50_000_000,
+            bytes_max: usize::MAX,
             concurrency_max: 20,
             timeout: Duration::from_secs(120),
             lookback_ms: 300_000,

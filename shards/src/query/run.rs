@@ -158,6 +158,7 @@ impl Shard {
         let options = &self.0.query_options;
         PlanOptions {
             samples_max: options.samples_max,
+            bytes_max: options.bytes_max,
             delayed_names: options.delayed_names,
             type_and_unit: options.type_and_unit,
             ..PlanOptions::default()

@@ -69,6 +69,7 @@ impl LocalEngine {
         // As Prometheus's own runner is set up.
         let options = PlanOptions {
             samples_max: 10_000,
+            bytes_max: usize::MAX,
             delayed_names: true,
             type_and_unit: false,
             rewrites,

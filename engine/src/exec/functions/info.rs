@@ -128,6 +128,7 @@ fn info_part(matchers: Vec<Matcher>, info: &Info, grid: Grid, plan: &Plan) -> Sh
         stages: Vec::new(),
         finish: Finish::Rows,
         samples_max: plan.samples_max,
+        bytes_max: plan.bytes_max,
         delayed_names: plan.delayed_names,
         type_and_unit: false,
     }
