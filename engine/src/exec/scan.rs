@@ -38,15 +38,12 @@ pub enum PartialValue {
     Ranges(Ranges),
 }
 
-/// Most columns that a group keeps for each of its steps: a sum, what it lost, a count, a mean.
-const GROUP_COLUMN_BYTES: usize = 4 * size_of::<f64>();
-
 impl PartialValue {
-    /// Memory of the columns and labels; of groups at most so much.
+    /// Memory of the columns and labels; the labels of groups are few.
     fn bytes(&self) -> usize {
         match self {
             PartialValue::Rows(rows) => rows.bytes(),
-            PartialValue::Groups(groups) => groups.cell_count() * GROUP_COLUMN_BYTES,
+            PartialValue::Groups(groups) => groups.cell_count() * size_of::<f64>(),
             PartialValue::Ranges(ranges) => ranges.bytes(),
         }
     }
