@@ -3,7 +3,7 @@
 //! Series come in order of their labels. Each name keeps its values sorted from the start, so that
 //! nothing has to be sorted at the end; each value collects the series that have it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use super::pages::{PageWriter, Section};
 use super::postings::PostingsBuilder;
@@ -37,6 +37,9 @@ pub(super) struct DictionaryWriter {
     /// Labels of each series: name and pair, and where each series ends.
     labels: Vec<(u32, u32)>,
     label_ends: Vec<u64>,
+    rows: Rows,
+    /// Values of the name whose strings are being written.
+    values: Option<btree_map::IntoIter<Box<[u8]>, u32>>,
 }
 
 /// What a section grew beyond.
@@ -95,99 +98,132 @@ impl DictionaryWriter {
             + postings
     }
 
-    /// Writes the strings: names, then the values of each name.
+    /// Writes strings until about `work` is used up: the names, then the values of each. `true` when
+    /// all are written.
     pub fn write_strings(
         &mut self,
+        start: u64,
+        work: &mut usize,
         pages: &mut PageWriter,
         out: &mut Vec<u8>,
-        rows: &mut Rows,
-    ) -> Result<Section, TooMany> {
-        let start = pages.position();
-        for (rank, (name, name_id)) in self.names.iter().enumerate() {
+    ) -> Result<bool, TooMany> {
+        let rows = &mut self.rows;
+        if rows.name_strings.is_empty() {
+            for (rank, (name, name_id)) in std::mem::take(&mut self.names).into_iter().enumerate() {
+                rows.name_strings.push((pages.position() - start) as u32);
+                rows.names.push(name_id);
+                self.by_id[name_id as usize].rank = rank as u32;
+                pages.push(out, &name);
+            }
             rows.name_strings.push((pages.position() - start) as u32);
-            rows.names.push(*name_id);
-            self.by_id[*name_id as usize].rank = rank as u32;
-            pages.push(out, name);
+            self.pair_ranks = vec![0; self.pair_postings.len()];
         }
-        rows.name_strings.push((pages.position() - start) as u32);
-        self.pair_ranks = vec![0; self.pair_postings.len()];
-        for &name_id in &rows.names {
-            rows.name_pairs.push(rows.pairs.len() as u32);
-            for (rank, (value, &pair)) in self.by_id[name_id as usize].values.iter().enumerate() {
-                rows.pair_strings.push((pages.position() - start) as u32);
-                rows.pairs.push(pair);
-                self.pair_ranks[pair as usize] = rank as u32;
-                pages.push(out, value);
+        while *work > 0 {
+            let values = match &mut self.values {
+                Some(values) => values,
+                None => {
+                    let next_name = rows.name_pairs.len();
+                    rows.name_pairs.push(rows.pairs.len() as u32);
+                    let Some(&name_id) = rows.names.get(next_name) else {
+                        rows.pair_strings.push((pages.position() - start) as u32);
+                        return Ok(true);
+                    };
+                    let values = std::mem::take(&mut self.by_id[name_id as usize].values);
+                    self.values.insert(values.into_iter())
+                }
+            };
+            let Some((value, pair)) = values.next() else {
+                self.values = None;
+                continue;
+            };
+            let first = rows.name_pairs.last().expect("the name has begun");
+            self.pair_ranks[pair as usize] = rows.pairs.len() as u32 - first;
+            rows.pair_strings.push((pages.position() - start) as u32);
+            rows.pairs.push(pair);
+            pages.push(out, &value);
+            *work -= 1;
+            if pages.position() - start > u64::from(u32::MAX) {
+                return Err("bytes of label names and values");
             }
         }
-        rows.name_pairs.push(rows.pairs.len() as u32);
-        rows.pair_strings.push((pages.position() - start) as u32);
-        let bytes = pages.position() - start;
-        if bytes > u64::from(u32::MAX) {
-            return Err("bytes of label names and values");
-        }
-        Ok(Section { start, bytes })
+        Ok(false)
     }
 
-    /// Writes the postings: of the names, then of the pairs.
+    /// Writes postings, of the names, then of the pairs: as [`DictionaryWriter::write_strings`].
     pub fn write_postings(
         &mut self,
+        start: u64,
+        work: &mut usize,
         pages: &mut PageWriter,
         out: &mut Vec<u8>,
-        rows: &mut Rows,
-    ) -> Result<Section, TooMany> {
-        let start = pages.position();
+    ) -> Result<bool, TooMany> {
+        let rows = &mut self.rows;
         let mut list = vec![];
-        let mut write = |postings: &mut PostingsBuilder, ends: &mut Vec<u32>| {
-            ends.push((pages.position() - start) as u32);
+        while *work > 0 {
+            let at = pages.position() - start;
+            if at > u64::from(u32::MAX) {
+                return Err("bytes of postings");
+            }
+            let (name, pair) = (rows.name_postings.len(), rows.pair_postings.len());
+            let postings = if let Some(&name_id) = rows.names.get(name) {
+                rows.name_postings.push(at as u32);
+                &mut self.by_id[name_id as usize].postings
+            } else if let Some(&pair) = rows.pairs.get(pair) {
+                rows.pair_postings.push(at as u32);
+                &mut self.pair_postings[pair as usize]
+            } else {
+                rows.name_postings.push(rows.pair_postings.first().copied().unwrap_or(0));
+                rows.pair_postings.push(at as u32);
+                return Ok(true);
+            };
             list.clear();
             std::mem::take(postings).finish(&mut list);
             pages.push(out, &list);
-        };
-        for &name_id in &rows.names {
-            write(&mut self.by_id[name_id as usize].postings, &mut rows.name_postings);
+            *work = work.saturating_sub(1 + list.len() / 16);
         }
-        for &pair in &rows.pairs {
-            write(&mut self.pair_postings[pair as usize], &mut rows.pair_postings);
-        }
-        let bytes = pages.position() - start;
-        if bytes > u64::from(u32::MAX) {
-            return Err("bytes of postings");
-        }
-        rows.name_postings.push(rows.pair_postings.first().copied().unwrap_or(0));
-        rows.pair_postings.push(bytes as u32);
-        Ok(Section { start, bytes })
+        Ok(false)
     }
 
-    /// Writes the labels of all series, and where each begins: offsets, then labels.
+    /// Writes the rows of names and those of pairs.
+    pub fn write_rows(&self, pages: &mut PageWriter, out: &mut Vec<u8>) -> (Section, Section) {
+        self.rows.write(pages, out)
+    }
+
+    /// Writes labels of series, from number `offsets.len() / 4` on, and their offsets into
+    /// `offsets`: as [`DictionaryWriter::write_strings`].
     pub fn write_labels(
         &self,
+        offsets: &mut Vec<u8>,
+        start: u64,
+        work: &mut usize,
         pages: &mut PageWriter,
         out: &mut Vec<u8>,
-    ) -> Result<(Section, Section), TooMany> {
-        let mut labels = vec![];
-        let mut offsets: Vec<u8> = Vec::with_capacity(4 * (self.series_count() + 1));
-        let mut at = 0;
-        for &end in &self.label_ends {
-            offsets.extend_from_slice(&(labels.len() as u32).to_le_bytes());
-            for &(name_id, pair) in &self.labels[at as usize..end as usize] {
-                push_u64(&mut labels, u64::from(self.by_id[name_id as usize].rank));
-                push_u64(&mut labels, u64::from(self.pair_ranks[pair as usize]));
+    ) -> Result<bool, TooMany> {
+        let mut encoded = vec![];
+        while *work > 0 {
+            let at = pages.position() - start;
+            if at > u64::from(u32::MAX) {
+                return Err("bytes of labels");
             }
-            at = end;
+            let series = offsets.len() / 4;
+            offsets.extend_from_slice(&(at as u32).to_le_bytes());
+            let Some(&end) = self.label_ends.get(series) else { return Ok(true) };
+            let first = if series == 0 { 0 } else { self.label_ends[series - 1] };
+            encoded.clear();
+            for &(name_id, pair) in &self.labels[first as usize..end as usize] {
+                push_u64(&mut encoded, u64::from(self.by_id[name_id as usize].rank));
+                push_u64(&mut encoded, u64::from(self.pair_ranks[pair as usize]));
+            }
+            pages.push(out, &encoded);
+            *work -= 1;
         }
-        offsets.extend_from_slice(&(labels.len() as u32).to_le_bytes());
-        if labels.len() > u32::MAX as usize {
-            return Err("bytes of labels");
-        }
-        let offsets = write_section(pages, out, &offsets);
-        Ok((offsets, write_section(pages, out, &labels)))
+        Ok(false)
     }
 }
 
 /// Columns of the rows of names and of pairs; each has an end more than it has rows.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+struct Rows {
     /// Ids in order.
     names: Vec<u32>,
     pairs: Vec<u32>,
@@ -200,7 +236,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Writes the rows of names and those of pairs.
-    pub fn write(&self, pages: &mut PageWriter, out: &mut Vec<u8>) -> (Section, Section) {
+    fn write(&self, pages: &mut PageWriter, out: &mut Vec<u8>) -> (Section, Section) {
         let mut names = Vec::with_capacity(self.name_strings.len() * NAME_ROW_BYTES);
         let columns = self.name_strings.iter().zip(&self.name_pairs).zip(&self.name_postings);
         for ((&string, &pair), &postings) in columns {

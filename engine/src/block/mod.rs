@@ -17,6 +17,7 @@
 mod columns;
 mod dictionary;
 mod error;
+mod finish;
 mod id;
 mod merge;
 mod merge_samples;

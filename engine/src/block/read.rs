@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use super::columns::{COLUMN_ROW_BYTES, ColumnRow};
 use super::error::{BlockError, Problem};
+use super::finish::SERIES_ROW_BYTES;
 use super::id::BlockId;
 use super::meta::{BlockMeta, SectionName, Sections};
 use super::pages::{FileBytes, PAGE_BYTES, Pages, Section, le_u32, le_u64};
 use super::run::{Run, RunChunk};
 use super::samples::{SamplesOut, cut_times};
-use super::write::{MAGIC, SERIES_ROW_BYTES, VERSION};
+use super::write::{MAGIC, VERSION};
 use crate::encode::{self, DecodeError, ValueCodec};
 use crate::mem::varint::take_u64;
 use crate::model::labels::push_string;

@@ -10,10 +10,11 @@
 //! 150 bytes and what its new label values take.
 
 use super::columns::ColumnWriter;
-use super::dictionary::{DictionaryWriter, Rows, write_section};
+use super::dictionary::DictionaryWriter;
 use super::error::{BlockError, Problem};
+use super::finish::{Finish, Tables};
 use super::id::BlockId;
-use super::meta::{BlockMeta, SectionName, Sections};
+use super::meta::BlockMeta;
 use super::pages::PageWriter;
 use super::run::{RunChunk, RunWriter};
 use super::samples::SeriesSamples;
@@ -51,10 +52,10 @@ pub struct BlockPlan {
 
 /// Where a series' run stands and what time it spans.
 #[derive(Clone, Copy, Debug)]
-struct SeriesPlace {
-    place: u64,
-    min_ms: i64,
-    max_ms: i64,
+pub(super) struct SeriesPlace {
+    pub place: u64,
+    pub min_ms: i64,
+    pub max_ms: i64,
 }
 
 /// Writes one block. Bytes for the file are appended to the `out` of each call; the caller takes
@@ -78,6 +79,8 @@ pub struct BlockWriter {
     values: Vec<u8>,
     starts: Vec<u8>,
     encoded: Vec<u8>,
+    /// How far the end of the file is written.
+    finish: Option<Finish>,
 }
 
 /// How many of `timestamps_ms`, from the first on, go into one chunk.
@@ -136,6 +139,7 @@ impl BlockWriter {
             values: vec![],
             starts: vec![],
             encoded: vec![],
+            finish: None,
         }
     }
 
@@ -320,53 +324,38 @@ impl BlockWriter {
     /// Writes what stands at the end: the file is complete then. A block without series is of no
     /// use; the caller drops it.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<BlockMeta, BlockError> {
-        let mut sections = Sections::default();
-        let mut rows = Rows::default();
-        let mut put = |name: SectionName, section| sections[name as usize] = section;
-        let runs_end = self.pages.position();
-        self.pages.align(out);
-        let strings = self.dictionary.write_strings(&mut self.pages, out, &mut rows);
-        put(SectionName::Strings, strings.map_err(|what| self.full(what))?);
-        let postings = self.dictionary.write_postings(&mut self.pages, out, &mut rows);
-        put(SectionName::Postings, postings.map_err(|what| self.full(what))?);
-        let (names, pairs) = rows.write(&mut self.pages, out);
-        put(SectionName::Names, names);
-        put(SectionName::Pairs, pairs);
-        let labels = self.dictionary.write_labels(&mut self.pages, out);
-        let (offsets, labels) = labels.map_err(|what| self.full(what))?;
-        put(SectionName::LabelOffsets, offsets);
-        put(SectionName::Labels, labels);
-        put(SectionName::Hashes, write_section(&mut self.pages, out, &self.hashes));
-        let series = self.series_rows(runs_end);
-        put(SectionName::Series, write_section(&mut self.pages, out, &series));
-        put(SectionName::Columns, write_section(&mut self.pages, out, &self.columns.rows));
-        let body = self.meta.encode(&sections);
-        self.pages.finish(out, MAGIC, VERSION, &body);
-        Ok(self.meta)
-    }
-
-    fn series_rows(&self, runs_end: u64) -> Vec<u8> {
-        let base_ms = self.meta.min_ms;
-        let mut rows = Vec::with_capacity(SERIES_ROW_BYTES * (self.places.len() + 1));
-        let end = SeriesPlace { place: runs_end, min_ms: base_ms, max_ms: base_ms };
-        for series in self.places.iter().chain([&end]) {
-            rows.extend_from_slice(&series.place.to_le_bytes());
-            rows.extend_from_slice(&seconds_down(series.min_ms, base_ms).to_le_bytes());
-            rows.extend_from_slice(&seconds_up(series.max_ms, base_ms).to_le_bytes());
+        loop {
+            if let Some(meta) = self.finish_some(usize::MAX, out)? {
+                return Ok(meta);
+            }
         }
-        rows
     }
-}
 
-/// Place of the run: 8, first and last second since the block's first timestamp: 4 each.
-pub(super) const SERIES_ROW_BYTES: usize = 16;
-
-/// Whole seconds from `base_ms` to `time_ms`, rounded down; as many as there is room for.
-fn seconds_down(time_ms: i64, base_ms: i64) -> u32 {
-    u32::try_from(time_ms.wrapping_sub(base_ms) as u64 / 1000).unwrap_or(u32::MAX)
-}
-
-/// As [`seconds_down`], rounded up; the largest stands for all beyond.
-fn seconds_up(time_ms: i64, base_ms: i64) -> u32 {
-    u32::try_from((time_ms.wrapping_sub(base_ms) as u64).div_ceil(1000)).unwrap_or(u32::MAX)
+    /// As [`BlockWriter::finish`], in turns of about `work_max` strings, sets or series. `Some` when
+    /// the file is complete; no call comes after that, and no series after the first call.
+    pub fn finish_some(
+        &mut self,
+        work_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<BlockMeta>, BlockError> {
+        let mut finish = match self.finish.take() {
+            Some(finish) => finish,
+            None => Finish::new(self.meta.min_ms, &mut self.pages, out),
+        };
+        let tables = Tables {
+            dictionary: &mut self.dictionary,
+            hashes: &mut self.hashes,
+            places: &self.places,
+            columns: &self.columns,
+        };
+        let is_done =
+            finish.step(work_max, tables, &mut self.pages, out).map_err(|what| self.full(what))?;
+        if !is_done {
+            self.finish = Some(finish);
+            return Ok(None);
+        }
+        let body = self.meta.encode(&finish.sections);
+        std::mem::take(&mut self.pages).finish(out, MAGIC, VERSION, &body);
+        Ok(Some(std::mem::take(&mut self.meta)))
+    }
 }

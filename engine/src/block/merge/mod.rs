@@ -77,6 +77,8 @@ pub struct Merge {
     merger: SeriesMerger,
     /// Cursors that stand at the least labels.
     least: Vec<usize>,
+    /// All series are written; what stands at the end is not.
+    is_ending: bool,
 }
 
 impl Merge {
@@ -93,6 +95,7 @@ impl Merge {
             scope,
             writer: Some(BlockWriter::new(plan, out)),
             least: vec![],
+            is_ending: false,
         }
     }
 
@@ -122,12 +125,13 @@ impl Merge {
     ) -> Result<Progress, BlockError> {
         let mut writer = self.writer.take().expect("a merge that goes on");
         let mut work = 0;
-        while work < work_max {
+        while work < work_max && !self.is_ending {
             for cursor in &mut self.cursors {
                 work += cursor.settle(&self.scope.hashes, labels)?;
             }
             if !self.find_least() {
-                return writer.finish(out).map(Progress::Done);
+                self.is_ending = true;
+                break;
             }
             work += self.merger.merge(&self.cursors, &self.least, &self.scope, &mut writer, out)?;
             let first = &self.cursors[self.least[0]];
@@ -136,6 +140,11 @@ impl Merge {
             for &index in &self.least {
                 self.cursors[index].advance();
             }
+        }
+        if self.is_ending
+            && let Some(meta) = writer.finish_some(work_max.saturating_sub(work).max(1), out)?
+        {
+            return Ok(Progress::Done(meta));
         }
         self.writer = Some(writer);
         Ok(Progress::More)
