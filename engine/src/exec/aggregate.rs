@@ -2,21 +2,29 @@
 //! `stddev`, `stdvar`. Groups of one shard merge with those of another.
 //!
 //! ```text
-//! labels    one set a group
-//! first     [group][step]   the sum, extreme, mean or sum of squared deviations
-//! second    [group][step]   what the sum lost, or the mean         only where an operator has it
-//! counts    [group][step]   rows that were added                   likewise
-//! present   [group] bits    steps that have a value
+//! labels      one set a group
+//! first       [group][step]   the sum, extreme, mean or sum of squared deviations
+//! second      [group][step]   what the sum lost, or the mean         only where an operator has it
+//! counts      [group][step]   rows that were added                   likewise
+//! present     [group] bits    steps that have a value
+//! histograms  [group]         sums of native histograms              only where there are any
 //! ```
+//!
+//! Native histograms are summed apart ([`HistogramGroup`]); `count` and `group` take them as the
+//! points they are, the others leave them out and say so.
 //!
 //! Source: Prometheus `promql/engine.go`, `aggregation`.
 
+use std::borrow::Cow;
+
 use crate::model::LabelsRef;
 use crate::plan::part::Grouping;
-use crate::promql::ast::AggregateOp;
+use crate::promql::ast::{AggregateOp, PosRange};
 
+use super::aggregate_histograms::HistogramGroup;
+use super::annotations::Annotations;
 use super::label_table::{LabelIndex, project};
-use super::matrix::{Matrix, Row, count, is_set, ones, set, unset, words};
+use super::matrix::{Matrix, RowRef, count, is_set, ones, set, unset, words};
 use super::sum::{self, Mean};
 
 #[derive(Clone, Debug)]
@@ -32,6 +40,9 @@ pub struct GroupColumns {
     present: Vec<u64>,
     /// Steps at which the sum of an average overflowed, so that `first` is the mean.
     overflowed: Vec<u64>,
+    /// Of the groups up to the last that has any.
+    histograms: Vec<HistogramGroup>,
+    histogram_bytes: usize,
     projected: Vec<u8>,
 }
 
@@ -58,6 +69,8 @@ impl GroupColumns {
             counts: Vec::new(),
             present: Vec::new(),
             overflowed: Vec::new(),
+            histograms: Vec::new(),
+            histogram_bytes: 0,
             projected: Vec::new(),
         }
     }
@@ -77,8 +90,15 @@ impl GroupColumns {
         self.first.len() + self.second.len() + self.counts.len()
     }
 
-    pub fn point_count(&self) -> usize {
-        count(&self.present)
+    /// Memory of the native histograms held.
+    pub fn histogram_bytes(&self) -> usize {
+        self.histogram_bytes
+    }
+
+    /// Samples that the groups count as.
+    pub fn sample_count(&self) -> usize {
+        let of_histograms = self.histograms.iter().map(HistogramGroup::sample_count);
+        count(&self.present) + of_histograms.sum::<usize>()
     }
 
     /// The index of the group of `labels`, made if it is new.
@@ -119,45 +139,76 @@ impl GroupColumns {
         }
     }
 
-    /// Adds a row to the group its labels fall into.
-    pub fn add_row(&mut self, labels: LabelsRef<'_>, drops_name: bool, row: &Row) {
-        self.add_columns(labels, drops_name, &row.values, &row.present);
-    }
-
-    pub fn add_columns(
+    /// Adds a row to the group its labels fall into. `position`: where the aggregated expression
+    /// stands, for annotations.
+    pub fn add_row(
         &mut self,
         labels: LabelsRef<'_>,
         drops_name: bool,
-        values: &[f64],
-        present: &[u64],
+        row: RowRef<'_>,
+        annotations: &mut Annotations,
+        position: PosRange,
     ) {
         let index = self.group_of(labels);
         self.drops_name[index] |= drops_name;
         let op = self.op;
-        self.group_mut(index).add(op, values, present);
+        let mut present = Cow::Borrowed(row.present);
+        if !row.histograms.is_empty() && !matches!(op, AggregateOp::Count | AggregateOp::Group) {
+            present = row.histograms.floats(row.present).collect();
+            if matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
+                let (averages, name) = (op == AggregateOp::Avg, labels.metric_name());
+                let group = self.histogram_group(index);
+                let added = group.add(row, name, averages, annotations, position);
+                self.histogram_bytes += added;
+            } else {
+                annotations.ignored_in_aggregation(op.as_str(), position);
+            }
+        }
+        self.group_mut(index).add(op, row.values, &present);
+    }
+
+    fn histogram_group(&mut self, group: usize) -> &mut HistogramGroup {
+        if self.histograms.len() <= group {
+            self.histograms.resize_with(group + 1, HistogramGroup::default);
+        }
+        &mut self.histograms[group]
     }
 
     /// Takes in the groups of another shard.
-    pub fn merge(&mut self, other: &GroupColumns) {
+    pub fn merge(
+        &mut self,
+        mut other: GroupColumns,
+        annotations: &mut Annotations,
+        position: PosRange,
+    ) {
         assert!(self.op == other.op && self.step_count == other.step_count);
         let op = self.op;
-        let mut other = other.clone();
+        let mut histograms = std::mem::take(&mut other.histograms).into_iter();
         for from in 0..other.labels.len() {
             let into = self.intern(other.labels.get(from));
             self.drops_name[into] |= other.drops_name[from];
+            if let Some(histograms) = histograms.next().filter(|group| !group.is_empty()) {
+                self.histogram_group(into).merge(histograms, annotations, position);
+            }
             let from = other.group_mut(from);
             self.group_mut(into).merge(op, &from);
         }
     }
 
     /// The rows that the aggregation was asked for.
-    pub fn finish(mut self) -> Matrix {
+    pub fn finish(mut self, annotations: &mut Annotations, position: PosRange) -> Matrix {
         let op = self.op;
         for group in 0..self.labels.len() {
             self.group_mut(group).finish(op);
         }
         let labels = self.labels.into_table();
-        Matrix::from_columns(self.step_count, labels, self.drops_name, self.first, self.present)
+        let columns = (self.drops_name, self.first, self.present);
+        let (drops_name, values, present) = columns;
+        let mut rows = Matrix::from_columns(self.step_count, labels, drops_name, values, present);
+        for (row, group) in self.histograms.into_iter().enumerate() {
+            group.finish(&mut rows, row, annotations, position);
+        }
+        rows.without_empty_rows()
     }
 }
 

@@ -38,17 +38,15 @@ pub async fn run(
         Topk | Bottomk | Limitk | LimitRatio => select(rows, aggregate, annotations, turns).await,
         op => {
             let grouping = aggregate.grouping.clone();
+            let position = aggregate.child_position;
             let mut groups = GroupColumns::new(op, grouping, rows.step_count());
             for row in 0..rows.row_count() {
-                groups.add_columns(
-                    rows.labels(row),
-                    rows.drops_name(row),
-                    rows.values(row),
-                    rows.present(row),
-                );
+                let labels = rows.labels(row);
+                let (drops_name, row) = (rows.drops_name(row), rows.row(row));
+                groups.add_row(labels, drops_name, row, annotations, position);
                 spend(turns, rows.step_count()).await?;
             }
-            Ok(groups.finish())
+            Ok(groups.finish(annotations, position))
         }
     }
 }
@@ -105,6 +103,9 @@ async fn quantiles(
     if min < 0.0 {
         warn_invalid(annotations, min, position);
     }
+    if has_histograms(rows) {
+        annotations.ignored_in_aggregation(aggregate.op.as_str(), aggregate.child_position);
+    }
     let (index, members) = groups(rows, &aggregate.grouping);
     let mut result = Matrix::new(rows.step_count());
     let (mut row, mut values) = (Row::default(), Vec::new());
@@ -112,16 +113,21 @@ async fn quantiles(
         row.reset(rows.step_count());
         for step in 0..rows.step_count() {
             values.clear();
-            values.extend(members.iter().filter_map(|&member| rows.get(member as usize, step)));
+            let floats = members.iter().filter_map(|&member| rows.row(member as usize).float(step));
+            values.extend(floats);
             if !values.is_empty() {
                 row.set(step, quantile(param.at(step), &mut values));
             }
             spend(turns, members.len()).await?;
         }
         let drops_name = members.iter().any(|&member| rows.drops_name(member as usize));
-        result.push_row(index.get(group), drops_name, &row);
+        result.push_row(index.get(group), drops_name, row.as_ref());
     }
     Ok(result)
+}
+
+fn has_histograms(rows: &Matrix) -> bool {
+    (0..rows.row_count()).any(|row| !rows.histograms(row).is_empty())
 }
 
 /// Rows of which some points are chosen: the largest, the first, or a share.
@@ -136,6 +142,10 @@ async fn select(
     if !check_selection(aggregate, annotations)? {
         return Ok(Matrix::new(rows.step_count()));
     }
+    let compares = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
+    if compares && has_histograms(rows) {
+        annotations.ignored_in_aggregation(op.as_str(), aggregate.position);
+    }
     let words = words(rows.step_count());
     let mut chosen = vec![0u64; rows.row_count() * words];
     let mut order = Vec::new();
@@ -145,7 +155,10 @@ async fn select(
         for step in 0..rows.step_count() {
             candidates.clear();
             candidates.extend(members.iter().filter_map(|&member| {
-                rows.get(member as usize, step).map(|value| (value, member))
+                let row = rows.row(member as usize);
+                let is_candidate =
+                    is_set(row.present, step) && !(compares && row.histograms.holds(step));
+                is_candidate.then(|| (row.values[step], member))
             }));
             match op {
                 AggregateOp::LimitRatio => {
@@ -171,7 +184,7 @@ async fn select(
     let mut result = Matrix::new(rows.step_count());
     for row in 0..rows.row_count() {
         let present = &chosen[row * words..][..words];
-        result.push_columns(rows.labels(row), rows.drops_name(row), rows.values(row), present);
+        result.push_masked(rows.labels(row), rows.drops_name(row), rows.row(row), present);
     }
     Ok(result)
 }
@@ -269,12 +282,18 @@ async fn count_values(
         let mut builder = LabelsBuilder::from_labels(rows.labels(row));
         // A series keeps its values for long: the group of the previous point often is the next's.
         let mut previous: Option<(u64, usize)> = None;
+        let histograms = rows.histograms(row);
         for step in ones(rows.present(row)) {
             let value = rows.values(row)[step];
+            let histogram = histograms.get(step);
             let group = match previous {
-                Some((bits, group)) if bits == value.to_bits() => group,
+                Some((bits, group)) if bits == value.to_bits() && histogram.is_none() => group,
                 _ => {
-                    builder.set(label.as_bytes(), plain(value).as_bytes());
+                    let text = match histogram {
+                        Some(histogram) => histogram.to_string(),
+                        None => plain(value),
+                    };
+                    builder.set(label.as_bytes(), text.as_bytes());
                     let labels = builder.finish();
                     let group_labels = project(labels.as_ref(), &grouping, &mut bytes);
                     let (group, is_new) = index.intern(group_labels);
@@ -284,7 +303,7 @@ async fn count_values(
                     group
                 }
             };
-            previous = Some((value.to_bits(), group));
+            previous = histogram.is_none().then_some((value.to_bits(), group));
             let (counted, present) = counts.row_mut(group);
             counted[step] = if is_set(present, step) { counted[step] + 1.0 } else { 1.0 };
             set(present, step);

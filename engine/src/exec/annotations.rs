@@ -26,6 +26,8 @@ pub struct Annotation {
     pub position: PosRange,
     /// What `histogram_quantile` had to mend, over all its steps and series.
     pub monotonicity: Option<Monotonicity>,
+    /// How often it was met, where that is shown; else zero.
+    pub count: usize,
 }
 
 /// How far buckets of classic histograms were from being monotonic.
@@ -55,11 +57,11 @@ impl Annotations {
     }
 
     pub fn info(&mut self, position: PosRange, message: String) {
-        self.add(Annotation { severity: Severity::Info, message, position, monotonicity: None });
+        self.add(Annotation::new(Severity::Info, position, message));
     }
 
     pub fn warn(&mut self, position: PosRange, message: String) {
-        self.add(Annotation { severity: Severity::Warning, message, position, monotonicity: None });
+        self.add(Annotation::new(Severity::Warning, position, message));
     }
 
     pub fn add(&mut self, annotation: Annotation) {
@@ -70,6 +72,7 @@ impl Annotations {
         };
         let known = &mut self.list[index];
         known.position = annotation.position;
+        known.count += annotation.count;
         if let (Some(known), Some(new)) = (&mut known.monotonicity, annotation.monotonicity) {
             known.min_ms = known.min_ms.min(new.min_ms);
             known.max_ms = known.max_ms.max(new.max_ms);
@@ -104,14 +107,21 @@ impl Annotations {
 }
 
 impl Annotation {
+    pub fn new(severity: Severity, position: PosRange, message: String) -> Annotation {
+        Annotation { severity, message, position, monotonicity: None, count: 0 }
+    }
+
     /// As Prometheus shows it: `PromQL warning: … (line:column)`.
     pub fn text(&self, query: &str) -> String {
         let severity = match self.severity {
             Severity::Info => "PromQL info",
             Severity::Warning => "PromQL warning",
         };
-        let mended = self.monotonicity.map_or(String::new(), |mended| mended.text());
-        format!("{severity}: {}{mended} ({})", self.message, line_column(query, self.position))
+        let mut detail = self.monotonicity.map_or(String::new(), |mended| mended.text());
+        if self.count > 1 {
+            detail = format!(" ({} occurrences)", self.count);
+        }
+        format!("{severity}: {}{detail} ({})", self.message, line_column(query, self.position))
     }
 }
 

@@ -16,10 +16,10 @@ use crate::promql::ast::{BinaryOp, Card, VectorMatching};
 use super::annotations::Annotations;
 use super::elementwise::{arithmetic, comparison};
 use super::error::{ExecError, same_labelset};
+use super::histogram_binary::{Combined, Point, combine};
 use super::label_table::{LabelIndex, filter, is_reserved, names_hold};
-use super::matrix::{Matrix, any, is_set, ones, set, words};
+use super::matrix::{Matrix, RowRef, any, is_set, ones, set, words};
 use super::merge_rows::{Meeting, settle};
-use super::stage::float_only;
 use super::turn::spend;
 
 /// The result of `lhs op rhs`. O(rows + points).
@@ -51,14 +51,12 @@ pub async fn run(
         binary,
         delayed_names,
         swapped,
+        annotations,
         matched: vec![0; count * words(lhs.step_count())],
         active: active_steps(lhs, rhs, &binary.matching),
         out: Output::new(lhs.step_count()),
     };
     join.run(count, turns).await?;
-    if join.out.refused_floats {
-        float_only(annotations, binary.op, binary.position);
-    }
     let mut result = join.out.finish();
     result.is_ordered = many.is_ordered;
     Ok(result)
@@ -119,7 +117,7 @@ fn set_operation(
         let seen = &seen[signature as usize * words..][..words];
         let present: Vec<u64> =
             rows.present(row).iter().zip(seen).map(|(&bits, &seen)| keep(bits, seen)).collect();
-        result.push_columns(rows.labels(row), rows.drops_name(row), rows.values(row), &present);
+        result.push_masked(rows.labels(row), rows.drops_name(row), rows.row(row), &present);
     };
     for (row, &signature) in of_lhs.iter().enumerate() {
         match op {
@@ -162,6 +160,7 @@ struct Join<'a> {
     delayed_names: bool,
     /// The many side stands on the right.
     swapped: bool,
+    annotations: &'a mut Annotations,
     /// Per signature: the steps at which it was matched.
     matched: Vec<u64>,
     active: Vec<u64>,
@@ -171,17 +170,30 @@ struct Join<'a> {
 /// One side of a pair.
 #[derive(Clone, Copy)]
 enum Operand<'a> {
-    Row(&'a [f64]),
+    Row(RowRef<'a>),
     Fill(f64),
 }
 
-impl Operand<'_> {
+impl<'a> Operand<'a> {
     #[inline]
     fn at(self, step: usize) -> f64 {
         match self {
-            Operand::Row(values) => values[step],
+            Operand::Row(row) => row.values[step],
             Operand::Fill(value) => value,
         }
+    }
+
+    fn point(self, step: usize) -> Point<'a> {
+        match self {
+            Operand::Row(row) => {
+                row.histogram(step).map_or(Point::Float(row.values[step]), Point::Histogram)
+            }
+            Operand::Fill(value) => Point::Float(value),
+        }
+    }
+
+    fn has_histograms(self) -> bool {
+        matches!(self, Operand::Row(row) if !row.histograms.is_empty())
     }
 }
 
@@ -291,23 +303,23 @@ impl Join<'_> {
             return Ok(());
         }
         let (op, return_bool) = (self.binary.op, self.binary.return_bool);
-        if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
-            self.out.refused_floats = true;
-            return Ok(());
-        }
         let matching = &self.binary.matching;
         let many = match many_row {
-            Some(row) => Operand::Row(self.many.values(row)),
+            Some(row) => Operand::Row(self.many.row(row)),
             None => Operand::Fill(matching.fill_lhs.expect("the caller has seen it")),
         };
         let one = match one_row {
-            Some(row) => Operand::Row(self.one.values(row)),
+            Some(row) => Operand::Row(self.one.row(row)),
             None => Operand::Fill(matching.fill_rhs.expect("the caller has seen it")),
         };
+        let (lhs, rhs) = if self.swapped { (one, many) } else { (many, one) };
         let labels = self.result_labels(many_row, one_row);
+        let trims = matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+        if trims || lhs.has_histograms() || rhs.has_histograms() {
+            return self.pair_points(lhs, rhs, &labels, signature, steps);
+        }
         self.out.claim(&labels, signature, return_bool);
         self.mark_matched(signature, steps)?;
-        let (lhs, rhs) = if self.swapped { (one, many) } else { (many, one) };
         if let Some(holds) = comparison(op) {
             return self.out.write(steps, |step| {
                 let (lhs, rhs) = (lhs.at(step), rhs.at(step));
@@ -318,22 +330,60 @@ impl Join<'_> {
         match (op, lhs, rhs) {
             // The commonest operators between rows, each a loop of its own.
             (BinaryOp::Add, Operand::Row(lhs), Operand::Row(rhs)) => {
-                self.out.write(steps, |step| Some(lhs[step] + rhs[step]))
+                self.out.write(steps, |step| Some(lhs.values[step] + rhs.values[step]))
             }
             (BinaryOp::Sub, Operand::Row(lhs), Operand::Row(rhs)) => {
-                self.out.write(steps, |step| Some(lhs[step] - rhs[step]))
+                self.out.write(steps, |step| Some(lhs.values[step] - rhs.values[step]))
             }
             (BinaryOp::Mul, Operand::Row(lhs), Operand::Row(rhs)) => {
-                self.out.write(steps, |step| Some(lhs[step] * rhs[step]))
+                self.out.write(steps, |step| Some(lhs.values[step] * rhs.values[step]))
             }
             (BinaryOp::Div, Operand::Row(lhs), Operand::Row(rhs)) => {
-                self.out.write(steps, |step| Some(lhs[step] / rhs[step]))
+                self.out.write(steps, |step| Some(lhs.values[step] / rhs.values[step]))
             }
             _ => {
                 let apply = arithmetic(op).expect("set operators are done elsewhere");
                 self.out.write(steps, |step| Some(apply(lhs.at(step), rhs.at(step))))
             }
         }
+    }
+
+    /// The same point by point, where any may be a histogram. Points that the operator refuses have
+    /// not met.
+    fn pair_points(
+        &mut self,
+        lhs: Operand<'_>,
+        rhs: Operand<'_>,
+        labels: &Labels,
+        signature: u32,
+        steps: &[u64],
+    ) -> Result<(), ExecError> {
+        let Binary { op, return_bool, position, .. } = *self.binary;
+        let mut met = vec![0; steps.len()];
+        let mut results = Vec::new();
+        for step in ones(steps) {
+            let (lhs, rhs) = (lhs.point(step), rhs.point(step));
+            let result = combine(op, lhs, rhs, position, self.annotations);
+            if !matches!(result, Combined::Refused) {
+                set(&mut met, step);
+                results.push((step, result));
+            }
+        }
+        if results.is_empty() {
+            return Ok(());
+        }
+        self.out.claim(labels, signature, return_bool);
+        self.mark_matched(signature, &met)?;
+        self.out.write(&met, |_| None)?;
+        for (step, result) in results {
+            let kept = !matches!(result, Combined::Rejected);
+            match result {
+                _ if return_bool => self.out.put(step, Combined::Float(f64::from(kept)))?,
+                _ if kept => self.out.put(step, result)?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn mark_matched(&mut self, signature: u32, steps: &[u64]) -> Result<(), ExecError> {
@@ -395,7 +445,6 @@ struct Output {
     signatures: Vec<u32>,
     row: usize,
     is_same_group: bool,
-    refused_floats: bool,
 }
 
 impl Output {
@@ -407,7 +456,6 @@ impl Output {
             signatures: Vec::new(),
             row: 0,
             is_same_group: true,
-            refused_floats: false,
         }
     }
 
@@ -452,13 +500,26 @@ impl Output {
         Ok(())
     }
 
-    fn finish(self) -> Matrix {
-        let kept: Vec<u32> = (0..self.matrix.row_count() as u32)
-            .filter(|&row| any(self.matrix.present(row as usize)))
-            .collect();
-        if kept.len() == self.matrix.row_count() {
-            return self.matrix;
+    /// Writes one point that was kept.
+    fn put(&mut self, step: usize, result: Combined) -> Result<(), ExecError> {
+        let (values, present) = self.matrix.row_mut(self.row);
+        if is_set(present, step) {
+            return Err(same_labelset());
         }
-        self.matrix.select_rows(&kept)
+        match result {
+            Combined::Float(value) => {
+                values[step] = value;
+                set(present, step);
+            }
+            Combined::Histogram(histogram) => {
+                self.matrix.set_histogram(self.row, step, histogram);
+            }
+            Combined::Refused | Combined::Rejected => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Matrix {
+        self.matrix.without_empty_rows()
     }
 }

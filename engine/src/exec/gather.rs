@@ -24,7 +24,8 @@ use super::label_table::drop_reserved;
 use super::matrix::{Matrix, Row};
 use super::merge_rows::{Meeting, rename, settle, sort_by_labels};
 use super::outcome::{Outcome, Value};
-use super::scan::{Partial, PartialValue, Ranges};
+use super::ranges::Ranges;
+use super::scan::{Partial, PartialValue};
 use super::shapes::{absent, repeat_step, row_of_scalar, single_values};
 use super::stage::{self, Scratch, StageContext};
 use super::stats::SampleStats;
@@ -77,11 +78,12 @@ impl NodeValue {
         }
     }
 
-    fn point_count(&self) -> usize {
+    /// Samples that it counts as.
+    fn sample_count(&self) -> usize {
         match self {
             NodeValue::Taken | NodeValue::Text(_) | NodeValue::Ranges(_) => 0,
             NodeValue::Scalar(values) => values.len(),
-            NodeValue::Rows(matrix) => matrix.point_count(),
+            NodeValue::Rows(matrix) => matrix.sample_count(),
         }
     }
 }
@@ -179,7 +181,7 @@ impl<'a> Gather<'a> {
             }
             Op::Scatter(part) => {
                 let rows = self.scatter(part, scatter, &mut queryable).await?;
-                let held = rows.point_count();
+                let held = rows.sample_count();
                 let slot = Slot { value: rows, queryable_per_step: queryable, held };
                 if let Some(kept) = self.kept.get_mut(&id) {
                     kept.slot = slot.clone();
@@ -209,7 +211,7 @@ impl<'a> Gather<'a> {
                 NodeValue::Rows(rows)
             }
         };
-        let held = value.point_count();
+        let held = value.sample_count();
         self.stats.hold(held)?;
         self.stats.hold_bytes(value.bytes())?;
         self.slots[id.index()] = Slot { value, queryable_per_step: queryable, held };
@@ -259,7 +261,7 @@ impl<'a> Gather<'a> {
         // What was held as partials is held as their sum now.
         self.stats.release(held);
         self.stats.release_bytes(held_bytes);
-        self.stats.hold(value.point_count())?;
+        self.stats.hold(value.sample_count())?;
         self.stats.hold_bytes(value.bytes())?;
         Ok(value)
     }
@@ -278,7 +280,7 @@ impl<'a> Gather<'a> {
                 (None, value) => together = Some(value),
                 (Some(PartialValue::Rows(rows)), PartialValue::Rows(more)) => rows.append(more),
                 (Some(PartialValue::Groups(groups)), PartialValue::Groups(more)) => {
-                    groups.merge(&more);
+                    groups.merge(more, &mut self.annotations, part.child_position());
                 }
                 (Some(PartialValue::Ranges(ranges)), PartialValue::Ranges(more)) => {
                     ranges.append(&more);
@@ -288,7 +290,10 @@ impl<'a> Gather<'a> {
         }
         Ok(match together {
             None => NodeValue::Rows(Matrix::new(part.grid().step_count)),
-            Some(PartialValue::Groups(groups)) => NodeValue::Rows(groups.finish()),
+            Some(PartialValue::Groups(groups)) => {
+                let position = part.child_position();
+                NodeValue::Rows(groups.finish(&mut self.annotations, position))
+            }
             Some(PartialValue::Ranges(ranges)) => NodeValue::Ranges(ranges),
             Some(PartialValue::Rows(rows)) if part.rows_may_meet() => {
                 let meeting =
@@ -427,7 +432,7 @@ impl<'a> Gather<'a> {
         for index in 0..rows.row_count() {
             spend(turns, child_grid.step_count).await?;
             let labels = rows.labels(index);
-            row.load(rows.values(index), rows.present(index));
+            row.load(rows.row(index));
             let name = String::from_utf8_lossy(labels.metric_name());
             let mut context = StageContext {
                 annotations: &mut self.annotations,
@@ -441,7 +446,7 @@ impl<'a> Gather<'a> {
             let drops = stage.drops_name();
             let labels =
                 if drops && !delayed { drop_reserved(labels, &mut label_bytes) } else { labels };
-            result.push_row(labels, drops || rows.drops_name(index), &row);
+            result.push_row(labels, drops || rows.drops_name(index), row.as_ref());
         }
         if is_window {
             *queryable = std::mem::take(&mut self.stats.queryable_per_step);

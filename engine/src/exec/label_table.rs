@@ -70,6 +70,13 @@ impl LabelIndex {
         self.table.get(row)
     }
 
+    pub fn find(&self, labels: LabelsRef<'_>) -> Option<usize> {
+        let table = &self.table;
+        let found =
+            self.rows.find(hash(labels.as_bytes()), |&row| table.get(row as usize) == labels);
+        found.map(|&row| row as usize)
+    }
+
     /// The row of `labels`, and whether it is new.
     #[inline]
     pub fn intern(&mut self, labels: LabelsRef<'_>) -> (usize, bool) {

@@ -1,19 +1,24 @@
 //! Values of vectors over time: one row per series or group, one column per step.
 //!
 //! ```text
-//! values    [row 0: step 0, step 1, … | row 1: … ]     f64, dense, absent points hold anything
-//! present   [row 0: bits of its steps | row 1: … ]     whole words a row
-//! labels    canonical bytes a row                       drops_name: a flag a row
+//! values       [row 0: step 0, step 1, … | row 1: … ]   f64, dense; what is no float holds anything
+//! present      [row 0: bits of its steps | row 1: … ]   whole words a row
+//! histograms   [row 0 | row 1 | … ]                     sparse; empty without any in the matrix
+//! labels       canonical bytes a row                    drops_name: a flag a row
 //! ```
 //!
 //! Between calls: all columns hold `row_count` rows; bits past the last step are zero; a row has
 //! at least one point.
 //!
-//! A native histogram will stand beside the floats as a sparse column keyed by (row, step), with
-//! its point present here and a bit that says which kind it is.
+//! A native histogram stands beside the floats: its point is present, and [`Histograms`] says that
+//! it is none of them. So what is about points (sets, absence, counts) need not look there, and
+//! what is about floats must.
 
-use crate::model::LabelsRef;
+use std::sync::Arc;
 
+use crate::model::{FloatHistogram, LabelsRef};
+
+use super::histograms::{Histograms, NONE};
 use super::label_table::LabelTable;
 
 const WORD_BITS: usize = u64::BITS as usize;
@@ -80,6 +85,7 @@ pub fn ones(bits: &[u64]) -> impl Iterator<Item = usize> {
 pub struct Row {
     pub values: Vec<f64>,
     pub present: Vec<u64>,
+    pub histograms: Histograms,
 }
 
 impl Row {
@@ -88,6 +94,7 @@ impl Row {
         self.values.resize(step_count, 0.0);
         self.present.clear();
         self.present.resize(words(step_count), 0);
+        self.histograms.clear();
     }
 
     #[inline]
@@ -96,15 +103,58 @@ impl Row {
         set(&mut self.present, step);
     }
 
+    /// Puts a histogram where a float or nothing was.
+    pub fn set_histogram(&mut self, step: usize, histogram: Arc<FloatHistogram>) {
+        set(&mut self.present, step);
+        self.histograms.insert(step, self.present.len(), histogram);
+    }
+
     pub fn is_empty(&self) -> bool {
         !any(&self.present)
     }
 
-    pub fn load(&mut self, values: &[f64], present: &[u64]) {
+    /// Leaves the floats and gives the histograms back.
+    pub fn take_histograms(&mut self) -> Histograms {
+        self.histograms.take_from(&mut self.present)
+    }
+
+    pub fn load(&mut self, row: RowRef<'_>) {
         self.values.clear();
-        self.values.extend_from_slice(values);
+        self.values.extend_from_slice(row.values);
         self.present.clear();
-        self.present.extend_from_slice(present);
+        self.present.extend_from_slice(row.present);
+        self.histograms.clone_from(row.histograms);
+    }
+
+    pub fn as_ref(&self) -> RowRef<'_> {
+        RowRef { values: &self.values, present: &self.present, histograms: &self.histograms }
+    }
+}
+
+/// The points of a row, lent.
+#[derive(Clone, Copy, Debug)]
+pub struct RowRef<'a> {
+    pub values: &'a [f64],
+    pub present: &'a [u64],
+    pub histograms: &'a Histograms,
+}
+
+impl<'a> RowRef<'a> {
+    /// The float at `step`, if the point there is one.
+    #[inline]
+    pub fn float(self, step: usize) -> Option<f64> {
+        let is_float = is_set(self.present, step) && !self.histograms.holds(step);
+        is_float.then(|| self.values[step])
+    }
+
+    #[inline]
+    pub fn histogram(self, step: usize) -> Option<&'a Arc<FloatHistogram>> {
+        self.histograms.get(step)
+    }
+
+    /// Samples that its points count as.
+    pub fn sample_count(self) -> usize {
+        count(self.present) + self.histograms.extra_samples()
     }
 }
 
@@ -115,6 +165,10 @@ pub struct Matrix {
     drops_name: Vec<bool>,
     values: Vec<f64>,
     present: Vec<u64>,
+    /// Empty while no row has any, else one for each row.
+    histograms: Vec<Histograms>,
+    /// Memory of the histograms; those that neighbours share count once.
+    histogram_bytes: usize,
     /// The order of the rows is the result of `sort` or of a selection of the largest; otherwise
     /// it has no meaning.
     pub is_ordered: bool,
@@ -125,7 +179,8 @@ impl Matrix {
         Matrix { step_count, ..Matrix::default() }
     }
 
-    /// Rows whose columns were filled elsewhere; rows without a point vanish.
+    /// Rows of floats whose columns were filled elsewhere. Rows without a point are left out of
+    /// what [`Matrix::without_empty_rows`] gives.
     pub fn from_columns(
         step_count: usize,
         labels: LabelTable,
@@ -133,16 +188,20 @@ impl Matrix {
         values: Vec<f64>,
         present: Vec<u64>,
     ) -> Matrix {
-        let mut matrix =
-            Matrix { step_count, labels, drops_name, values, present, is_ordered: false };
+        let matrix =
+            Matrix { step_count, labels, drops_name, values, present, ..Matrix::default() };
         matrix.assert_columns();
-        if (0..matrix.row_count()).any(|row| !any(matrix.present(row))) {
-            let kept: Vec<u32> = (0..matrix.row_count() as u32)
-                .filter(|&row| any(matrix.present(row as usize)))
-                .collect();
-            matrix = matrix.select_rows(&kept);
-        }
         matrix
+    }
+
+    /// The rows that have a point.
+    pub fn without_empty_rows(self) -> Matrix {
+        if (0..self.row_count()).all(|row| any(self.present(row))) {
+            return self;
+        }
+        let kept: Vec<u32> =
+            (0..self.row_count() as u32).filter(|&row| any(self.present(row as usize))).collect();
+        self.select_rows(&kept)
     }
 
     pub fn row_count(&self) -> usize {
@@ -180,6 +239,21 @@ impl Matrix {
     }
 
     #[inline]
+    pub fn histograms(&self, row: usize) -> &Histograms {
+        if self.histograms.is_empty() { &NONE } else { &self.histograms[row] }
+    }
+
+    #[inline]
+    pub fn row(&self, row: usize) -> RowRef<'_> {
+        RowRef {
+            values: self.values(row),
+            present: self.present(row),
+            histograms: self.histograms(row),
+        }
+    }
+
+    /// The columns of a row of floats, to be written to.
+    #[inline]
     pub fn row_mut(&mut self, row: usize) -> (&mut [f64], &mut [u64]) {
         let words = words(self.step_count);
         (
@@ -188,9 +262,18 @@ impl Matrix {
         )
     }
 
-    #[inline]
-    pub fn get(&self, row: usize, step: usize) -> Option<f64> {
-        is_set(self.present(row), step).then(|| self.values(row)[step])
+    /// Puts a histogram where a float or nothing was.
+    pub fn set_histogram(&mut self, row: usize, step: usize, histogram: Arc<FloatHistogram>) {
+        let words = words(self.step_count);
+        set(&mut self.present[row * words..][..words], step);
+        self.histogram_bytes += histogram.prometheus_bytes();
+        self.histograms_mut()[row].insert(step, words, histogram);
+    }
+
+    fn histograms_mut(&mut self) -> &mut Vec<Histograms> {
+        let rows = self.row_count();
+        self.histograms.resize_with(rows, Histograms::default);
+        &mut self.histograms
     }
 
     /// Points and the room of absent ones.
@@ -200,35 +283,49 @@ impl Matrix {
 
     /// Memory of the columns and labels.
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.values[..]) + size_of_val(&self.present[..]) + self.labels.bytes()
+        let columns = size_of_val(&self.values[..]) + size_of_val(&self.present[..]);
+        columns + self.labels.bytes() + self.histogram_bytes
     }
 
-    /// Points of all rows.
-    pub fn point_count(&self) -> usize {
-        count(&self.present)
+    /// Samples that the points of all rows count as.
+    pub fn sample_count(&self) -> usize {
+        count(&self.present) + self.histograms.iter().map(Histograms::extra_samples).sum::<usize>()
     }
 
     /// Adds a row; one without a point is left out.
-    pub fn push_row(&mut self, labels: LabelsRef<'_>, drops_name: bool, row: &Row) {
-        self.push_columns(labels, drops_name, &row.values, &row.present);
-    }
-
-    pub fn push_columns(
-        &mut self,
-        labels: LabelsRef<'_>,
-        drops_name: bool,
-        values: &[f64],
-        present: &[u64],
-    ) {
-        assert!(values.len() == self.step_count);
-        assert!(present.len() == words(self.step_count));
-        if !any(present) {
+    pub fn push_row(&mut self, labels: LabelsRef<'_>, drops_name: bool, row: RowRef<'_>) {
+        assert!(row.values.len() == self.step_count);
+        assert!(row.present.len() == words(self.step_count));
+        if !any(row.present) {
             return;
         }
         self.labels.push(labels);
         self.drops_name.push(drops_name);
-        self.values.extend_from_slice(values);
-        self.present.extend_from_slice(present);
+        self.values.extend_from_slice(row.values);
+        self.present.extend_from_slice(row.present);
+        if !row.histograms.is_empty() {
+            let rows = self.row_count();
+            self.histogram_bytes += row.histograms.bytes();
+            self.histograms_mut()[rows - 1] = row.histograms.clone();
+        } else if !self.histograms.is_empty() {
+            self.histograms.push(Histograms::default());
+        }
+    }
+
+    /// Adds the points of a row whose bit in `present` is set.
+    pub fn push_masked(
+        &mut self,
+        labels: LabelsRef<'_>,
+        drops_name: bool,
+        row: RowRef<'_>,
+        present: &[u64],
+    ) {
+        if row.histograms.is_empty() {
+            self.push_row(labels, drops_name, RowRef { present, ..row });
+        } else {
+            let histograms = &row.histograms.masked(present);
+            self.push_row(labels, drops_name, RowRef { present, histograms, ..row });
+        }
     }
 
     /// Adds a row of absent points, for a caller that fills it.
@@ -237,15 +334,23 @@ impl Matrix {
         self.drops_name.push(drops_name);
         self.values.resize(self.values.len() + self.step_count, 0.0);
         self.present.resize(self.present.len() + words(self.step_count), 0);
+        if !self.histograms.is_empty() {
+            self.histograms.push(Histograms::default());
+        }
         self.row_count() - 1
     }
 
     /// Appends the rows of `other`, which has as many steps.
-    pub fn append(&mut self, other: Matrix) {
+    pub fn append(&mut self, mut other: Matrix) {
         assert!(self.step_count == other.step_count);
         if self.is_empty() {
             *self = other;
             return;
+        }
+        if !self.histograms.is_empty() || !other.histograms.is_empty() {
+            let more = std::mem::take(other.histograms_mut());
+            self.histograms_mut().extend(more);
+            self.histogram_bytes += other.histogram_bytes;
         }
         self.labels.append(&other.labels);
         self.drops_name.extend_from_slice(&other.drops_name);
@@ -264,6 +369,11 @@ impl Matrix {
             selected.values.extend_from_slice(self.values(row));
             selected.present.extend_from_slice(self.present(row));
         }
+        if !self.histograms.is_empty() {
+            let rows = rows.iter().map(|&row| self.histograms[row as usize].clone());
+            selected.histograms = rows.collect();
+            selected.histogram_bytes = selected.histograms.iter().map(Histograms::bytes).sum();
+        }
         selected
     }
 
@@ -279,6 +389,7 @@ impl Matrix {
         assert!(self.labels.len() == rows);
         assert!(self.values.len() == rows * self.step_count);
         assert!(self.present.len() == rows * words(self.step_count));
+        assert!(self.histograms.is_empty() || self.histograms.len() == rows);
     }
 }
 

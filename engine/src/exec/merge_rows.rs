@@ -39,13 +39,7 @@ pub async fn settle(
     for (row, target) in targets.into_iter().enumerate() {
         spend(turns, matrix.step_count()).await?;
         if target == merged.row_count() {
-            let labels = matrix.labels(row);
-            merged.push_columns(
-                labels,
-                matrix.drops_name(row),
-                matrix.values(row),
-                matrix.present(row),
-            );
+            merged.push_row(matrix.labels(row), matrix.drops_name(row), matrix.row(row));
             continue;
         }
         let (values, present) = merged.row_mut(target);
@@ -55,6 +49,9 @@ pub async fn settle(
             }
             set(present, step);
             values[step] = matrix.values(row)[step];
+        }
+        for (step, histogram) in matrix.histograms(row).iter() {
+            merged.set_histogram(target, step, histogram.clone());
         }
     }
     Ok(merged)

@@ -1,11 +1,11 @@
 //! What a query answers.
 
-use crate::model::LabelsRef;
+use crate::model::{FloatHistogram, LabelsRef};
 use crate::plan::Grid;
 
 use super::annotations::Annotations;
 use super::matrix::{Matrix, ones};
-use super::scan::Ranges;
+use super::ranges::Ranges;
 use super::stats::SampleStats;
 
 #[derive(Clone, Debug)]
@@ -59,20 +59,44 @@ impl Value {
         }
     }
 
-    /// Calls `f` with the time and value of every point of a row, ascending by time.
+    /// Calls `f` with the time and value of every float of a row, ascending by time.
     pub fn for_each_point(&self, row: usize, mut f: impl FnMut(i64, f64)) {
         match self {
             Value::Scalar { timestamp_ms, value } => f(*timestamp_ms, *value),
             Value::String { .. } => {}
-            Value::Vector { timestamp_ms, rows } => f(*timestamp_ms, rows.values(row)[0]),
+            Value::Vector { timestamp_ms, rows } => {
+                if rows.histograms(row).is_empty() {
+                    f(*timestamp_ms, rows.values(row)[0]);
+                }
+            }
             Value::Matrix { grid, rows } => {
-                for step in ones(rows.present(row)) {
-                    f(grid.time_ms(step), rows.values(row)[step]);
+                let row = rows.row(row);
+                for step in ones(row.present).filter(|step| !row.histograms.holds(*step)) {
+                    f(grid.time_ms(step), row.values[step]);
                 }
             }
             Value::Ranges(ranges) => {
                 let (times_ms, values) = ranges.points(row);
                 times_ms.iter().zip(values).for_each(|(&time_ms, &value)| f(time_ms, value));
+            }
+        }
+    }
+
+    /// As [`Value::for_each_point`], of native histograms.
+    pub fn for_each_histogram(&self, row: usize, mut f: impl FnMut(i64, &FloatHistogram)) {
+        match self {
+            Value::Scalar { .. } | Value::String { .. } => {}
+            Value::Vector { timestamp_ms, rows } => {
+                rows.histograms(row).iter().for_each(|(_, histogram)| f(*timestamp_ms, histogram));
+            }
+            Value::Matrix { grid, rows } => {
+                rows.histograms(row)
+                    .iter()
+                    .for_each(|(step, histogram)| f(grid.time_ms(step), histogram));
+            }
+            Value::Ranges(ranges) => {
+                let (times_ms, histograms) = ranges.histograms(row);
+                times_ms.iter().zip(histograms).for_each(|(&time_ms, h)| f(time_ms, h));
             }
         }
     }

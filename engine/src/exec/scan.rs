@@ -8,7 +8,7 @@
 //! about; nothing borrowed from the source lives over a pause.
 
 use crate::model::source::{Selection, Turns};
-use crate::model::{LabelsRef, Samples, Source, TimeRange, is_stale_nan};
+use crate::model::{LabelsRef, Source, TimeRange};
 use crate::plan::part::{Extend, Finish, Select, SelectOutput, ShardPart, Stage, Window};
 use crate::promql::functions::FunctionId;
 
@@ -16,12 +16,15 @@ use super::aggregate::GroupColumns;
 use super::aggregate_all;
 use super::annotations::Annotations;
 use super::error::ExecError;
-use super::label_table::{LabelTable, drop_reserved};
-use super::matrix::{Matrix, Row, count};
+use super::histograms::sample_count;
+use super::label_table::drop_reserved;
+use super::matrix::{Matrix, Row, ones};
+use super::ranges::Ranges;
+use super::series::SeriesSamples;
 use super::stage::{self, Scratch, StageContext};
 use super::stats::SampleStats;
 use super::turn::spend;
-use super::window::{self, Points};
+use super::{lookup, window};
 
 /// What one shard has to say: owned, dense, `Send`.
 #[derive(Clone, Debug)]
@@ -43,66 +46,11 @@ impl PartialValue {
     fn bytes(&self) -> usize {
         match self {
             PartialValue::Rows(rows) => rows.bytes(),
-            PartialValue::Groups(groups) => groups.cell_count() * size_of::<f64>(),
+            PartialValue::Groups(groups) => {
+                groups.cell_count() * size_of::<f64>() + groups.histogram_bytes()
+            }
             PartialValue::Ranges(ranges) => ranges.bytes(),
         }
-    }
-}
-
-/// Range vectors: samples as they are, each row with its own times.
-#[derive(Clone, Debug, Default)]
-pub struct Ranges {
-    labels: LabelTable,
-    ends: Vec<usize>,
-    times_ms: Vec<i64>,
-    values: Vec<f64>,
-}
-
-impl Ranges {
-    pub fn row_count(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub fn labels(&self, row: usize) -> LabelsRef<'_> {
-        self.labels.get(row)
-    }
-
-    /// The times and values of a row.
-    pub fn points(&self, row: usize) -> (&[i64], &[f64]) {
-        let start = if row == 0 { 0 } else { self.ends[row - 1] };
-        (&self.times_ms[start..self.ends[row]], &self.values[start..self.ends[row]])
-    }
-
-    pub fn push(&mut self, labels: LabelsRef<'_>, times_ms: &[i64], values: &[f64]) {
-        self.labels.push(labels);
-        self.times_ms.extend_from_slice(times_ms);
-        self.values.extend_from_slice(values);
-        self.ends.push(self.values.len());
-    }
-
-    pub fn append(&mut self, other: &Ranges) {
-        for row in 0..other.row_count() {
-            let (times_ms, values) = other.points(row);
-            self.push(other.labels(row), times_ms, values);
-        }
-    }
-
-    /// Memory of the samples and labels.
-    pub fn bytes(&self) -> usize {
-        let samples = size_of_val(&self.times_ms[..]) + size_of_val(&self.values[..]);
-        samples + size_of_val(&self.ends[..]) + self.labels.bytes()
-    }
-
-    /// Sorts the rows by their labels.
-    pub fn sort_by_labels(&mut self) {
-        let mut order: Vec<usize> = (0..self.row_count()).collect();
-        order.sort_by(|&a, &b| self.labels(a).compare(self.labels(b)));
-        let mut sorted = Ranges::default();
-        for row in order {
-            let (times_ms, values) = self.points(row);
-            sorted.push(self.labels(row), times_ms, values);
-        }
-        *self = sorted;
     }
 }
 
@@ -131,7 +79,7 @@ pub async fn run_part(
             source.warm(&selection, indexes, range).await?;
         }
         run.samples.clear();
-        source.samples(&selection, index, range, &mut run.samples)?;
+        source.samples(&selection, index, range, &mut run.samples.source)?;
         let work = run.samples.len() + part.select.grid.step_count;
         let mut result = Ok(());
         source.with_labels(&selection, index, &mut |labels| result = run.series(labels));
@@ -144,10 +92,11 @@ pub async fn run_part(
 /// The samples that any step of `select` can look at.
 pub fn sample_range(select: &Select) -> TimeRange {
     let (before_ms, after_ms) = match &select.output {
-        SelectOutput::Value | SelectOutput::Timestamp | SelectOutput::TimestampMs => {
-            (select.lookback_ms, 0)
-        }
-        SelectOutput::Smoothed => (select.lookback_ms + 1, select.lookback_ms),
+        SelectOutput::Value
+        | SelectOutput::Timestamp
+        | SelectOutput::TimestampMs
+        | SelectOutput::StartTimestamp => (select.lookback_ms, 0),
+        SelectOutput::Smoothed { .. } => (select.lookback_ms + 1, select.lookback_ms),
         SelectOutput::Window(Window { range_ms, extend, .. })
         | SelectOutput::Samples { range_ms, extend } => match extend {
             Extend::No => (*range_ms, 0),
@@ -165,7 +114,7 @@ pub fn sample_range(select: &Select) -> TimeRange {
 /// The state of a part between two series.
 struct PartRun<'a> {
     part: &'a ShardPart,
-    samples: Samples,
+    samples: SeriesSamples,
     row: Row,
     scratch: Scratch,
     metric_name: String,
@@ -191,13 +140,13 @@ impl<'a> PartRun<'a> {
             (Finish::Rows | Finish::Candidates(_), _) => {
                 PartialValue::Rows(Matrix::new(grid.step_count))
             }
-            (Finish::Groups { op, grouping }, _) => {
+            (Finish::Groups { op, grouping, .. }, _) => {
                 PartialValue::Groups(GroupColumns::new(*op, grouping.clone(), grid.step_count))
             }
         };
         Ok(PartRun {
             part,
-            samples: Samples::default(),
+            samples: SeriesSamples::default(),
             row: Row::default(),
             scratch: Scratch::default(),
             metric_name: String::new(),
@@ -214,16 +163,17 @@ impl<'a> PartRun<'a> {
     /// Takes in one series, whose samples stand in `self.samples`.
     fn series(&mut self, labels: LabelsRef<'_>) -> Result<(), ExecError> {
         let part = self.part;
+        self.samples.prepare(part);
         if let SelectOutput::Samples { range_ms, extend } = part.select.output {
             return self.range(labels, range_ms, extend);
         }
-        if part.counts_matter() {
+        if part.asks_for_name() || self.samples.has_histograms() {
             set_text(&mut self.metric_name, labels.metric_name());
             set_text(&mut self.type_label, labels.get(b"__type__"));
         }
         let mut windows_left = part.stages.iter().filter(|stage| stage.grid().is_some()).count();
         self.count_steps(windows_left == 0, part.select.grid.step_count);
-        let selected = self.select_row();
+        let selected = self.select_row(labels);
         self.count_steps(windows_left == 0, 0);
         selected?;
         if self.row.is_empty() {
@@ -247,16 +197,18 @@ impl<'a> PartRun<'a> {
             result?;
             dropped |= stage.drops_name();
         }
-        let points = count(&self.row.present);
-        if points == 0 {
+        if self.row.is_empty() {
             return Ok(());
         }
-        self.stats.hold(points)?;
+        self.stats.hold(self.row.as_ref().sample_count())?;
         let renamed = dropped && !part.delayed_names;
         let labels = if renamed { drop_reserved(labels, &mut self.label_bytes) } else { labels };
         match &mut self.value {
-            PartialValue::Rows(matrix) => matrix.push_row(labels, dropped, &self.row),
-            PartialValue::Groups(groups) => groups.add_row(labels, dropped, &self.row),
+            PartialValue::Rows(matrix) => matrix.push_row(labels, dropped, self.row.as_ref()),
+            PartialValue::Groups(groups) => {
+                let (row, position) = (self.row.as_ref(), part.child_position());
+                groups.add_row(labels, dropped, row, &mut self.annotations, position);
+            }
             PartialValue::Ranges(_) => unreachable!("samples are taken above"),
         }
         self.count_bytes()?;
@@ -284,13 +236,11 @@ impl<'a> PartRun<'a> {
     }
 
     /// Fills the row from the samples.
-    fn select_row(&mut self) -> Result<(), ExecError> {
+    fn select_row(&mut self, labels: LabelsRef<'_>) -> Result<(), ExecError> {
         let select = &self.part.select;
         if let SelectOutput::Window(window) = &select.output {
-            drop_stale(&mut self.samples);
-            self.stats.read += self.samples.values.len() as u64;
-            let points =
-                Points { times_ms: &self.samples.timestamps_ms, values: &self.samples.values };
+            self.samples.drop_stale();
+            self.stats.read += self.samples.sample_count() as u64;
             let mut context = StageContext {
                 annotations: &mut self.annotations,
                 stats: &mut self.stats,
@@ -301,7 +251,7 @@ impl<'a> PartRun<'a> {
             let (grid, lookup) = (select.grid, select.lookup);
             return window::run(
                 window,
-                points,
+                self.samples.points(),
                 grid,
                 lookup,
                 select.lookback_ms,
@@ -309,16 +259,20 @@ impl<'a> PartRun<'a> {
                 &mut context,
             );
         }
-        if matches!(select.output, SelectOutput::Smoothed) {
-            drop_stale(&mut self.samples);
-            smooth(select, &self.samples, &mut self.row);
+        if let SelectOutput::Smoothed { position } = select.output {
+            self.samples.drop_stale();
+            let (points, name) = (self.samples.points(), &*self.metric_name);
+            lookup::smooth(select, points, &mut self.row, name, position, &mut self.annotations);
         } else {
-            look_back(select, &self.samples, &mut self.row);
+            lookup::look_back(select, self.samples.points(), labels, &mut self.row)?;
         }
-        for step in super::matrix::ones(&self.row.present) {
+        for step in ones(&self.row.present) {
             self.stats.queryable_per_step[step] += 1;
         }
-        self.stats.read += count(&self.row.present) as u64;
+        for (step, histogram) in self.row.histograms.iter() {
+            self.stats.queryable_per_step[step] += sample_count(histogram) as u64 - 1;
+        }
+        self.stats.read += self.row.as_ref().sample_count() as u64;
         Ok(())
     }
 
@@ -329,32 +283,37 @@ impl<'a> PartRun<'a> {
         range_ms: i64,
         extend: Extend,
     ) -> Result<(), ExecError> {
-        drop_stale(&mut self.samples);
+        self.samples.drop_stale();
         let PartialValue::Ranges(ranges) = &mut self.value else {
             unreachable!("a part of samples gives ranges");
         };
-        let (times_ms, values) = (&self.samples.timestamps_ms, &self.samples.values);
-        if values.is_empty() {
+        let mut points = self.samples.points();
+        if points.is_empty() {
             return Ok(());
         }
         let select = &self.part.select;
         let extended;
-        let (times_ms, values): (&[i64], &[f64]) = if extend == Extend::No {
-            (times_ms, values)
-        } else {
+        if extend != Extend::No {
+            let is_smoothed = extend == Extend::Smoothed;
+            if self.samples.has_histograms() {
+                let modifier = if is_smoothed { "smoothed" } else { "anchored" };
+                return Err(ExecError::Evaluation(format!(
+                    "{modifier} modifier is not supported with histograms"
+                )));
+            }
             let end_ms = select.lookup.time_ms(select.grid.start_ms);
             let start_ms = end_ms.saturating_sub(range_ms);
-            let is_smoothed = extend == Extend::Smoothed;
-            match window::extend(Points { times_ms, values }, start_ms, end_ms, is_smoothed) {
-                Some(points) => extended = points,
+            match window::extend(points, start_ms, end_ms, is_smoothed) {
+                Some(columns) => extended = columns,
                 None => return Ok(()),
             }
-            (&extended.0, &extended.1)
-        };
-        self.stats.queryable_per_step[0] += values.len() as u64;
-        self.stats.read += values.len() as u64;
-        self.stats.hold(values.len())?;
-        ranges.push(labels, times_ms, values);
+            (points.times_ms, points.values) = (&extended.0, &extended.1);
+        }
+        let samples = points.sample_count();
+        self.stats.queryable_per_step[0] += samples as u64;
+        self.stats.read += samples as u64;
+        self.stats.hold(samples)?;
+        ranges.push(labels, points);
         self.count_bytes()
     }
 
@@ -367,8 +326,8 @@ impl<'a> PartRun<'a> {
         }
         // What the rows held is gone, what became of them is here.
         let points = match &self.value {
-            PartialValue::Groups(groups) => groups.point_count(),
-            PartialValue::Rows(rows) => rows.point_count(),
+            PartialValue::Groups(groups) => groups.sample_count(),
+            PartialValue::Rows(rows) => rows.sample_count(),
             PartialValue::Ranges(_) => self.stats.held(),
         };
         self.stats.release(self.stats.held());
@@ -382,15 +341,17 @@ impl ShardPart {
     fn select_drops_name(&self) -> bool {
         match &self.select.output {
             SelectOutput::Window(window) => window.drops_name(),
-            SelectOutput::Timestamp => true,
+            SelectOutput::Timestamp | SelectOutput::StartTimestamp => true,
             _ => false,
         }
     }
 
-    /// Whether a function asks if a metric is a counter.
-    fn counts_matter(&self) -> bool {
-        let asks =
-            |window: &Window| matches!(window.function, FunctionId::Rate | FunctionId::Increase);
+    /// Whether the first function may have something to say about a metric of floats.
+    fn asks_for_name(&self) -> bool {
+        let asks = |window: &Window| {
+            matches!(window.function, FunctionId::Rate | FunctionId::Increase)
+                || self.start_timestamps
+        };
         let staged = self.stages.iter().any(|stage| match stage {
             Stage::Window { window, .. } => asks(window),
             Stage::Map(_) => false,
@@ -402,82 +363,4 @@ impl ShardPart {
 fn set_text(text: &mut String, bytes: &[u8]) {
     text.clear();
     text.push_str(&String::from_utf8_lossy(bytes));
-}
-
-/// Windows do not see staleness markers.
-fn drop_stale(samples: &mut Samples) {
-    let Samples { timestamps_ms, values, .. } = samples;
-    if !values.iter().any(|&value| is_stale_nan(value)) {
-        return;
-    }
-    let mut kept = 0;
-    for index in 0..values.len() {
-        if !is_stale_nan(values[index]) {
-            values[kept] = values[index];
-            timestamps_ms[kept] = timestamps_ms[index];
-            kept += 1;
-        }
-    }
-    values.truncate(kept);
-    timestamps_ms.truncate(kept);
-}
-
-/// The newest sample not older than the lookback, unless it is a staleness marker. O(samples +
-/// steps).
-fn look_back(select: &Select, samples: &Samples, row: &mut Row) {
-    let (grid, times_ms) = (select.grid, &samples.timestamps_ms);
-    row.reset(grid.step_count);
-    let mut after = 0;
-    for step in 0..grid.step_count {
-        let time_ms = select.lookup.time_ms(grid.time_ms(step));
-        while after < times_ms.len() && times_ms[after] <= time_ms {
-            after += 1;
-        }
-        let Some(index) = after.checked_sub(1) else { continue };
-        let sample_ms = times_ms[index];
-        if sample_ms <= time_ms.saturating_sub(select.lookback_ms)
-            || is_stale_nan(samples.values[index])
-        {
-            continue;
-        }
-        let value = match select.output {
-            SelectOutput::Timestamp => sample_ms as f64 / 1000.0,
-            SelectOutput::TimestampMs => sample_ms as f64,
-            _ => samples.values[index],
-        };
-        row.set(step, value);
-    }
-}
-
-/// The value on the line between the samples around each time, within the lookback; without a
-/// later one, the earlier one's.
-///
-/// Source: Prometheus `promql/engine.go`, `smoothSeries`.
-fn smooth(select: &Select, samples: &Samples, row: &mut Row) {
-    let (grid, times_ms, values) = (select.grid, &samples.timestamps_ms, &samples.values);
-    row.reset(grid.step_count);
-    let mut next = 0;
-    for step in 0..grid.step_count {
-        let time_ms = select.lookup.time_ms(grid.time_ms(step));
-        while next < times_ms.len() && times_ms[next] < time_ms {
-            next += 1;
-        }
-        let reach = |index: &usize| {
-            times_ms[*index] > time_ms.saturating_sub(select.lookback_ms)
-                && times_ms[*index] <= time_ms.saturating_add(select.lookback_ms)
-        };
-        let before = next.checked_sub(1).filter(reach);
-        let after = Some(next).filter(|index| *index < times_ms.len()).filter(reach);
-        let value = match (before, after) {
-            (_, Some(after)) if times_ms[after] == time_ms => values[after],
-            (Some(before), Some(after)) => {
-                let share = (time_ms - times_ms[before]) as f64;
-                let span = (times_ms[after] - times_ms[before]) as f64;
-                values[before] + (values[after] - values[before]) * share / span
-            }
-            (Some(before), None) => values[before],
-            (None, _) => continue,
-        };
-        row.set(step, value);
-    }
 }

@@ -17,14 +17,15 @@ pub fn row_of_scalar(grid: Grid, values: &[f64]) -> Matrix {
     matrix
 }
 
-/// The value of the only row with a point at each step, NaN where there is none or several.
+/// The value of the only row with a float at each step, NaN where there is none or several.
 pub fn single_values(rows: &Matrix) -> Vec<f64> {
     let mut values = vec![f64::NAN; rows.step_count()];
     let mut counts = vec![0u32; rows.step_count()];
     for row in 0..rows.row_count() {
-        for step in ones(rows.present(row)) {
+        let row = rows.row(row);
+        for step in ones(row.present).filter(|step| !row.histograms.holds(*step)) {
             counts[step] += 1;
-            values[step] = if counts[step] == 1 { rows.values(row)[step] } else { f64::NAN };
+            values[step] = if counts[step] == 1 { row.values[step] } else { f64::NAN };
         }
     }
     values
@@ -42,6 +43,9 @@ pub fn repeat_step(rows: &Matrix, step_count: usize) -> Matrix {
         let (values, present) = repeated.row_mut(index);
         values.fill(rows.values(row)[0]);
         set_all(present, step_count);
+        if let Some(histogram) = rows.histograms(row).get(0) {
+            (0..step_count).for_each(|step| repeated.set_histogram(index, step, histogram.clone()));
+        }
     }
     repeated
 }
@@ -57,6 +61,6 @@ pub fn absent(rows: &Matrix, labels: LabelsRef<'_>) -> Matrix {
         row.present.iter_mut().zip(rows.present(index)).for_each(|(bits, there)| *bits &= !there);
     }
     let mut result = Matrix::new(step_count);
-    result.push_row(labels, true, &row);
+    result.push_row(labels, true, row.as_ref());
     result
 }

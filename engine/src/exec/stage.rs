@@ -1,16 +1,21 @@
 //! The stages of a series: one operation on its row, the same on a shard and in the gather.
 
+use std::sync::Arc;
+
+use crate::model::FloatHistogram;
+use crate::model::histogram::CounterReset;
 use crate::plan::grid::Grid;
 use crate::plan::part::{Map, Stage};
-use crate::promql::ast::{BinaryOp, PosRange};
+use crate::promql::ast::BinaryOp;
 
 use super::annotations::Annotations;
 use super::elementwise::{arithmetic_in_place, comparison, filter_row};
 use super::error::ExecError;
 use super::functions::{math, time};
 use super::matrix::{Row, ones};
+use super::stage_histograms;
 use super::stats::SampleStats;
-use super::window::{self, Points};
+use super::window::{self, HistogramPoints, Points};
 
 /// What a stage may write beside its row.
 pub struct StageContext<'a> {
@@ -28,6 +33,8 @@ pub struct StageContext<'a> {
 pub struct Scratch {
     times_ms: Vec<i64>,
     points: Vec<f64>,
+    histogram_times_ms: Vec<i64>,
+    histograms: Vec<Arc<FloatHistogram>>,
     pub window: window::Scratch,
 }
 
@@ -40,28 +47,79 @@ pub fn run(
 ) -> Result<(), ExecError> {
     match stage {
         Stage::Map(map) => {
-            map_row(map, row, *grid, context.annotations);
+            map_points(map, row, *grid, context.annotations);
             Ok(())
         }
         Stage::Window { window, lookup, grid: wanted } => {
+            // The scratch is lent to the window: its points stand aside.
             let mut times_ms = std::mem::take(&mut context.scratch.times_ms);
             let mut values = std::mem::take(&mut context.scratch.points);
+            let mut histogram_times_ms = std::mem::take(&mut context.scratch.histogram_times_ms);
+            let mut histograms = std::mem::take(&mut context.scratch.histograms);
             times_ms.clear();
             values.clear();
-            for step in ones(&row.present) {
+            histogram_times_ms.clear();
+            histograms.clear();
+            let kinds = &row.histograms;
+            for step in ones(&row.present).filter(|step| !kinds.holds(*step)) {
                 times_ms.push(grid.time_ms(step));
                 values.push(row.values[step]);
             }
-            let points = Points { times_ms: &times_ms, values: &values };
+            for (step, histogram) in kinds.iter() {
+                histogram_times_ms.push(grid.time_ms(step));
+                histograms.push(without_hint(histogram));
+            }
+            let points = Points {
+                times_ms: &times_ms,
+                values: &values,
+                starts_ms: &[],
+                histograms: HistogramPoints {
+                    times_ms: &histogram_times_ms,
+                    list: &histograms,
+                    starts_ms: &[],
+                },
+            };
             let result = window::run(window, points, *wanted, *lookup, 0, row, context);
             context.scratch.times_ms = times_ms;
             context.scratch.points = values;
+            context.scratch.histogram_times_ms = histogram_times_ms;
+            context.scratch.histograms = histograms;
             *grid = *wanted;
             result
         }
     }
 }
 
+/// A histogram as a subquery gives it. What was known about resets is not: the subquery may show a
+/// sample more than once, or leave out the one that was reset.
+fn without_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.counter_reset {
+        CounterReset::Unknown | CounterReset::Gauge => histogram.clone(),
+        CounterReset::Reset | CounterReset::NotReset => {
+            let mut histogram = (**histogram).clone();
+            histogram.counter_reset = CounterReset::Unknown;
+            Arc::new(histogram)
+        }
+    }
+}
+
+fn map_points(map: &Map, row: &mut Row, grid: Grid, annotations: &mut Annotations) {
+    if row.histograms.is_empty() {
+        map_row(map, row, grid, annotations);
+        return;
+    }
+    if let Map::Timestamp = map {
+        // Every point has a time.
+        row.histograms.clear();
+        map_row(map, row, grid, annotations);
+        return;
+    }
+    let histograms = row.take_histograms();
+    map_row(map, row, grid, annotations);
+    stage_histograms::map(map, &histograms, row, annotations);
+}
+
+/// Maps a row of floats.
 fn map_row(map: &Map, row: &mut Row, grid: Grid, annotations: &mut Annotations) {
     let values = &mut row.values;
     match map {
@@ -91,16 +149,11 @@ fn map_row(map: &Map, row: &mut Row, grid: Grid, annotations: &mut Annotations) 
             }
         }
         Map::Scalar { op, scalar, swapped, return_bool, position } => {
-            scalar_row(
-                *op,
-                row,
-                |step| scalar.at(step),
-                *swapped,
-                *return_bool,
-                || float_only(annotations, *op, *position),
-            );
+            let refused =
+                || annotations.incompatible_types("float", op.as_str(), "float", *position);
+            scalar_row(*op, row, |step| scalar.at(step), *swapped, *return_bool, refused);
         }
-        Map::Nothing => row.present.fill(0),
+        Map::Histogram(_) | Map::Nothing => row.present.fill(0),
     }
 }
 
@@ -119,7 +172,9 @@ fn scalar_row(
         return;
     }
     if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
-        refused();
+        if !row.is_empty() {
+            refused();
+        }
         row.present.fill(0);
         return;
     }
@@ -128,15 +183,4 @@ fn scalar_row(
     } else {
         arithmetic_in_place(op, &mut row.values, |step, value| (value, scalar(step)));
     }
-}
-
-/// An operator of native histograms met two floats.
-pub fn float_only(annotations: &mut Annotations, op: BinaryOp, position: PosRange) {
-    let op = if op == BinaryOp::TrimUpper { "</" } else { ">/" };
-    annotations.info(
-        position,
-        format!(
-            "incompatible sample types encountered for binary operator {op:?}: float {op} float"
-        ),
-    );
 }

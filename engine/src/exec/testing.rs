@@ -7,33 +7,84 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::index::CompiledMatcher;
+use crate::model::histogram::CounterReset;
 use crate::model::source::{NoPause, Turns};
-use crate::model::{Labels, LabelsRef, Matcher, Samples, SeriesId, Source, SourceError, TimeRange};
+use crate::model::{
+    FloatHistogram, Labels, LabelsRef, Matcher, Samples, SeriesId, Source, SourceError, TimeRange,
+    is_stale_nan,
+};
 use crate::plan::ShardPart;
 
 use super::error::ExecError;
 use super::gather::Scatter;
 use super::scan::{Partial, run_part};
 
-/// Series as maps from time to value.
+/// What a sample holds.
+#[derive(Clone, Debug)]
+pub enum Sample {
+    Float(f64),
+    Histogram(FloatHistogram),
+}
+
+/// Series as maps from time to sample.
 #[derive(Clone, Debug, Default)]
 pub struct MemSource {
-    series: Vec<(Labels, BTreeMap<i64, f64>)>,
+    series: Vec<(Labels, MemSeries)>,
 }
+
+/// Samples and their start timestamps, zero where unknown.
+type MemSeries = BTreeMap<i64, (Sample, i64)>;
 
 impl MemSource {
     /// Adds a sample; one of the same time is replaced.
     pub fn append(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        self.append_sample(labels, timestamp_ms, 0, Sample::Float(value));
+    }
+
+    /// Adds a sample of any kind. What a histogram says about resets becomes what a store would
+    /// say of it.
+    pub fn append_sample(
+        &mut self,
+        labels: &Labels,
+        timestamp_ms: i64,
+        start_ms: i64,
+        mut sample: Sample,
+    ) {
         let known = self.series.iter_mut().find(|(known, _)| known == labels);
         let samples = match known {
             Some((_, samples)) => samples,
             None => {
-                self.series.push((labels.clone(), BTreeMap::new()));
+                self.series.push((labels.clone(), MemSeries::default()));
                 &mut self.series.last_mut().expect("just pushed").1
             }
         };
-        samples.insert(timestamp_ms, value);
+        if let Sample::Histogram(histogram) = &mut sample {
+            let before = samples.range(..timestamp_ms).next_back().map(|(_, (sample, _))| sample);
+            histogram.counter_reset = stored_hint(before, histogram);
+        }
+        samples.insert(timestamp_ms, (sample, start_ms));
     }
+}
+
+/// What a store knows about a reset before `histogram`: that there was none, if it went on from
+/// the sample before; else nothing.
+///
+/// Source: Prometheus `tsdb/chunkenc/float_histogram.go`, `appendable`; `histogram_meta.go`,
+/// `counterResetHint`.
+fn stored_hint(before: Option<&Sample>, histogram: &FloatHistogram) -> CounterReset {
+    use CounterReset::{Gauge, NotReset, Reset, Unknown};
+    if histogram.counter_reset == Gauge {
+        return Gauge;
+    }
+    let Some(Sample::Histogram(before)) = before else { return Unknown };
+    let goes_on = before.counter_reset != Gauge
+        && histogram.counter_reset != Reset
+        && (is_stale_nan(histogram.sum) || !is_stale_nan(before.sum))
+        && histogram.schema == before.schema
+        && histogram.zero_threshold == before.zero_threshold
+        && histogram.custom_bounds == before.custom_bounds
+        && !FloatHistogram { counter_reset: Unknown, ..histogram.clone() }.detect_reset(before);
+    if goes_on { NotReset } else { Unknown }
 }
 
 impl Source for MemSource {
@@ -42,7 +93,7 @@ impl Source for MemSource {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesId>, SourceError> {
         let compiled = CompiledMatcher::compile(matchers)
             .map_err(|error| SourceError { message: error.to_string() })?;
-        let is_selected = |(labels, samples): &(Labels, BTreeMap<i64, f64>)| {
+        let is_selected = |(labels, samples): &(Labels, MemSeries)| {
             range.min_ms <= range.max_ms
                 && samples.range(range.min_ms..=range.max_ms).next().is_some()
                 && compiled.iter().all(|matcher| matcher.matches(labels.as_ref()))
@@ -67,11 +118,26 @@ impl Source for MemSource {
         range: TimeRange,
         out: &mut Samples,
     ) -> Result<(), SourceError> {
-        for (&timestamp_ms, &value) in
-            self.series[selection[index].index()].1.range(range.min_ms..=range.max_ms)
-        {
-            out.timestamps_ms.push(timestamp_ms);
-            out.values.push(value);
+        let samples = &self.series[selection[index].index()].1;
+        let in_range = || samples.range(range.min_ms..=range.max_ms);
+        // Start timestamps are rare: their columns stand only where there is any.
+        let has_starts = in_range().any(|(_, (_, start_ms))| *start_ms != 0);
+        for (&timestamp_ms, (sample, start_ms)) in in_range() {
+            let starts_ms = match sample {
+                Sample::Float(value) => {
+                    out.timestamps_ms.push(timestamp_ms);
+                    out.values.push(*value);
+                    &mut out.starts_ms
+                }
+                Sample::Histogram(histogram) => {
+                    out.histogram_timestamps_ms.push(timestamp_ms);
+                    out.histograms.push(histogram.clone());
+                    &mut out.histogram_starts_ms
+                }
+            };
+            if has_starts {
+                starts_ms.push(*start_ms);
+            }
         }
         Ok(())
     }
@@ -93,8 +159,19 @@ impl LocalScatter {
     }
 
     pub fn append(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        self.append_sample(labels, timestamp_ms, 0, Sample::Float(value));
+    }
+
+    /// As [`MemSource::append_sample`].
+    pub fn append_sample(
+        &mut self,
+        labels: &Labels,
+        timestamp_ms: i64,
+        start_ms: i64,
+        sample: Sample,
+    ) {
         let source = labels.as_ref().stable_hash() % self.sources.len() as u64;
-        self.sources[source as usize].append(labels, timestamp_ms, value);
+        self.sources[source as usize].append_sample(labels, timestamp_ms, start_ms, sample);
     }
 }
 

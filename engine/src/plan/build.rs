@@ -14,6 +14,7 @@ use super::push_aggregates::{can_push, push_aggregate};
 use super::push_stages::{keeps_series_apart, push_stage};
 use super::resolve::{Resolved, unparen};
 use super::rewrites::{Applied, Rewrite};
+use super::skip_buckets::skips_buckets;
 use super::{
     PlanError, PlanOptions, QueryTimes, fold_numbers, propagate_matchers, push_candidates,
     reduce_matchers, share_parts,
@@ -28,6 +29,7 @@ pub(super) struct Builder<'a> {
     pub applied: Applied,
     /// The node of every expression that has one so far.
     built: Vec<Option<NodeId>>,
+    skips_buckets: Vec<bool>,
 }
 
 pub(super) fn build(
@@ -38,7 +40,9 @@ pub(super) fn build(
 ) -> Result<(Vec<Node>, Applied), PlanError> {
     let built = vec![None; ast.len()];
     let (nodes, applied) = (Vec::new(), Applied::default());
-    let mut builder = Builder { ast, resolved, times, options, nodes, applied, built };
+    let skips_buckets = skips_buckets(ast);
+    let mut builder =
+        Builder { ast, resolved, times, options, nodes, applied, built, skips_buckets };
     for id in ast.ids() {
         let Some(node) = builder.expr(id)? else { continue };
         builder.built[id.0 as usize] = Some(builder.repeated(id, node));
@@ -139,7 +143,11 @@ impl Builder<'_> {
     }
 
     fn selector(&mut self, id: ExprId, vector: &VectorSelector) -> ShardPart {
-        let output = if vector.smoothed { SelectOutput::Smoothed } else { SelectOutput::Value };
+        let output = if vector.smoothed {
+            SelectOutput::Smoothed { position: self.ast.position(id) }
+        } else {
+            SelectOutput::Value
+        };
         ShardPart {
             matchers: self.matchers(vector),
             select: Select {
@@ -147,6 +155,7 @@ impl Builder<'_> {
                 lookup: self.resolved.lookups[id.0 as usize],
                 output,
                 lookback_ms: self.times.lookback_ms,
+                skips_buckets: self.skips_buckets[id.0 as usize],
             },
             stages: Vec::new(),
             finish: Finish::Rows,
@@ -154,6 +163,7 @@ impl Builder<'_> {
             bytes_max: self.options.bytes_max,
             delayed_names: self.options.delayed_names,
             type_and_unit: self.options.type_and_unit,
+            start_timestamps: self.options.start_timestamps,
         }
     }
 
@@ -254,8 +264,15 @@ impl Builder<'_> {
             }
         }
         let grouping = Grouping::new(&aggregate.grouping, aggregate.without);
-        let aggregate =
-            Aggregate { op: aggregate.op, grouping, param, param_position, value_label };
+        let aggregate = Aggregate {
+            op: aggregate.op,
+            grouping,
+            param,
+            param_position,
+            position: self.ast.position(id),
+            child_position: self.ast.position(unparen(self.ast, aggregate.expr)),
+            value_label,
+        };
         self.aggregated(child, aggregate, grid)
     }
 
@@ -269,7 +286,7 @@ impl Builder<'_> {
             return self.push(Op::Aggregate { child, aggregate: Box::new(aggregate) }, grid);
         }
         let mut part = self.take_part(child);
-        push_aggregate(&mut part, aggregate.op, aggregate.grouping);
+        push_aggregate(&mut part, aggregate);
         self.push(Op::Scatter(part), grid)
     }
 
@@ -294,6 +311,8 @@ impl Builder<'_> {
             grouping: Grouping::default(),
             param: None,
             param_position: Default::default(),
+            position: Default::default(),
+            child_position: Default::default(),
             value_label: Box::default(),
         };
         let child = self.aggregated(child, any, grid);

@@ -34,7 +34,10 @@ impl Builder<'_> {
             }
             Scalar => self.push(Op::ScalarOf(self.node_of(args[0])), grid),
             Vector => self.push(Op::VectorOf(self.node_of(args[0])), grid),
-            Timestamp => self.timestamp(args[0], grid),
+            Timestamp => self.timestamp(args[0], SelectOutput::Timestamp, grid),
+            StartTimestamp if self.options.start_timestamps => {
+                self.timestamp(args[0], SelectOutput::StartTimestamp, grid)
+            }
             Absent => {
                 let labels = self.absent_labels(args[0]);
                 self.absent(self.node_of(args[0]), labels, grid)
@@ -102,9 +105,10 @@ impl Builder<'_> {
             DayOfMonth | DayOfWeek | DayOfYear | DaysInMonth | Hour | Minute | Month | Year => {
                 Map::Date(function)
             }
-            // Floats have no start timestamp and no histogram.
-            HistogramAvg | HistogramCount | HistogramStddev | HistogramStdvar | HistogramSum
-            | StartTimestamp => Map::Nothing,
+            HistogramAvg | HistogramCount | HistogramStddev | HistogramStdvar | HistogramSum => {
+                Map::Histogram(function)
+            }
+            StartTimestamp => Map::Nothing,
             _ => Map::Math(function),
         }
     }
@@ -132,14 +136,20 @@ impl Builder<'_> {
         self.ast.position(unparen(self.ast, id))
     }
 
-    fn timestamp(&mut self, arg: ExprId, grid: Grid) -> NodeId {
+    /// The times of samples, or their start timestamps. Anything but a selector has the evaluation
+    /// time, and no start timestamp.
+    fn timestamp(&mut self, arg: ExprId, output: SelectOutput, grid: Grid) -> NodeId {
         let unwrapped = unparen(self.ast, arg);
         let node = self.node_of(arg);
         if !matches!(self.ast.expr(unwrapped), Expr::Vector(_)) {
-            return self.stage(node, Stage::Map(Map::Timestamp), grid);
+            let map = match output {
+                SelectOutput::Timestamp => Map::Timestamp,
+                _ => Map::Nothing,
+            };
+            return self.stage(node, Stage::Map(map), grid);
         }
         let mut part = self.take_part(node);
-        part.select.output = SelectOutput::Timestamp;
+        part.select.output = output;
         if let (Some(at_ms), Lookup::At { ms }) =
             (self.resolved.at_ms[unwrapped.0 as usize], part.select.lookup)
         {

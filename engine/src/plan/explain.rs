@@ -176,7 +176,7 @@ fn part_words(part: &ShardPart) -> Vec<String> {
     lines.extend(part.stages.iter().map(stage_words));
     lines.push(match &part.finish {
         Finish::Rows => "rows".to_owned(),
-        Finish::Groups { op, grouping } => {
+        Finish::Groups { op, grouping, .. } => {
             format!("groups {}{}", op.as_str(), grouping_words(grouping))
         }
         Finish::Candidates(aggregate) => format!("candidates {}", aggregate_words(aggregate)),
@@ -190,13 +190,15 @@ fn select_words(select: &Select) -> String {
         SelectOutput::Value => format!("value within {lookback_ms} ms"),
         SelectOutput::Timestamp => format!("timestamp within {lookback_ms} ms"),
         SelectOutput::TimestampMs => format!("milliseconds within {lookback_ms} ms"),
-        SelectOutput::Smoothed => format!("value smoothed within {lookback_ms} ms"),
+        SelectOutput::StartTimestamp => format!("start timestamp within {lookback_ms} ms"),
+        SelectOutput::Smoothed { .. } => format!("value smoothed within {lookback_ms} ms"),
         SelectOutput::Window(window) => window_words(window),
         SelectOutput::Samples { range_ms, extend } => {
             format!("samples of {range_ms} ms{}", extend_words(*extend))
         }
     };
-    words + &lookup_words(select.lookup)
+    let buckets = if select.skips_buckets { " without buckets" } else { "" };
+    words + buckets + &lookup_words(select.lookup)
 }
 
 fn window_words(window: &Window) -> String {
@@ -239,7 +241,9 @@ fn stage_words(stage: &Stage) -> String {
 
 fn map_words(map: &Map) -> String {
     match map {
-        Map::Math(function) | Map::Date(function) => function.name().to_owned(),
+        Map::Math(function) | Map::Date(function) | Map::Histogram(function) => {
+            function.name().to_owned()
+        }
         Map::Clamp { min, max } => format!("clamp {} to {}", param_words(min), param_words(max)),
         Map::Round { to } => format!("round to {}", param_words(to)),
         Map::Scalar { op, scalar, swapped, return_bool, .. } => {

@@ -30,6 +30,7 @@ mod push_stages;
 mod reduce_matchers;
 mod resolve;
 mod share_parts;
+mod skip_buckets;
 
 #[cfg(test)]
 mod tests;
@@ -97,6 +98,8 @@ pub struct PlanOptions {
     pub delayed_names: bool,
     /// Prometheus's feature `type-and-unit-labels`.
     pub type_and_unit: bool,
+    /// Prometheus's feature `use-start-timestamps`: start timestamps tell of resets.
+    pub start_timestamps: bool,
     pub rewrites: Rewrites,
 }
 
@@ -114,6 +117,7 @@ impl Default for PlanOptions {
             bytes_max: usize::MAX,
             delayed_names: false,
             type_and_unit: false,
+            start_timestamps: false,
             rewrites: Rewrites::ALL,
         }
     }

@@ -33,6 +33,8 @@ pub struct ShardPart {
     pub delayed_names: bool,
     /// `__type__` says whether a series is a counter, not its name.
     pub type_and_unit: bool,
+    /// Start timestamps tell of resets.
+    pub start_timestamps: bool,
 }
 
 /// The first step of a part: samples to one row per series.
@@ -43,6 +45,8 @@ pub struct Select {
     pub output: SelectOutput,
     /// How far back a sample may lie to stand for a time.
     pub lookback_ms: i64,
+    /// Of native histograms only count and sum matter.
+    pub skips_buckets: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +57,11 @@ pub enum SelectOutput {
     Timestamp,
     /// The same in milliseconds: what `info` compares.
     TimestampMs,
-    /// The value at the very time, interpolated between its neighbours.
-    Smoothed,
+    /// The newest sample's start timestamp in seconds, zero where unknown.
+    StartTimestamp,
+    /// The value at the very time, interpolated between its neighbours. The position is the
+    /// selector's, for annotations.
+    Smoothed { position: PosRange },
     /// A function over the samples of a window.
     Window(Window),
     /// The samples of a window as they are; only as the root of an instant query.
@@ -145,7 +152,9 @@ pub enum Map {
         return_bool: bool,
         position: PosRange,
     },
-    /// Nothing remains: functions of native histograms, asked about floats.
+    /// `histogram_count`, `histogram_sum`, …: numbers of native histograms. Floats vanish.
+    Histogram(FunctionId),
+    /// Nothing remains.
     Nothing,
 }
 
@@ -209,6 +218,8 @@ pub enum Finish {
     Groups {
         op: AggregateOp,
         grouping: Grouping,
+        /// Where the aggregated expression stands.
+        position: PosRange,
     },
     /// The rows that may be chosen when all are together.
     Candidates(Box<Aggregate>),
@@ -221,6 +232,9 @@ pub struct Aggregate {
     /// `k`, `φ` or the ratio.
     pub param: Option<Param>,
     pub param_position: PosRange,
+    /// Where the aggregation stands, and what it aggregates.
+    pub position: PosRange,
+    pub child_position: PosRange,
     /// The label of `count_values` as it was written, which may be no UTF-8.
     pub value_label: Box<[u8]>,
 }
@@ -246,10 +260,10 @@ impl ShardPart {
     pub fn drops_name(&self) -> bool {
         let selected = match &self.select.output {
             SelectOutput::Window(window) => window.drops_name(),
-            SelectOutput::Timestamp => true,
+            SelectOutput::Timestamp | SelectOutput::StartTimestamp => true,
             SelectOutput::Value
             | SelectOutput::TimestampMs
-            | SelectOutput::Smoothed
+            | SelectOutput::Smoothed { .. }
             | SelectOutput::Samples { .. } => false,
         };
         selected || self.stages.iter().any(Stage::drops_name)
@@ -279,6 +293,14 @@ impl ShardPart {
         }
     }
 
+    /// Where the expression stands that the part's groups aggregate.
+    pub fn child_position(&self) -> PosRange {
+        match &self.finish {
+            Finish::Groups { position, .. } => *position,
+            Finish::Rows | Finish::Candidates(_) => PosRange::default(),
+        }
+    }
+
     /// The grid of the part's rows.
     pub fn grid(&self) -> Grid {
         self.stages.iter().rev().find_map(Stage::grid).unwrap_or(self.select.grid)
@@ -286,8 +308,10 @@ impl ShardPart {
 
     /// Calls `f` with every place in the text that the part remembers for annotations.
     pub fn for_each_position(&mut self, f: &mut dyn FnMut(&mut PosRange)) {
-        if let SelectOutput::Window(window) = &mut self.select.output {
-            window.arg_positions.iter_mut().for_each(&mut *f);
+        match &mut self.select.output {
+            SelectOutput::Window(window) => window.arg_positions.iter_mut().for_each(&mut *f),
+            SelectOutput::Smoothed { position } => f(position),
+            _ => {}
         }
         for stage in &mut self.stages {
             match stage {
@@ -298,8 +322,14 @@ impl ShardPart {
                 Stage::Map(_) => {}
             }
         }
-        if let Finish::Candidates(aggregate) = &mut self.finish {
-            f(&mut aggregate.param_position);
+        match &mut self.finish {
+            Finish::Rows => {}
+            Finish::Groups { position, .. } => f(position),
+            Finish::Candidates(aggregate) => {
+                f(&mut aggregate.param_position);
+                f(&mut aggregate.position);
+                f(&mut aggregate.child_position);
+            }
         }
     }
 

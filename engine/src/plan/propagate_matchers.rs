@@ -133,9 +133,11 @@ fn restrict_part(part: &mut ShardPart, wanted: &[Fact]) -> usize {
 /// Whether no value of a series can make the part say anything or fail.
 fn is_silent(part: &ShardPart) -> bool {
     let select = match &part.select.output {
-        SelectOutput::Value | SelectOutput::Timestamp => true,
+        SelectOutput::Value | SelectOutput::Timestamp | SelectOutput::StartTimestamp => true,
         SelectOutput::Window(window) => is_silent_window(window),
-        SelectOutput::TimestampMs | SelectOutput::Smoothed | SelectOutput::Samples { .. } => false,
+        SelectOutput::TimestampMs
+        | SelectOutput::Smoothed { .. }
+        | SelectOutput::Samples { .. } => false,
     };
     let stages = part.stages.iter().all(|stage| match stage {
         Stage::Map(map) => {

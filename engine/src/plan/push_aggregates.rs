@@ -6,7 +6,7 @@
 
 use crate::promql::ast::AggregateOp;
 
-use super::part::{Finish, Grouping, ShardPart};
+use super::part::{Aggregate, Finish, ShardPart};
 use super::push_stages::keeps_series_apart;
 
 pub(super) fn can_push(part: &ShardPart, op: AggregateOp) -> bool {
@@ -16,6 +16,7 @@ pub(super) fn can_push(part: &ShardPart, op: AggregateOp) -> bool {
 }
 
 /// The caller has asked [`can_push`].
-pub(super) fn push_aggregate(part: &mut ShardPart, op: AggregateOp, grouping: Grouping) {
-    part.finish = Finish::Groups { op, grouping };
+pub(super) fn push_aggregate(part: &mut ShardPart, aggregate: Aggregate) {
+    let Aggregate { op, grouping, child_position: position, .. } = aggregate;
+    part.finish = Finish::Groups { op, grouping, position };
 }

@@ -5,6 +5,7 @@ mod check;
 pub mod duration;
 pub mod error;
 pub mod functions;
+mod histogram_literal;
 mod lex;
 mod lex_series;
 mod number;
@@ -25,6 +26,7 @@ use crate::model::Matcher;
 
 /// Descriptions of series in test files.
 pub mod series {
+    pub use super::histogram_literal::{Element, expand};
     pub use super::parse::series::{
         CounterResetHint, HistogramLiteral, SEQUENCE_VALUE_COUNT_MAX, SequenceValue,
         parse_series_description,

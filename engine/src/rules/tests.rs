@@ -547,6 +547,6 @@ fn markers_are_staleness_markers() {
     evaluate_at(&rules, &host, 10 * MINUTE_MS);
     let scatter = host.scatter.borrow();
     let shown: Vec<String> = scatter.sources.iter().map(|source| format!("{source:?}")).collect();
-    assert!(shown.concat().contains("600000: NaN"), "{shown:?}");
+    assert!(shown.concat().contains("600000: (Float(NaN)"), "{shown:?}");
     assert!(is_stale_nan(crate::model::sample::stale_nan()));
 }

@@ -5,7 +5,9 @@
 use engine::exec::Value;
 
 use crate::http::Pull;
-use crate::wire::json::{push_html_text, push_labels, push_point, push_timestamp, push_value};
+use crate::wire::json::{
+    push_histogram_point, push_html_text, push_labels, push_point, push_timestamp, push_value,
+};
 
 /// Bytes after which a pull returns, between two series.
 const PULL_BYTES: usize = 16 * 1024;
@@ -56,16 +58,29 @@ impl ValueBody {
         out.extend_from_slice(br#"{"metric":"#);
         push_labels(out, self.value.labels(row));
         let is_vector = matches!(self.value, Value::Vector { .. });
-        out.extend_from_slice(if is_vector { br#","value":"# } else { br#","values":["# });
+        // A row has floats, histograms or both; what it has none of is not named.
+        let mut key: &[u8] = if is_vector { br#","value":"# } else { br#","values":["# };
         let mut is_first = true;
         self.value.for_each_point(row, |time_ms, value| {
-            if !is_first {
-                out.push(b',');
-            }
+            out.extend_from_slice(if is_first { key } else { b"," });
             is_first = false;
             push_point(out, time_ms, value);
         });
-        out.extend_from_slice(if is_vector { b"}" } else { b"]}" });
+        let ends_list = |is_first: bool| !is_first && !is_vector;
+        if ends_list(is_first) {
+            out.push(b']');
+        }
+        key = if is_vector { br#","histogram":"# } else { br#","histograms":["# };
+        is_first = true;
+        self.value.for_each_histogram(row, |time_ms, histogram| {
+            out.extend_from_slice(if is_first { key } else { b"," });
+            is_first = false;
+            push_histogram_point(out, time_ms, histogram);
+        });
+        if ends_list(is_first) {
+            out.push(b']');
+        }
+        out.push(b'}');
     }
 
     fn close(&self, out: &mut Vec<u8>) {
@@ -101,6 +116,13 @@ impl Pull for ValueBody {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use engine::exec::Matrix;
+    use engine::exec::matrix::Row;
+    use engine::model::{FloatHistogram, LabelsRef};
+    use engine::plan::Grid;
+
     use super::*;
 
     #[track_caller]
@@ -109,6 +131,42 @@ mod tests {
         let mut out = vec![];
         while body.pull(&mut out) {}
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    /// Rows of a step or two: floats by value, a histogram of that count where it is named.
+    fn rows(steps: &[&[Result<f64, f64>]]) -> Matrix {
+        let mut rows = Matrix::new(steps[0].len());
+        for points in steps {
+            let mut row = Row::default();
+            row.reset(points.len());
+            for (step, point) in points.iter().enumerate() {
+                match point {
+                    Ok(value) => row.set(step, *value),
+                    Err(count) => {
+                        let histogram =
+                            FloatHistogram { count: *count, ..FloatHistogram::default() };
+                        row.set_histogram(step, Arc::new(histogram));
+                    }
+                }
+            }
+            rows.push_row(LabelsRef::EMPTY, false, row.as_ref());
+        }
+        rows
+    }
+
+    #[test]
+    fn floats_and_histograms_have_keys_of_their_own() {
+        check(
+            Value::Vector { timestamp_ms: 1000, rows: rows(&[&[Ok(2.0)], &[Err(3.0)]]) },
+            2,
+            r#"{"resultType":"vector","result":[{"metric":{},"value":[1,"2"]},{"metric":{},"histogram":[1,{"count":"3","sum":"0"}]}]}"#,
+        );
+        let grid = Grid::new(0, 1000, 1000);
+        check(
+            Value::Matrix { grid, rows: rows(&[&[Ok(2.0), Err(3.0)], &[Err(3.0), Err(4.0)]]) },
+            2,
+            r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0,"2"]],"histograms":[[1,{"count":"3","sum":"0"}]]},{"metric":{},"histograms":[[0,{"count":"3","sum":"0"}],[1,{"count":"4","sum":"0"}]]}]}"#,
+        );
     }
 
     #[test]

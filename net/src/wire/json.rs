@@ -10,7 +10,7 @@
 //! Source: Prometheus `web/api/v1/json_codec.go`, `util/jsonutil/marshal.go`; json-iterator
 //! `stream_str.go`. Checked against a running Prometheus.
 
-use engine::model::LabelsRef;
+use engine::model::{FloatHistogram, LabelsRef};
 
 use super::float;
 
@@ -146,6 +146,45 @@ pub fn push_point(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
     out.push(b']');
 }
 
+/// `[12.050,{"count":"3","sum":"1.5","buckets":[[0,"0.5","1","3"]]}]`
+pub fn push_histogram_point(out: &mut Vec<u8>, timestamp_ms: i64, histogram: &FloatHistogram) {
+    out.push(b'[');
+    push_timestamp(out, timestamp_ms);
+    out.push(b',');
+    push_histogram(out, histogram);
+    out.push(b']');
+}
+
+/// A native histogram with its populated buckets, upwards. A bucket begins with a number that says
+/// which of its bounds belong to it: 0 the upper one, 1 the lower one, 2 none, 3 both.
+pub fn push_histogram(out: &mut Vec<u8>, histogram: &FloatHistogram) {
+    out.extend_from_slice(b"{\"count\":");
+    push_value(out, histogram.count);
+    out.extend_from_slice(b",\"sum\":");
+    push_value(out, histogram.sum);
+    let mut opening = &b",\"buckets\":["[..];
+    for bucket in histogram.all_buckets().filter(|bucket| bucket.count != 0.0) {
+        out.extend_from_slice(opening);
+        opening = b",";
+        out.push(b'[');
+        out.push(match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => b'0',
+            (true, false) => b'1',
+            (false, false) => b'2',
+            (true, true) => b'3',
+        });
+        for number in [bucket.lower, bucket.upper, bucket.count] {
+            out.push(b',');
+            push_value(out, number);
+        }
+        out.push(b']');
+    }
+    if opening == b"," {
+        out.push(b']');
+    }
+    out.push(b'}');
+}
+
 /// An element of an instant query's vector.
 pub fn push_sample(out: &mut Vec<u8>, labels: LabelsRef<'_>, timestamp_ms: i64, value: f64) {
     out.extend_from_slice(b"{\"metric\":");
@@ -184,6 +223,7 @@ pub fn push_series(
 #[cfg(test)]
 mod tests {
     use engine::model::Labels;
+    use engine::model::histogram::{SCHEMA_CUSTOM, Side, Span};
     use proptest::prelude::*;
 
     use super::*;
@@ -270,6 +310,43 @@ mod tests {
             r#"{"metric":{"__name__":"up","job":"a"},"values":[[0,"1"],[1,"NaN"]]}"#
         );
         assert_eq!(text(|out| push_series(out, LabelsRef::EMPTY, &[], &[])), r#"{"metric":{}}"#);
+    }
+
+    #[test]
+    fn histograms_show_their_populated_buckets() {
+        let side = |offset, buckets: &[f64]| Side {
+            spans: vec![Span { offset, length: buckets.len() as u32 }],
+            buckets: buckets.to_vec(),
+        };
+        let exponential = FloatHistogram {
+            count: 12.5,
+            sum: -3.0,
+            zero_count: 2.0,
+            zero_threshold: 0.25,
+            positive: side(0, &[1.0, 0.0, 3.5]),
+            negative: side(1, &[6.0]),
+            ..FloatHistogram::default()
+        };
+        assert_eq!(
+            text(|out| push_histogram_point(out, 1500, &exponential)),
+            r#"[1.500,{"count":"12.5","sum":"-3","buckets":[[1,"-2","-1","6"],[3,"-0.25","0.25","2"],[0,"0.5","1","1"],[0,"2","4","3.5"]]}]"#
+        );
+        let custom = FloatHistogram {
+            schema: SCHEMA_CUSTOM,
+            count: 3.0,
+            sum: f64::NAN,
+            positive: side(0, &[1.0, 2.0]),
+            custom_bounds: [5.0].into(),
+            ..FloatHistogram::default()
+        };
+        assert_eq!(
+            text(|out| push_histogram(out, &custom)),
+            r#"{"count":"3","sum":"NaN","buckets":[[3,"-Inf","5","1"],[0,"5","+Inf","2"]]}"#
+        );
+        assert_eq!(
+            text(|out| push_histogram(out, &FloatHistogram::default())),
+            r#"{"count":"0","sum":"0"}"#
+        );
     }
 
     proptest! {

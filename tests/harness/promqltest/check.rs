@@ -3,10 +3,11 @@
 //! Source: Prometheus `promql/promqltest/test.go`, `compareResult`, `checkAnnotations`, and
 //! `util/almost`.
 
-use engine::model::{Labels, is_stale_nan};
-use engine::promql::series::SequenceValue;
+use engine::model::histogram::{Side, Span};
+use engine::model::{FloatHistogram, Labels, is_stale_nan};
+use engine::promql::series::Element;
 
-use super::engine::{Answer, Values};
+use super::engine::{Answer, Point, Values};
 use super::script::{Annotations, Expected, Range};
 
 /// Relative difference of values that count as the same.
@@ -69,36 +70,95 @@ pub fn check_values(expected: &Expected, times: Range, values: &Values) -> Resul
     }
 }
 
-fn check_vector(expected: &Expected, rows: &[(Labels, f64)]) -> Result<(), String> {
+fn check_vector(expected: &Expected, rows: &[(Labels, Point)]) -> Result<(), String> {
     for (position, (labels, got)) in rows.iter().enumerate() {
-        let (index, values) = find(expected, labels, || got.to_string())?;
+        let (index, values) = find(expected, labels, || show(got))?;
         if expected.ordered && index != position {
             return Err(format!("expected {labels} at {index}, got it at {position}"));
         }
-        match values.first() {
-            Some(SequenceValue::Float(wanted)) if almost_equal(*wanted, *got) => {}
-            wanted => return Err(format!("expected {wanted:?} for {labels}, got {got}")),
+        if !values.first().is_some_and(|wanted| same_point(wanted, got)) {
+            let wanted = values.first().map(show_element);
+            return Err(format!("expected {wanted:?} for {labels}, got {}", show(got)));
         }
     }
     check_none_missing(expected, |labels| rows.iter().any(|(got, _)| got == labels))
 }
 
+/// As people write it.
+fn show(point: &Point) -> String {
+    match point {
+        Point::Float(value) => value.to_string(),
+        Point::Histogram(histogram) => histogram.test_expression(),
+    }
+}
+
+fn show_element(element: &Element) -> String {
+    match element {
+        Element::Omitted => "_".to_owned(),
+        Element::Float(value) => value.to_string(),
+        Element::Histogram { histogram, .. } => histogram.test_expression(),
+    }
+}
+
+fn same_point(wanted: &Element, got: &Point) -> bool {
+    match (wanted, got) {
+        (Element::Float(wanted), Point::Float(got)) => almost_equal(*wanted, *got),
+        (Element::Histogram { histogram, hint_written }, Point::Histogram(got)) => {
+            same_histogram(histogram, got, *hint_written)
+        }
+        _ => false,
+    }
+}
+
+/// Numbers may differ a little, empty buckets may be there or not. What is said about resets
+/// counts only if the script says it.
+fn same_histogram(wanted: &FloatHistogram, got: &FloatHistogram, compares_hint: bool) -> bool {
+    let (mut wanted, mut got) = (wanted.clone(), got.clone());
+    wanted.compact(0);
+    got.compact(0);
+    let numbers =
+        |histogram: &FloatHistogram| [histogram.count, histogram.sum, histogram.zero_count];
+    let same_side = |wanted: &Side<f64>, got: &Side<f64>| {
+        let spans = |side: &Side<f64>| -> Vec<Span> { side.spans.clone() };
+        spans(wanted) == spans(got) && all_almost_equal(&wanted.buckets, &got.buckets)
+    };
+    wanted.schema == got.schema
+        && all_almost_equal(&numbers(&wanted), &numbers(&got))
+        && (!wanted.uses_custom_bounds() || wanted.custom_bounds == got.custom_bounds)
+        && wanted.zero_threshold == got.zero_threshold
+        && same_side(&wanted.negative, &got.negative)
+        && same_side(&wanted.positive, &got.positive)
+        && (!compares_hint || wanted.counter_reset == got.counter_reset)
+}
+
+fn all_almost_equal(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| almost_equal(*a, *b))
+}
+
 fn check_matrix(
     expected: &Expected,
     times: Range,
-    rows: &[(Labels, Vec<(i64, f64)>)],
+    rows: &[(Labels, Vec<(i64, Point)>)],
 ) -> Result<(), String> {
     if !rows.is_sorted_by(|(a, _), (b, _)| a <= b) {
         return Err("rows are not sorted by labels".into());
     }
     for (labels, points) in rows {
-        let (_, values) = find(expected, labels, || format!("{points:?}"))?;
+        let shown = || {
+            let points = points.iter().map(|(time_ms, point)| format!("{}@{time_ms}", show(point)));
+            points.collect::<Vec<_>>().join(" ")
+        };
+        let (_, values) = find(expected, labels, shown)?;
         let wanted = expected_points(values, times)?;
-        let same = |(wanted, got): (&(i64, f64), &(i64, f64))| {
-            wanted.0 == got.0 && almost_equal(wanted.1, got.1)
+        let same = |(wanted, got): (&(i64, &Element), &(i64, Point))| {
+            wanted.0 == got.0 && same_point(wanted.1, &got.1)
         };
         if wanted.len() != points.len() || !wanted.iter().zip(points).all(same) {
-            return Err(format!("expected {wanted:?} for {labels}, got {points:?}"));
+            let wanted: Vec<String> = wanted
+                .iter()
+                .map(|(time_ms, element)| format!("{}@{time_ms}", show_element(element)))
+                .collect();
+            return Err(format!("expected {} for {labels}, got [{}]", wanted.join(" "), shown()));
         }
     }
     check_none_missing(expected, |labels| rows.iter().any(|(got, _)| got == labels))
@@ -109,7 +169,7 @@ fn find<'a>(
     expected: &'a Expected,
     labels: &Labels,
     got: impl Fn() -> String,
-) -> Result<(usize, &'a [SequenceValue]), String> {
+) -> Result<(usize, &'a [Element]), String> {
     let index = expected.rows.iter().rposition(|(wanted, _)| wanted == labels);
     let index = index.ok_or_else(|| format!("unexpected {labels} in result: {}", got()))?;
     Ok((index, &expected.rows[index].1))
@@ -125,17 +185,15 @@ fn check_none_missing(
     }
 }
 
-fn expected_points(values: &[SequenceValue], times: Range) -> Result<Vec<(i64, f64)>, String> {
+fn expected_points(values: &[Element], times: Range) -> Result<Vec<(i64, &Element)>, String> {
     let mut points = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let time_ms = times.start_ms + index as i64 * times.step_ms;
         if time_ms > times.end_ms {
             return Err(format!("{} points do not fit between start and end", values.len()));
         }
-        match value {
-            SequenceValue::Omitted => {}
-            SequenceValue::Float(value) => points.push((time_ms, *value)),
-            other => return Err(format!("histograms cannot be compared yet: {other:?}")),
+        if !matches!(value, Element::Omitted) {
+            points.push((time_ms, value));
         }
     }
     Ok(points)

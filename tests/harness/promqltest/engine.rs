@@ -1,8 +1,8 @@
 //! What a script runs against.
 
-use engine::exec::testing::{LocalScatter, block_on};
+use engine::exec::testing::{LocalScatter, Sample, block_on};
 use engine::exec::{Outcome, Severity, Value, evaluate};
-use engine::model::Labels;
+use engine::model::{FloatHistogram, Labels};
 use engine::plan::{Plan, PlanOptions, QueryTimes, Rewrite, Rewrites};
 use engine::promql::{ParseOptions, parse};
 
@@ -11,7 +11,8 @@ pub trait Engine {
     /// Forgets all series.
     fn clear(&mut self);
 
-    fn append(&mut self, labels: &Labels, timestamp_ms: i64, value: f64);
+    /// `start_ms`: zero where unknown.
+    fn append(&mut self, labels: &Labels, timestamp_ms: i64, start_ms: i64, sample: Sample);
 
     /// Errors: the message of a query that fails.
     fn query(&self, text: &str, times: QueryTimes) -> Result<Answer, String>;
@@ -25,14 +26,20 @@ pub struct Answer {
     pub infos: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Values {
     Scalar(f64),
     String(String),
     /// An instant vector, in the order in which it is shown.
-    Vector(Vec<(Labels, f64)>),
+    Vector(Vec<(Labels, Point)>),
     /// Rows with their points in time.
-    Matrix(Vec<(Labels, Vec<(i64, f64)>)>),
+    Matrix(Vec<(Labels, Vec<(i64, Point)>)>),
+}
+
+#[derive(Clone, Debug)]
+pub enum Point {
+    Float(f64),
+    Histogram(FloatHistogram),
 }
 
 /// The evaluation over some shards that hold their series in memory.
@@ -60,6 +67,10 @@ impl LocalEngine {
         LocalEngine { rewrites, ..self }
     }
 
+    pub fn shard_count(&self) -> usize {
+        self.shard_count
+    }
+
     fn query_with(
         &self,
         text: &str,
@@ -72,6 +83,7 @@ impl LocalEngine {
             bytes_max: usize::MAX,
             delayed_names: true,
             type_and_unit: false,
+            start_timestamps: true,
             rewrites,
         };
         let ast = parse(text, &ParseOptions::ALL).map_err(|errors| errors.to_string())?;
@@ -87,8 +99,8 @@ impl Engine for LocalEngine {
         self.scatter = LocalScatter::new(self.shard_count);
     }
 
-    fn append(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
-        self.scatter.append(labels, timestamp_ms, value);
+    fn append(&mut self, labels: &Labels, timestamp_ms: i64, start_ms: i64, sample: Sample) {
+        self.scatter.append_sample(labels, timestamp_ms, start_ms, sample);
     }
 
     fn query(&self, text: &str, times: QueryTimes) -> Result<Answer, String> {
@@ -111,7 +123,13 @@ impl Answer {
         let value = &outcome.value;
         let row = |row: usize| {
             let mut points = Vec::new();
-            value.for_each_point(row, |time_ms, value| points.push((time_ms, value)));
+            value.for_each_point(row, |time_ms, value| {
+                points.push((time_ms, Point::Float(value)));
+            });
+            value.for_each_histogram(row, |time_ms, histogram| {
+                points.push((time_ms, Point::Histogram(histogram.clone())));
+            });
+            points.sort_by_key(|(time_ms, _)| *time_ms);
             (value.labels(row).to_owned(), points)
         };
         let rows = (0..value.row_count()).map(row);
@@ -119,7 +137,8 @@ impl Answer {
             Value::Scalar { value, .. } => Values::Scalar(*value),
             Value::String { value, .. } => Values::String(value.clone()),
             Value::Vector { .. } => {
-                Values::Vector(rows.map(|(labels, points)| (labels, points[0].1)).collect())
+                let point = |mut points: Vec<(i64, Point)>| points.swap_remove(0).1;
+                Values::Vector(rows.map(|(labels, points)| (labels, point(points))).collect())
             }
             Value::Matrix { .. } | Value::Ranges(_) => Values::Matrix(rows.collect()),
         };

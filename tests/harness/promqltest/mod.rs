@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! script      text -> commands
+//! nhcb        classic histograms as native ones, for `load_with_nhcb`
 //! engine      what a script runs against: the evaluation over some shards
 //! variants    the same question with `@` on every selector, which must not change the answer
 //! check       answer against expectation
@@ -13,6 +14,7 @@
 
 pub mod check;
 pub mod engine;
+pub mod nhcb;
 pub mod run;
 pub mod script;
 pub mod variants;
@@ -20,5 +22,5 @@ pub mod variants;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Answer, Engine, LocalEngine, Values};
-pub use run::{Report, Verdict, run};
+pub use engine::{Answer, Engine, LocalEngine, Point, Values};
+pub use run::{Report, run};

@@ -3,7 +3,7 @@
 //! Source: Prometheus `promql/promqltest/test.go`, `parseLoad`, `parseEval`, `parseExpect`.
 
 use engine::model::Labels;
-use engine::promql::series::{SequenceValue, parse_series_description};
+use engine::promql::series::{Element, expand, parse_series_description};
 use engine::promql::{ParseOptions, parse, parse_duration};
 use engine::regex::Regex;
 
@@ -26,9 +26,9 @@ pub struct Load {
 #[derive(Debug)]
 pub struct LoadedSeries {
     pub labels: Labels,
-    pub values: Vec<SequenceValue>,
-    /// A line `…@st` gave its samples start timestamps.
-    pub has_start_timestamps: bool,
+    pub values: Vec<Element>,
+    /// Of each value, from a line `…@st`: its start, relative to its own time. Empty without.
+    pub starts_ms: Vec<Option<i64>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub struct Expected {
     /// The samples of a range vector that an instant query gives.
     pub range_vector: Option<Range>,
     /// In the order written.
-    pub rows: Vec<(Labels, Vec<SequenceValue>)>,
+    pub rows: Vec<(Labels, Vec<Element>)>,
 }
 
 #[derive(Debug, Default)]
@@ -155,30 +155,80 @@ fn load(line: &str, block: &[&str], line_number: usize) -> Result<Load, String> 
     };
     let gap_ms = duration(gap.trim(), "step").map_err(|message| at(line_number, message))?;
     let mut series = Vec::new();
-    let mut start_timestamps_of = None;
+    let mut starts: Option<(Labels, Vec<Option<i64>>)> = None;
     for (index, line) in block.iter().enumerate() {
         let line_number = line_number + 1 + index;
-        let (name, _) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+        let (name, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
         if let Some(name) = name.strip_suffix("@st") {
             let described = parse_series_description(name);
             let (labels, _) = described.map_err(|error| at(line_number, error.to_string()))?;
-            start_timestamps_of = Some(labels);
+            let sequence = start_sequence(rest).map_err(|message| at(line_number, message))?;
+            if starts.replace((labels, sequence)).is_some() {
+                return Err(at(line_number, "@st line has no following sample line".into()));
+            }
             continue;
         }
-        let described = parse_series_description(line);
-        let (labels, values) = described.map_err(|error| at(line_number, error.to_string()))?;
-        let start_timestamps = start_timestamps_of.take();
-        if start_timestamps.as_ref().is_some_and(|of| *of != labels) {
-            let message = "@st line and the line below it name different series";
-            return Err(at(line_number, message.into()));
+        let (labels, values) = elements(line).map_err(|message| at(line_number, message))?;
+        let mut starts_ms = Vec::new();
+        if let Some((of, sequence)) = starts.take() {
+            if of != labels {
+                let message = "@st line and the line below it name different series";
+                return Err(at(line_number, message.into()));
+            }
+            if sequence.len() != values.len() {
+                let (starts, values) = (sequence.len(), values.len());
+                let message = format!("@st line has {starts} values, its series {values}");
+                return Err(at(line_number, message));
+            }
+            starts_ms = sequence;
         }
-        let has_start_timestamps = start_timestamps.is_some();
-        series.push(LoadedSeries { labels, values, has_start_timestamps });
+        series.push(LoadedSeries { labels, values, starts_ms });
     }
-    if start_timestamps_of.is_some() {
+    if starts.is_some() {
         return Err(at(line_number + block.len(), "@st line has no following sample line".into()));
     }
     Ok(Load { gap_ms, with_nhcb, series })
+}
+
+/// Labels, and values with their runs written out.
+fn elements(line: &str) -> Result<(Labels, Vec<Element>), String> {
+    let (labels, values) = parse_series_description(line).map_err(|error| error.to_string())?;
+    Ok((labels, expand(&values)?))
+}
+
+/// Start timestamps relative to their samples, in milliseconds: `_`, `_x3`, `-1m`, `-1mx3`,
+/// `-1m+10sx3`.
+fn start_sequence(text: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut starts = Vec::new();
+    for item in text.split_ascii_whitespace() {
+        let refused = || format!("invalid start {item:?}");
+        let (what, times) = match item.split_once('x') {
+            Some((what, times)) => (what, Some(times.parse::<usize>().map_err(|_| refused())?)),
+            None => (item, None),
+        };
+        if what == "_" {
+            starts.resize(starts.len() + times.unwrap_or(1), None);
+            continue;
+        }
+        // The sign of the step is the first one behind the first character.
+        let split = what[1..].find(['+', '-']).map_or(what.len(), |at| at + 1);
+        let (first, step) = what.split_at(split);
+        let (mut start_ms, step_ms) = (signed_duration(first)?, signed_duration(step)?);
+        for _ in 0..=times.unwrap_or(0) {
+            starts.push(Some(start_ms));
+            start_ms += step_ms;
+        }
+    }
+    Ok(starts)
+}
+
+/// A duration that may have a sign; none is zero.
+fn signed_duration(text: &str) -> Result<i64, String> {
+    match text.strip_prefix('-') {
+        _ if text.is_empty() => Ok(0),
+        Some(magnitude) => Ok(-duration(magnitude, "start")?),
+        None => duration(text.strip_prefix('+').unwrap_or(text), "start"),
+    }
 }
 
 /// The evaluation, and how many lines of the block belong to it.
@@ -247,9 +297,9 @@ fn expect_line(line: &str, times: Times, expected: &mut Expected) -> Result<bool
         expected.scalar = Some(scalar);
         return Ok(true);
     }
-    let (labels, values) = parse_series_description(line).map_err(|error| error.to_string())?;
-    let count: usize = values.iter().map(SequenceValue::count).sum();
-    if count > 1 && matches!(times, Times::Instant { .. }) && expected.range_vector.is_none() {
+    let (labels, values) = elements(line)?;
+    if values.len() > 1 && matches!(times, Times::Instant { .. }) && expected.range_vector.is_none()
+    {
         return Err("expecting multiple values in instant evaluation not allowed".into());
     }
     expected.rows.push((labels, values));

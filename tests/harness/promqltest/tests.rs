@@ -2,7 +2,7 @@
 
 use super::LocalEngine;
 use super::check::almost_equal;
-use super::run::{Reason, run};
+use super::run::run;
 use super::script::parse_script;
 use super::variants::pinned;
 
@@ -66,15 +66,18 @@ fn wrong_failures_and_annotations_are_seen() {
 }
 
 #[test]
-fn what_cannot_be_stored_is_counted_apart() {
-    let evals = "eval instant at 1m h\n h {{sum:1}}\n\neval instant at 1m {__name__=~\"h|a\"}\n\n\
-                 eval instant at 1m b\n";
-    let script =
-        format!("{LOAD}{evals}\nload 1m\n  b@st _ -1s\n  b 1 2\n\neval instant at 0 b\n b 1\n");
-    let report = run(&script, &mut LocalEngine::new(1)).expect("a script");
-    assert_eq!((report.passed, report.failed.len()), (1, 0));
-    assert_eq!(report.skipped[&Reason::NativeHistograms], 2);
-    assert_eq!(report.skipped[&Reason::StartTimestamps], 1);
+fn histograms_and_starts_are_loaded_and_compared() {
+    check("eval instant at 0 h\n h {{sum:1}}", "");
+    check("eval instant at 0 h\n h {{sum:2}}", "got {{sum:1}}");
+    check("eval instant at 0 h\n h 1", "got {{sum:1}}");
+    check("eval instant at 0 h\n h {{sum:1 counter_reset_hint:gauge}}", "got {{sum:1}}");
+    let load = "load 1m\n  c@st _ -1s -2s-1sx1\n  c 1 2 3 4\n\n";
+    let start = "eval range from 0 to 3m step 1m start_timestamp(c)\n";
+    check(&format!("{load}{start} {{}} 0 59 118 177"), "");
+    let load =
+        "load_with_nhcb 1m\n  c_bucket{le=\"1\"} 2\n  c_bucket{le=\"+Inf\"} 3\n  c_sum 4\n\n";
+    let native = "{{schema:-53 count:3 sum:4 custom_values:[1] buckets:[2 1]}}";
+    check(&format!("{load}eval instant at 0 c\n c {native}"), "");
 }
 
 #[track_caller]
@@ -90,6 +93,8 @@ fn scripts_that_say_nothing_clear_are_refused() {
     check_refused("\nload 1m\n a{ 1", "line 3: 1:4: parse error");
     check_refused("load 1m\n a@st -1s\n b 1", "line 3: @st line");
     check_refused("load 1m\n a@st -1s", "@st line has no following");
+    check_refused("load 1m\n a@st -1s\n a 1 2", "@st line has 1 values");
+    check_refused("load 1m\n a@st -1s*2\n a 1", "invalid start");
     check_refused("eval sometimes at 1m a", "invalid kind of evaluation");
     check_refused("eval instant at 1m a b", "unexpected identifier \"b\"");
     check_refused("eval instant at 1m a\n a 1 2", "multiple values");

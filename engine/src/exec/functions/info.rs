@@ -124,6 +124,7 @@ fn info_part(matchers: Vec<Matcher>, info: &Info, grid: Grid, plan: &Plan) -> Sh
             lookup: info.lookup,
             output: SelectOutput::TimestampMs,
             lookback_ms: info.lookback_ms,
+            skips_buckets: false,
         },
         stages: Vec::new(),
         finish: Finish::Rows,
@@ -131,6 +132,7 @@ fn info_part(matchers: Vec<Matcher>, info: &Info, grid: Grid, plan: &Plan) -> Sh
         bytes_max: plan.bytes_max,
         delayed_names: plan.delayed_names,
         type_and_unit: false,
+        start_timestamps: false,
     }
 }
 
@@ -169,7 +171,7 @@ impl Newest {
     fn at(candidates: &[usize], infos: &Matrix, step: usize) -> Result<Option<usize>, ExecError> {
         let mut newest: Option<(usize, f64)> = None;
         for &row in candidates {
-            let Some(timestamp_ms) = infos.get(row, step) else { continue };
+            let Some(timestamp_ms) = infos.row(row).float(step) else { continue };
             match newest {
                 Some((other, known_ms)) if known_ms == timestamp_ms => {
                     return Err(ExecError::Evaluation(format!(
@@ -250,6 +252,9 @@ async fn enrich(
             }
             values[step] = base.values(row)[step];
             set(present, step);
+            if let Some(histogram) = base.histograms(row).get(step) {
+                result.set_histogram(target, step, histogram.clone());
+            }
         }
     }
     Ok(result)

@@ -9,6 +9,7 @@ use crate::plan::node::SortOrder;
 use crate::promql::ast::PosRange;
 
 /// Sorts the rows of an instant vector; a range query's answer is ordered by labels anyway.
+/// Histograms have no place in an order of values: they are left out.
 pub fn sort(
     rows: Matrix,
     order: &SortOrder,
@@ -23,6 +24,10 @@ pub fn sort(
                 .to_owned(),
         );
     }
+    let rows = match order {
+        SortOrder::Value { .. } => without_histograms(rows),
+        SortOrder::Labels { .. } => rows,
+    };
     if rows.step_count() != 1 {
         return rows;
     }
@@ -49,6 +54,18 @@ pub fn sort(
     let mut result = rows.select_rows(&sorted);
     result.is_ordered = true;
     result
+}
+
+fn without_histograms(rows: Matrix) -> Matrix {
+    if (0..rows.row_count()).all(|row| rows.histograms(row).is_empty()) {
+        return rows;
+    }
+    let mut floats = Matrix::new(rows.step_count());
+    for row in 0..rows.row_count() {
+        let present: Vec<u64> = rows.histograms(row).floats(rows.present(row)).collect();
+        floats.push_masked(rows.labels(row), rows.drops_name(row), rows.row(row), &present);
+    }
+    floats
 }
 
 /// NaN stands last either way.

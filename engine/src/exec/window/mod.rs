@@ -12,30 +12,61 @@
 //! summand and must be bit-equal to Prometheus; a series of integers is the exception
 //! ([`sums`]).
 //!
+//! The kernels are of floats. A series with native histograms runs through them with its floats;
+//! then [`histograms`] walks the windows that hold histograms and sets right what comes of them.
+//! A series with start timestamps takes the plain way of [`starts`].
+//!
 //! Source: Prometheus `promql/functions.go`, `promql/engine.go` (`matrixIterSlice`).
 
 mod counter;
 mod extended;
 mod extremes;
+mod histogram_extended;
+mod histogram_rate;
+mod histograms;
 mod order;
 mod regression;
+mod starts;
 mod sums;
 
+use std::sync::Arc;
+
+use crate::model::FloatHistogram;
 use crate::plan::grid::{Grid, Lookup};
 use crate::plan::part::{Extend, Window};
 use crate::promql::functions::FunctionId;
 
 pub use extended::extend;
+pub use histogram_extended::{Interpolated, interpolate};
 
 use super::error::ExecError;
 use super::matrix::Row;
 use super::stage::StageContext;
 
-/// Samples of one series, without staleness markers, ascending by time.
+/// Samples of one series, ascending by time; where windows look at them, without staleness
+/// markers.
 #[derive(Clone, Copy, Debug)]
 pub struct Points<'a> {
     pub times_ms: &'a [i64],
     pub values: &'a [f64],
+    /// Empty where start timestamps are unknown or of no matter.
+    pub starts_ms: &'a [i64],
+    pub histograms: HistogramPoints<'a>,
+}
+
+/// The native histograms of a series.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HistogramPoints<'a> {
+    pub times_ms: &'a [i64],
+    pub list: &'a [Arc<FloatHistogram>],
+    /// As those of the floats.
+    pub starts_ms: &'a [i64],
+}
+
+impl Points<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.times_ms.is_empty() && self.histograms.times_ms.is_empty()
+    }
 }
 
 /// Columns that every series uses anew.
@@ -76,13 +107,15 @@ pub fn run(
     context: &mut StageContext<'_>,
 ) -> Result<(), ExecError> {
     row.reset(grid.step_count);
-    if points.values.is_empty() {
+    if points.is_empty() {
         return Ok(());
     }
     let mut slide = Slide { points, grid, lookup, lookback_ms, window, row, context };
     use FunctionId::*;
-    let result = match window.function {
+    let has_starts = !points.starts_ms.is_empty();
+    match window.function {
         _ if window.extend != Extend::No => extended::run(&mut slide),
+        Rate | Increase | Irate | Resets if has_starts => starts::run(&mut slide),
         Rate | Increase | Delta => counter::extrapolated(&mut slide),
         Irate | Idelta => counter::instant(&mut slide),
         Changes | Resets => counter::steps_between(&mut slide),
@@ -101,11 +134,17 @@ pub fn run(
         TsOfFirstOverTime => slide.each(|span, points| Some(seconds(points.times_ms[span.lo]))),
         TsOfLastOverTime => slide.each(|span, points| Some(seconds(points.times_ms[span.hi - 1]))),
         other => panic!("{other:?} must be a function of a range vector"),
-    };
-    if matches!(window.function, Rate | Increase) && !slide.row.is_empty() {
+    }?;
+    if !points.histograms.times_ms.is_empty() {
+        histograms::run(&mut slide)?;
+    }
+    let row = &slide.row;
+    if matches!(window.function, Rate | Increase)
+        && row.histograms.floats(&row.present).any(|word| word != 0)
+    {
         counter::doubt(&mut slide);
     }
-    result
+    Ok(())
 }
 
 #[inline]
@@ -125,6 +164,15 @@ struct Slide<'a, 'b> {
 }
 
 impl Slide<'_, '_> {
+    /// How far an extended window reaches beyond its edges, in milliseconds.
+    fn reach(&self) -> (i64, i64) {
+        match self.window.extend {
+            Extend::No => (0, 0),
+            Extend::Anchored => (self.lookback_ms, 0),
+            Extend::Smoothed => (self.lookback_ms, self.lookback_ms),
+        }
+    }
+
     /// Calls `value` for every step whose window holds a sample and keeps what it returns.
     #[inline]
     fn each(
@@ -140,11 +188,7 @@ impl Slide<'_, '_> {
         mut value: impl FnMut(Span, Points<'_>) -> Result<Option<f64>, ExecError>,
     ) -> Result<(), ExecError> {
         let times_ms = self.points.times_ms;
-        let (before_ms, after_ms) = match self.window.extend {
-            Extend::No => (0, 0),
-            Extend::Anchored => (self.lookback_ms, 0),
-            Extend::Smoothed => (self.lookback_ms, self.lookback_ms),
-        };
+        let (before_ms, after_ms) = self.reach();
         let (mut lo, mut hi) = (0, 0);
         for step in 0..self.grid.step_count {
             let evaluation_ms = self.grid.time_ms(step);

@@ -2,6 +2,7 @@
 
 use crate::exec::error::ExecError;
 use crate::exec::sum::add;
+use crate::plan::part::Window;
 use crate::promql::functions::FunctionId;
 
 use super::{Points, Slide, Span};
@@ -51,19 +52,25 @@ fn least_squares(span: Span, points: Points<'_>, origin_ms: i64) -> (f64, f64) {
 }
 
 pub(super) fn smoothing(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
-    let factors = [slide.window.params[0].clone(), slide.window.params[1].clone()];
+    let window = slide.window;
     slide.try_each(|span, points| {
-        let [smoothing, trend] = [0, 1].map(|index| factors[index].at(span.step));
-        for (name, short, factor) in [("smoothing", "sf", smoothing), ("trend", "tf", trend)] {
-            if factor <= 0.0 || factor >= 1.0 {
-                return Err(ExecError::Evaluation(format!(
-                    "invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:.6}"
-                )));
-            }
-        }
-        let window = &points.values[span.lo..span.hi];
-        Ok((window.len() >= 2).then(|| smoothed(window, smoothing, trend)))
+        let [smoothing, trend] = check_factors(window, span.step)?;
+        let values = &points.values[span.lo..span.hi];
+        Ok((values.len() >= 2).then(|| smoothed(values, smoothing, trend)))
     })
+}
+
+/// The factors of smoothing and of the trend, which lie between 0 and 1.
+pub(super) fn check_factors(window: &Window, step: usize) -> Result<[f64; 2], ExecError> {
+    let [smoothing, trend] = [0, 1].map(|index| window.params[index].at(step));
+    for (name, short, factor) in [("smoothing", "sf", smoothing), ("trend", "tf", trend)] {
+        if factor <= 0.0 || factor >= 1.0 {
+            return Err(ExecError::Evaluation(format!(
+                "invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:.6}"
+            )));
+        }
+    }
+    Ok([smoothing, trend])
 }
 
 fn smoothed(window: &[f64], smoothing: f64, trend: f64) -> f64 {

@@ -37,7 +37,7 @@ impl Bucket<f64> {
 }
 
 /// As Go's `math.Log2`: exact for powers of two, else by the natural logarithm.
-fn log2(value: f64) -> f64 {
+pub fn log2(value: f64) -> f64 {
     if !(value.is_normal() && value > 0.0) {
         return value.log2();
     }

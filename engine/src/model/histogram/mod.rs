@@ -38,7 +38,7 @@ mod zero;
 mod tests;
 
 pub use arithmetic::Merged;
-pub use bucket::Bucket;
+pub use bucket::{Bucket, log2};
 pub use error::{Error, ErrorKind};
 pub use float::FloatHistogram;
 pub use integer::Histogram;
