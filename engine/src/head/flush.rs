@@ -1,57 +1,144 @@
 //! Handing chunks over to a part, and taking series back from parts.
 //!
 //! ```text
-//! flush   seal_open ─► chunks_of, for the part ─► the part is durable ─► forget_chunks
-//! start   restore: each series under the id it had, with its newest sample
+//! flush   flush_series: its chunks, for the part ─► the part is durable ─► forget_flushed
+//! start   restore: each series under the id it had ─► set_newest
 //! ```
 //!
-//! Samples go on arriving meanwhile: what is sealed after [`Head::chunks_of`] was asked stays in the
-//! head, because chunks are only added at the end of a series' list.
+//! Samples go on arriving meanwhile: what comes after [`Head::flush_series`] stays in the head.
 
 use std::cell::Cell;
 
 use super::open::Open;
 use super::{Cold, Head};
+use crate::encode::{self, ChunkHeader, DecodeError};
 use crate::limits::SERIES_COUNT_MAX;
-use crate::model::{LabelsRef, SeriesId};
+use crate::model::{HistogramSample, LabelsRef, SeriesId};
+
+/// What a part took of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlushedSeries {
+    pub series: SeriesId,
+    /// Sealed chunks of floats, from the oldest on.
+    chunk_count: u32,
+    /// Native histograms up to here.
+    newest_ms: i64,
+}
+
+/// The newest sample of a series, as those after it are judged by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Newest {
+    /// A float's bits.
+    Float(u64),
+    Histogram(HistogramSample),
+}
 
 impl Head {
-    /// Encodes the open chunk of a series, if it has samples.
-    pub fn seal_open(&mut self, series: SeriesId) {
-        if series.index() < self.open.len() {
+    /// Gives every sample of a series to `push`, as chunks of `encode`, in the order in which they
+    /// count. The open chunk is sealed. `None` when the series has no samples here.
+    ///
+    /// # Errors
+    ///
+    /// When a chunk in memory does not decode: memory was damaged, or the encoder has a bug.
+    pub fn flush_series(
+        &mut self,
+        series: SeriesId,
+        mut push: impl FnMut(&[u8]),
+    ) -> Result<Option<FlushedSeries>, DecodeError> {
+        let Some(open) = self.open.get(series.index()) else { return Ok(None) };
+        let newest_ms = open.newest_ms;
+        let has_aside = open.has_aside();
+        if open.count() > 0 {
             self.seal(series.index());
+            self.open[series.index()].spread(series);
         }
+        let chunks = &self.cold[series.index()].chunks;
+        let chunk_count = chunks.len() as u32;
+        let aside = if has_aside { self.aside.get(series.0) } else { None };
+        let mut histogram_count = 0;
+        match aside {
+            None => {
+                for entry in self.sealed.from(chunks, i64::MIN) {
+                    push(self.sealed.chunk(entry));
+                }
+            }
+            Some(aside) => {
+                let work = &mut self.work;
+                let mut starts_ms = vec![];
+                for entry in self.sealed.from(chunks, i64::MIN) {
+                    let chunk = self.sealed.chunk(entry);
+                    if aside.starts.is_empty() {
+                        push(chunk);
+                        continue;
+                    }
+                    let (times, values) = (&mut work.timestamps_ms, &mut work.values);
+                    times.clear();
+                    values.clear();
+                    starts_ms.clear();
+                    encode::decode(chunk, times, values)?;
+                    aside.starts.read(times, 0, &mut starts_ms);
+                    if starts_ms.iter().all(|&start_ms| start_ms == 0) {
+                        push(chunk);
+                        continue;
+                    }
+                    work.chunk.clear();
+                    let out = &mut work.chunk;
+                    encode::encode_floats(times, &starts_ms, values, &mut work.columns, out);
+                    push(out);
+                }
+                let (times, histograms) = aside.histograms.all()?;
+                histogram_count = histograms.len();
+                starts_ms.clear();
+                aside.starts.read(&times, 0, &mut starts_ms);
+                if starts_ms.iter().all(|&start_ms| start_ms == 0) {
+                    starts_ms.clear();
+                }
+                let mut start = 0;
+                while start < histograms.len() {
+                    let before = start.checked_sub(1).map(|before| &histograms[before]);
+                    let (count, resets) = encode::histogram_run(&histograms[start..], before);
+                    let end = start + count;
+                    work.chunk.clear();
+                    encode::encode_histograms(
+                        &times[start..end],
+                        starts_ms.get(start..end).unwrap_or_default(),
+                        &histograms[start..end],
+                        resets,
+                        &mut work.columns,
+                        &mut work.chunk,
+                    );
+                    push(&work.chunk);
+                    start = end;
+                }
+            }
+        }
+        let flushed = FlushedSeries { series, chunk_count, newest_ms };
+        Ok((chunk_count > 0 || histogram_count > 0).then_some(flushed))
     }
 
-    /// The sealed chunks of a series, oldest first.
-    pub fn chunks_of(&self, series: SeriesId) -> impl Iterator<Item = &[u8]> {
-        let list = self.cold.get(series.index()).map(|cold| &cold.chunks);
-        let entries = list.map(|list| self.sealed.from(list, i64::MIN));
-        entries.into_iter().flatten().map(|entry| self.sealed.chunk(entry))
-    }
-
-    /// Drops the oldest `count` sealed chunks of a series: a part holds them.
-    pub fn forget_chunks(&mut self, series: SeriesId, count: usize) {
+    /// Drops what [`Head::flush_series`] gave: a part holds it.
+    pub fn forget_flushed(&mut self, flushed: FlushedSeries) {
+        let FlushedSeries { series, chunk_count, newest_ms } = flushed;
         if series.index() >= self.cold.len() {
             return;
         }
-        let left = Cell::new(count);
+        let left = Cell::new(chunk_count);
         self.sealed.expire(&mut self.cold[series.index()].chunks, |_, _| {
             left.replace(left.get().saturating_sub(1)) > 0
         });
+        if self.open[series.index()].has_aside() {
+            self.aside.update(series.0, |aside| {
+                aside.histograms.expire(newest_ms.saturating_add(1));
+                aside.starts.expire(newest_ms);
+            });
+        }
     }
 
-    /// Takes a series back under the id it had, with the newest of its samples as those after it
-    /// are judged by. Ids between are those of series that are gone.
+    /// Takes a series back under the id it had. Ids between are those of series that are gone.
     ///
     /// False when the series was not taken: ids ascend, no two series have the same labels, and
     /// the bounds of the head hold.
-    pub fn restore(
-        &mut self,
-        series: SeriesId,
-        labels: LabelsRef<'_>,
-        newest: Option<(i64, u64)>,
-    ) -> bool {
+    pub fn restore(&mut self, series: SeriesId, labels: LabelsRef<'_>) -> bool {
         let hash = labels.stable_hash();
         if series.index() < self.open.len()
             || series.index() >= SERIES_COUNT_MAX
@@ -59,18 +146,29 @@ impl Head {
         {
             return false;
         }
-        while self.open.len() < series.index() {
+        self.pass_ids(series.index());
+        self.insert(labels, hash) == Some(series)
+    }
+
+    /// Gives no id below `id_count` any more: they were given in an earlier life.
+    pub fn pass_ids(&mut self, id_count: usize) {
+        while self.open.len() < id_count.min(SERIES_COUNT_MAX) {
             self.open.push(Open::new(SeriesId(self.open.len() as u32)));
             self.cold.push(Cold { label_handle: 0, chunks: Default::default() });
         }
-        if self.insert(labels, hash) != Some(series) {
-            return false;
+    }
+
+    /// Says what the newest sample of a restored series is, which is in a part.
+    pub fn set_newest(&mut self, series: SeriesId, timestamp_ms: i64, newest: Newest) {
+        let open = &mut self.open[series.index()];
+        match newest {
+            Newest::Float(bits) => (open.newest_ms, open.newest_bits) = (timestamp_ms, bits),
+            Newest::Histogram(sample) => {
+                open.set_aside();
+                open.set_histogram(timestamp_ms);
+                self.aside.update(series.0, |aside| aside.histograms.set_newest(sample));
+            }
         }
-        if let Some((newest_ms, newest_bits)) = newest {
-            let open = &mut self.open[series.index()];
-            (open.newest_ms, open.newest_bits) = (newest_ms, newest_bits);
-        }
-        true
     }
 
     /// Takes in that samples of this time are there, in parts.
@@ -79,9 +177,26 @@ impl Head {
         self.max_ms = self.max_ms.max(max_ms);
     }
 
-    /// Timestamp and bits of the newest sample of a series; `None` before the first.
-    pub fn newest(&self, series: SeriesId) -> Option<(i64, u64)> {
-        let open = self.open.get(series.index())?;
-        (open.newest_ms != i64::MIN).then_some((open.newest_ms, open.newest_bits))
+    /// Timestamp of the newest sample of a series; `None` before the first.
+    pub fn newest_ms(&self, series: SeriesId) -> Option<i64> {
+        let newest_ms = self.open.get(series.index())?.newest_ms;
+        (newest_ms != i64::MIN).then_some(newest_ms)
     }
+}
+
+/// The newest sample of a chunk, and its timestamp.
+pub fn newest_of(chunk: &[u8]) -> Result<(i64, Newest), DecodeError> {
+    let header = ChunkHeader::decode(chunk)?;
+    let mut samples = crate::model::Samples::default();
+    encode::decode_samples(chunk, &mut samples)?;
+    let newest = match (samples.values.last(), samples.histograms.pop()) {
+        (Some(value), _) => Newest::Float(value.to_bits()),
+        (None, Some(histogram)) => {
+            let is_integer = header.value_codec
+                == encode::ValueCodec::Histograms { is_integer: true };
+            Newest::Histogram(HistogramSample { histogram, is_integer })
+        }
+        (None, None) => return Err(DecodeError::Values),
+    };
+    Ok((header.max_ms, newest))
 }
