@@ -26,7 +26,7 @@ pub struct FlushedSeries {
 }
 
 /// The newest sample of a series, as those after it are judged by.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Newest {
     /// A float's bits.
     Float(u64),
@@ -192,8 +192,8 @@ pub fn newest_of(chunk: &[u8]) -> Result<(i64, Newest), DecodeError> {
     let newest = match (samples.values.last(), samples.histograms.pop()) {
         (Some(value), _) => Newest::Float(value.to_bits()),
         (None, Some(histogram)) => {
-            let is_integer = header.value_codec
-                == encode::ValueCodec::Histograms { is_integer: true };
+            let is_integer =
+                header.value_codec == encode::ValueCodec::Histograms { is_integer: true };
             Newest::Histogram(HistogramSample { histogram, is_integer })
         }
         (None, None) => return Err(DecodeError::Values),

@@ -47,6 +47,30 @@ impl Histograms {
         &self.newest
     }
 
+    /// The newest histogram of a series whose runs lie elsewhere.
+    pub(super) fn set_newest(&mut self, newest: HistogramSample) {
+        self.newest = newest;
+    }
+
+    /// Timestamps and histograms of all runs, with what is known about resets as it was told.
+    ///
+    /// Errors: see [`Histograms::read`].
+    pub(super) fn all(&self) -> Result<(Vec<i64>, Vec<HistogramSample>), DecodeError> {
+        let (mut timestamps_ms, mut histograms) = (vec![], vec![]);
+        for run in &self.runs {
+            let (mut rest, mut timestamp_ms) = (&run.bytes[..], run.first_ms);
+            let mut sample = HistogramSample::default();
+            for _ in 0..run.count {
+                let step_ms = take_i64(&mut rest).ok_or(DecodeError::Values)?;
+                take_histogram(&mut rest, &mut sample).ok_or(DecodeError::Values)?;
+                timestamp_ms = timestamp_ms.wrapping_add(step_ms);
+                timestamps_ms.push(timestamp_ms);
+                histograms.push(sample.clone());
+            }
+        }
+        Ok((timestamps_ms, histograms))
+    }
+
     pub(super) fn run_count(&self) -> usize {
         self.runs.len()
     }

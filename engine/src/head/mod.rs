@@ -38,6 +38,7 @@ mod verdict;
 
 pub use append::{AppendBounds, AppendOutcome};
 pub use expire::Expired;
+pub use flush::{FlushedSeries, Newest, newest_of};
 pub use metadata::{Metadata, MetadataStore};
 pub use verdict::{Refusal, Verdict};
 

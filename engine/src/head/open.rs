@@ -116,6 +116,13 @@ impl Open {
         }
     }
 
+    /// Has the series' next chunk end at another count than those of its neighbours, with which it
+    /// was sealed.
+    pub(super) fn spread(&mut self, series: SeriesId) {
+        let spread = series.0 % u32::from(REGULAR_COUNT_MAX / 2);
+        self.count_max = (REGULAR_COUNT_MAX - spread as u8) | self.count_max & ASIDE;
+    }
+
     pub(super) fn count(&self) -> usize {
         usize::from(self.count)
     }

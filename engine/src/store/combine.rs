@@ -4,7 +4,7 @@
 //! they overlap (samples out of order, a part that a block has taken over in part) they are merged,
 //! and of two samples of one timestamp that of the earlier place counts.
 
-use crate::model::Samples;
+use crate::model::{Samples, TimeRange};
 
 /// Where the samples of the series begin in columns that hold those of others before.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,32 @@ impl Combine {
     pub(super) fn begin(out: &Samples) -> Combine {
         let start = Start::of(out);
         Combine { start, end: start, is_mixed: false }
+    }
+
+    /// Removes samples outside of `range` from what the last place appended.
+    pub(super) fn trim(&self, out: &mut Samples, range: TimeRange) {
+        let bounds = |timestamps_ms: &[i64], start: usize| {
+            let own = &timestamps_ms[start..];
+            let end = start + own.partition_point(|&time_ms| time_ms <= range.max_ms);
+            let first = start + own.partition_point(|&time_ms| time_ms < range.min_ms);
+            (first.min(end), end)
+        };
+        fn keep<T>(column: &mut Vec<T>, start: usize, (first, end): (usize, usize)) {
+            if !column.is_empty() {
+                column.truncate(end);
+                column.drain(start..first);
+            }
+        }
+        let start = self.end.float;
+        let kept = bounds(&out.timestamps_ms, start);
+        keep(&mut out.timestamps_ms, start, kept);
+        keep(&mut out.values, start, kept);
+        keep(&mut out.starts_ms, start, kept);
+        let start = self.end.histogram;
+        let kept = bounds(&out.histogram_timestamps_ms, start);
+        keep(&mut out.histogram_timestamps_ms, start, kept);
+        keep(&mut out.histograms, start, kept);
+        keep(&mut out.histogram_starts_ms, start, kept);
     }
 
     /// After each place: brings what it appended in order with what was there.

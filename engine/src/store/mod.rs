@@ -11,6 +11,9 @@
 //! appended. Nothing here reads a clock or a file.
 
 mod combine;
+mod flush;
+#[cfg(test)]
+mod flush_tests;
 #[cfg(test)]
 mod mixed_tests;
 mod replay;
@@ -19,11 +22,14 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
+pub use flush::{Flush, Restore};
 pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
 pub use select::HeadStats;
 pub use selection::StoreSelection;
 
 use std::sync::Arc;
+
+use flush::Parts;
 
 use crate::block::Block;
 use crate::head::{
@@ -81,6 +87,7 @@ pub struct Store {
     options: StoreOptions,
     head: Head,
     metadata: MetadataStore,
+    parts: Parts,
     /// By time, the oldest first.
     blocks: Vec<Arc<Block>>,
     chain: Chain,
@@ -126,6 +133,7 @@ impl Store {
             options,
             head: Head::new(options.head),
             metadata: MetadataStore::default(),
+            parts: Parts::default(),
             blocks: vec![],
             chain: Chain::default(),
             epoch: 0,
@@ -265,7 +273,9 @@ impl Store {
 
     /// Forgets chunks and series that are older than `before_ms`; see [`Head::expire`].
     pub fn expire(&mut self, before_ms: i64) -> Expired {
-        self.head.expire(before_ms)
+        let expired = self.head.expire(before_ms);
+        self.parts.note_removed(&expired.series);
+        expired
     }
 
     /// Puts series that had no sample since `before_ms` into less memory; see [`Head::seal_idle`].

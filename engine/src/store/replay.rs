@@ -4,7 +4,7 @@ use super::Store;
 use crate::model::{HistogramSample, SeriesId};
 use crate::wal::{
     Chain, Damage, DamageKind, DecodedWhen, Event, Frame, HistogramsRecord, Record, Records,
-    Replay, SamplesRecord, SegmentError,
+    Replay, SamplesRecord, SegmentError, SegmentHeader,
 };
 
 /// Ids of a page of [`IdMap`].
@@ -71,7 +71,7 @@ impl SegmentReplay<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct Flushed {
     /// Frames before this are in the parts.
-    pub chain: Chain,
+    pub next_lsn: u64,
     /// The epoch in which the last part was written, and the head's id of each series that it
     /// knew: `(id in that epoch, id now)`. Later frames of that epoch need not name them.
     pub epoch: Option<u32>,
@@ -159,11 +159,20 @@ impl Store {
     ///
     /// Errors: see [`Store::replay_segment`].
     pub fn begin_replay<'a>(&mut self, bytes: &'a [u8]) -> Result<SegmentReplay<'a>, SegmentError> {
-        let replay = Replay::new(bytes, self.replay.chain)?;
+        let previous = self.replay.chain.or_else(|| self.chain_before(bytes));
+        let replay = Replay::new(bytes, previous)?;
         if let Some(header) = replay.header() {
             self.epoch = self.epoch.max(header.epoch.saturating_add(1));
         }
         Ok(SegmentReplay { replay, report: ReplayReport::default() })
+    }
+
+    /// Where the log stood before its first segment that is left, if parts hold what was before:
+    /// they know its LSN, the segment itself what it continues.
+    fn chain_before(&self, bytes: &[u8]) -> Option<Chain> {
+        let next_lsn = Some(self.replay.first_lsn).filter(|&first_lsn| first_lsn > 0)?;
+        let last_crc = SegmentHeader::decode(bytes).ok()?.previous_crc;
+        Some(Chain { next_lsn, last_crc })
     }
 
     /// Replays frames of `segment` until `is_enough`, which is asked after each. True when the
@@ -209,11 +218,10 @@ impl Store {
         for &(epoch_id, id) in &flushed.ids {
             ids.set(epoch_id, id.0);
         }
-        self.chain = flushed.chain;
         let Some(epoch) = flushed.epoch else { return };
+        self.chain = Chain { next_lsn: flushed.next_lsn, last_crc: 0 };
         self.epoch = self.epoch.max(epoch.saturating_add(1));
-        self.replay.chain = Some(flushed.chain);
-        self.replay.first_lsn = flushed.chain.next_lsn;
+        self.replay.first_lsn = flushed.next_lsn;
         self.replay.flushed_ids = Some((epoch, ids));
     }
 

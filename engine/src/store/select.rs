@@ -60,8 +60,26 @@ impl Store {
         if !self.overlaps(range) {
             return vec![];
         }
-        let in_range = |&series: &SeriesId| self.head.may_have_samples(series, range);
+        // Whether a part has a series is not asked: reading it says so.
+        let is_in_parts = self.parts.list.iter().any(|part| part.overlaps(range));
+        let in_range = |&series: &SeriesId| {
+            self.head.may_have_samples(series, range)
+                || (is_in_parts
+                    && self.head.newest_ms(series).is_some_and(|newest| newest >= range.min_ms))
+        };
         series.iter().map(SeriesId).filter(in_range).collect()
+    }
+
+    /// Whether a part has a chunk of the series that overlaps `range`.
+    fn is_in_parts(&self, series: SeriesId, range: TimeRange) -> bool {
+        self.parts.list.iter().filter(|part| part.overlaps(range)).any(|part| {
+            let Ok(mut chunks) = part.chunks(series.0) else { return true };
+            chunks.any(|chunk| {
+                chunk.map_or(true, |chunk| {
+                    chunk.header.min_ms <= range.max_ms && range.min_ms <= chunk.header.max_ms
+                })
+            })
+        })
     }
 
     /// The label sets of series with samples in `range` that match one set of matchers at least,
@@ -73,7 +91,11 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Labels>, SourceError> {
         let Some(matching) = self.matching_any(matcher_sets)? else { return Ok(vec![]) };
-        let series = self.keep_in_range(&matching, range);
+        let mut series = self.keep_in_range(&matching, range);
+        if !self.parts.list.is_empty() {
+            let is_in_head = |id| self.head.may_have_samples(id, range);
+            series.retain(|&id| is_in_head(id) || self.is_in_parts(id, range));
+        }
         let mut labels: Vec<Labels> =
             series.iter().map(|id| self.indexed_labels(id.0).to_owned()).collect();
         self.block_series(matcher_sets, range, &mut labels)?;

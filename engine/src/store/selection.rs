@@ -18,8 +18,10 @@ use roaring::RoaringBitmap;
 use super::Store;
 use super::combine::Combine;
 use super::select::source_error;
-use crate::block::{Block, Scratch};
+use crate::block::part::Part;
+use crate::block::{Block, BlockError, Scratch};
 use crate::disk::FileBytes;
+use crate::encode;
 use crate::index::CompiledMatcher;
 use crate::model::{
     Labels, LabelsRef, Matcher, Samples, Selection, SeriesId, Source, SourceError, TimeRange,
@@ -51,6 +53,8 @@ pub struct StoreSelection {
     places: Vec<Place>,
     /// Oldest first.
     blocks: Vec<Arc<Block>>,
+    /// In the order they were written.
+    parts: Vec<Arc<Part>>,
 }
 
 impl Selection for StoreSelection {
@@ -101,13 +105,26 @@ impl StoreSelection {
     /// What [`Source::samples`] will read of files for the series at `indexes`: ranges of bytes, in
     /// whole pages, that may not be in memory.
     pub fn file_ranges(&self, indexes: Range<usize>) -> Vec<(FileBytes, Range<usize>)> {
+        // By file: blocks, then parts.
         let mut ranges: Vec<(u32, Range<usize>)> = vec![];
+        // What cannot be read says so when it is read.
+        let mut push = |file: u32, bytes: Result<Range<u64>, BlockError>| {
+            if let Ok(bytes) = bytes
+                && !bytes.is_empty()
+            {
+                ranges.push((file, bytes.start as usize..bytes.end as usize));
+            }
+        };
+        let block_count = self.blocks.len() as u32;
         for &entry in &self.entries[indexes] {
             for place in self.places_of(entry) {
                 let block = &self.blocks[place.block as usize];
-                // What cannot be read says so when it is read.
-                let Ok(bytes) = block.byte_range(place.series) else { continue };
-                ranges.push((place.block, bytes.start as usize..bytes.end as usize));
+                push(place.block, block.byte_range(place.series));
+            }
+            for (part, number) in self.parts.iter().zip(block_count..) {
+                if entry.head != NONE {
+                    push(number, part.byte_range(entry.head));
+                }
             }
         }
         ranges.sort_unstable_by_key(|(block, range)| (*block, range.start));
@@ -120,7 +137,13 @@ impl StoreSelection {
                 _ => joined.push((block, range)),
             }
         }
-        let owned = |(block, range): (u32, _)| (self.blocks[block as usize].bytes().clone(), range);
+        let owned = |(file, range): (u32, _)| {
+            let bytes = match self.blocks.get(file as usize) {
+                Some(block) => block.bytes(),
+                None => self.parts[(file - block_count) as usize].bytes(),
+            };
+            (bytes.clone(), range)
+        };
         joined.into_iter().map(owned).collect()
     }
 }
@@ -139,6 +162,8 @@ impl Store {
     ) -> Result<StoreSelection, SourceError> {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
         let mut selection = StoreSelection::default();
+        let parts = self.parts.list.iter().filter(|part| part.overlaps(range));
+        selection.parts = parts.cloned().collect();
         let of_head = self.keep_in_range(&self.matching_compiled(&compiled), range);
         let entry = |id: SeriesId| Entry { head: id.0, first: NONE, last: NONE };
         selection.entries.extend(of_head.into_iter().map(entry));
@@ -242,6 +267,29 @@ impl Store {
     }
 }
 
+/// Appends the samples of a part.
+fn part_samples(
+    part: &Part,
+    series: u32,
+    range: TimeRange,
+    out: &mut Samples,
+    combine: &mut Combine,
+) -> Result<(), SourceError> {
+    for chunk in part.chunks(series).map_err(source_error)? {
+        let chunk = chunk.map_err(source_error)?;
+        let header = &chunk.header;
+        if header.min_ms > range.max_ms || header.max_ms < range.min_ms {
+            continue;
+        }
+        encode::decode_samples(chunk.bytes, out).map_err(source_error)?;
+        if header.min_ms < range.min_ms || header.max_ms > range.max_ms {
+            combine.trim(out, range);
+        }
+        combine.take(out);
+    }
+    Ok(())
+}
+
 /// Series of a block that match one set of matchers at least; `None` without sets: all.
 fn block_matching(
     block: &Block,
@@ -288,7 +336,7 @@ impl Source for Store {
         out: &mut Samples,
     ) -> Result<(), SourceError> {
         let entry = selection.entries[index];
-        if entry.first == NONE {
+        if entry.first == NONE && selection.parts.is_empty() {
             return self.head_samples(SeriesId(entry.head), range, out);
         }
         let mut combine = Combine::begin(out);
@@ -301,6 +349,9 @@ impl Source for Store {
             Ok(())
         })?;
         if entry.head != NONE {
+            for part in selection.parts.iter().filter(|part| part.overlaps(range)) {
+                part_samples(part, entry.head, range, out, &mut combine)?;
+            }
             self.head_samples(SeriesId(entry.head), range, out)?;
             combine.take(out);
         }

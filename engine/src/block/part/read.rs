@@ -83,6 +83,11 @@ impl Part {
         self.pages.file_bytes()
     }
 
+    /// The file, to bring pages into memory before they are read.
+    pub fn bytes(&self) -> &FileBytes {
+        self.pages.bytes()
+    }
+
     /// As [`super::super::Block::verify`].
     pub fn verify(&self, page: usize, count: usize) -> Result<Option<usize>, BlockError> {
         self.pages.verify_some(page, count)

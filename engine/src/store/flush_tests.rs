@@ -1,0 +1,222 @@
+//! A store that is flushed and started again holds what one holds that never was.
+
+use super::*;
+use crate::block::part::Part;
+use crate::model::histogram::{Side, Span};
+use crate::model::{
+    FloatHistogram, HistogramSample, Labels, Samples, Selection, Source, TimeRange,
+};
+
+const ALL_TIME: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+
+/// A stream of numbers from a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn labels(series: u64) -> Labels {
+    Labels::from_pairs([("__name__", "m"), ("n", &series.to_string())])
+}
+
+fn histogram(count: u64) -> HistogramSample {
+    let count = count as f64;
+    let positive = Side { spans: vec![Span { offset: 1, length: 1 }], buckets: vec![count] };
+    let histogram = FloatHistogram { count, sum: count, positive, ..FloatHistogram::default() };
+    HistogramSample { histogram, is_integer: true }
+}
+
+/// Everything in a range, as text, sorted; of histograms what does not depend on chunks.
+fn everything(store: &Store, range: TimeRange) -> Vec<String> {
+    let mut all = vec![];
+    let selection = store.select(&[], range).unwrap();
+    // What stands before in the columns stays.
+    let mut samples = Samples::default();
+    for index in 0..selection.len() {
+        let (float, histogram) = (samples.values.len(), samples.histograms.len());
+        store.samples(&selection, index, range, &mut samples).unwrap();
+        let mut labels = String::new();
+        store.with_labels(&selection, index, &mut |lent| labels = lent.to_string());
+        let start = |starts_ms: &[i64], at: usize| starts_ms.get(at).copied().unwrap_or(0);
+        assert!(samples.timestamps_ms[float..].is_sorted());
+        for at in float..samples.values.len() {
+            let (t, v) = (samples.timestamps_ms[at], samples.values[at].to_bits());
+            all.push(format!("{labels} {t} {v} since {}", start(&samples.starts_ms, at)));
+        }
+        for at in histogram..samples.histograms.len() {
+            let (t, h) = (samples.histogram_timestamps_ms[at], &samples.histograms[at]);
+            let since = start(&samples.histogram_starts_ms, at);
+            all.push(format!("{labels} {t} {} {:?} since {since}", h.count, h.positive.buckets));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Flushes to a part that is installed; `on_the_way` runs between pieces.
+fn flush(store: &mut Store, is_base: bool, mut on_the_way: impl FnMut(&mut Store)) -> Arc<Part> {
+    let mut out = vec![];
+    let mut flush = store.begin_flush(is_base, &mut out);
+    while !store.flush_some(&mut flush, &mut out, || true).unwrap() {
+        on_the_way(store);
+    }
+    let (_, flushed) = store.end_flush(flush, &mut out);
+    let part = Arc::new(Part::open(Arc::new(out)).unwrap());
+    store.install_part(part.clone());
+    on_the_way(store);
+    store.forget_flushed(&flushed);
+    part
+}
+
+/// The store that parts and a log make.
+fn start_again(parts: &[Arc<Part>], log: &[Vec<u8>]) -> Store {
+    let mut store = Store::new(StoreOptions::default());
+    let mut restore = Restore::new(parts.to_vec()).unwrap();
+    while !store.restore_some(&mut restore, || true).unwrap() {}
+    store.begin_log_after(&store.flushed());
+    for segment in log {
+        let report = store.replay_segment(segment).unwrap();
+        assert_eq!((report.lost.len(), report.orphaned_count), (0, 0), "{report:?}");
+    }
+    store
+}
+
+/// Appends a random request to each of `stores`, and to the log of the first.
+fn append(random: &mut Random, time_ms: i64, stores: &mut [&mut Store], log: &mut Vec<u8>) {
+    let mut batch = Batch::default();
+    let series_count = 3 + time_ms as u64 / 40_000;
+    for _ in 0..=random.below(4) {
+        let number = random.below(series_count);
+        let series = batch.push_series(labels(number).as_ref());
+        let late_ms = time_ms - 1000 * random.below(3) as i64;
+        if number % 5 == 4 {
+            batch.push_histogram(series, late_ms, histogram(random.below(100)));
+            batch.set_histogram_start(1000 * random.below(2) as i64);
+        } else {
+            batch.push_sample(series, late_ms, random.below(5) as f64);
+            if number % 5 == 3 {
+                batch.set_start(1000 * random.below(3) as i64);
+            }
+        }
+    }
+    let mut reports = vec![];
+    for (number, store) in stores.iter_mut().enumerate() {
+        let mut ignored = vec![];
+        let out = if number == 0 { &mut *log } else { &mut ignored };
+        let mut report = store.append(&batch, i64::MAX, out);
+        report.lsn = None;
+        reports.push(report);
+    }
+    for report in &reports[1..] {
+        assert_eq!(report, &reports[0]);
+    }
+}
+
+#[test]
+fn flushing_and_starting_again_changes_nothing() {
+    for seed in 0..20 {
+        let mut random = Random(seed);
+        let mut store = Store::new(StoreOptions::default());
+        let mut twin = Store::new(StoreOptions::default());
+        let mut parts: Vec<Arc<Part>> = vec![];
+        let mut log: Vec<Vec<u8>> = vec![vec![]];
+        store.begin_segment(1, &mut log[0]);
+        for round in 0..400 {
+            let time_ms = i64::from(round) * 1000;
+            let segment = log.last_mut().unwrap();
+            append(&mut random, time_ms, &mut [&mut store, &mut twin], segment);
+            match random.below(60) {
+                0 => {
+                    let is_base = random.below(3) == 0;
+                    let segment = log.last_mut().unwrap();
+                    let part = flush(&mut store, is_base, |store| {
+                        append(&mut random, time_ms, &mut [store, &mut twin], segment);
+                    });
+                    parts.push(part);
+                }
+                1 => {
+                    // A crash, or the end of a process: the same.
+                    store = start_again(&parts, &log);
+                    let number = log.len() as u64 + 1;
+                    log.push(vec![]);
+                    store.begin_segment(number, log.last_mut().unwrap());
+                }
+                2 => {
+                    let number = log.len() as u64 + 1;
+                    log.push(vec![]);
+                    store.begin_segment(number, log.last_mut().unwrap());
+                }
+                _ => {}
+            }
+            if round % 20 == 0 {
+                assert_eq!(everything(&store, ALL_TIME), everything(&twin, ALL_TIME), "{seed}");
+                let range = TimeRange { min_ms: time_ms / 3, max_ms: time_ms / 2 };
+                assert_eq!(everything(&store, range), everything(&twin, range), "{seed}");
+            }
+        }
+        assert!(seed > 0 || !parts.is_empty());
+    }
+}
+
+#[test]
+fn the_log_before_a_part_is_not_needed() {
+    let mut random = Random(3);
+    let mut store = Store::new(StoreOptions::default());
+    let mut first = vec![];
+    store.begin_segment(1, &mut first);
+    for round in 0..50 {
+        append(&mut random, round * 1000, &mut [&mut store], &mut first);
+    }
+    let part = flush(&mut store, false, |_| ());
+    assert!(!store.has_unflushed());
+    let expected = everything(&store, ALL_TIME);
+    assert_eq!(everything(&start_again(&[part.clone()], &[]), ALL_TIME), expected);
+    let again = start_again(&[part.clone()], &[]);
+    assert_eq!((again.chain().next_lsn, again.epoch()), (store.chain().next_lsn, 1));
+
+    // Behind it the log names no series that the part does.
+    let mut second = vec![];
+    store.begin_segment(2, &mut second);
+    for round in 50..60 {
+        append(&mut random, round * 1000, &mut [&mut store], &mut second);
+    }
+    let again = start_again(&[part.clone()], &[second.clone()]);
+    assert_eq!(everything(&again, ALL_TIME), everything(&store, ALL_TIME));
+
+    // A segment that is missing between is noticed.
+    let mut third = vec![];
+    store.begin_segment(3, &mut third);
+    append(&mut random, 70_000, &mut [&mut store], &mut third);
+    let mut gapped = Store::new(StoreOptions::default());
+    let mut restore = Restore::new(vec![part]).unwrap();
+    while !gapped.restore_some(&mut restore, || false).unwrap() {}
+    gapped.begin_log_after(&gapped.flushed());
+    assert_eq!(gapped.replay_segment(&third).unwrap().lost.len(), 1);
+}
+
+#[test]
+fn series_that_left_stay_away() {
+    let mut random = Random(4);
+    let mut store = Store::new(StoreOptions::default());
+    let mut log = vec![];
+    store.begin_segment(1, &mut log);
+    for round in 0..30 {
+        append(&mut random, round * 1000, &mut [&mut store], &mut log);
+    }
+    let first = flush(&mut store, false, |_| ());
+    let mut batch = Batch::default();
+    let series = batch.push_series(labels(0).as_ref());
+    batch.push_sample(series, 3_000_000, 1.0);
+    store.append(&batch, i64::MAX, &mut log);
+    let gone = store.expire(2_000_000).series.len();
+    assert!(gone >= 2, "{gone}");
+    let second = flush(&mut store, false, |_| ());
+    let again = start_again(&[first, second], &[]);
+    assert_eq!(again.head().series_count(), 1);
+    assert_eq!(again.head().id_count(), store.head().id_count());
+}
