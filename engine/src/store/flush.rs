@@ -304,12 +304,11 @@ impl Store {
         let Some(last) = self.parts.list.last().map(|part| *part.meta()) else {
             return super::Flushed::default();
         };
-        let ids =
-            (0..self.head.id_count() as u32).filter(|&id| self.head.labels(SeriesId(id)).is_some());
+        let ids = (0..last.id_count as u32).filter(|&id| self.head.labels(SeriesId(id)).is_some());
         super::Flushed {
             next_lsn: last.next_lsn,
             epoch: Some(last.epoch),
-            ids: ids.map(|id| (id, SeriesId(id))).collect(),
+            ids: ids.map(|id| (id, Some(SeriesId(id)))).collect(),
         }
     }
 }

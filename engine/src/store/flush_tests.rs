@@ -200,6 +200,34 @@ fn the_log_before_a_part_is_not_needed() {
 }
 
 #[test]
+fn another_shard_takes_its_series_from_parts_and_log() {
+    let mut random = Random(5);
+    let mut store = Store::new(StoreOptions::default());
+    let (mut parts, mut log) = (vec![], vec![]);
+    store.begin_segment(1, &mut log);
+    for round in 0..90 {
+        append(&mut random, round * 1000, &mut [&mut store], &mut log);
+        if round % 40 == 39 {
+            parts.push(flush(&mut store, false, |_| ()));
+        }
+    }
+    let halves = [0, 1].map(|half| {
+        let keep = |hash: u64| hash % 2 == half;
+        let mut store = Store::new(StoreOptions::default());
+        let mut adopt = Adopt::new(parts.clone());
+        while !store.adopt_some(&mut adopt, keep, || true).unwrap() {}
+        store.begin_log_after(&adopt.flushed());
+        let report = store.replay_segment_of(&log, keep).unwrap();
+        assert_eq!((report.orphaned_count, report.lost.len()), (0, 0));
+        everything(&store, ALL_TIME)
+    });
+    assert!(halves.iter().all(|half| !half.is_empty()));
+    let mut both = halves.concat();
+    both.sort();
+    assert_eq!(both, everything(&store, ALL_TIME));
+}
+
+#[test]
 fn series_that_left_stay_away() {
     let mut random = Random(4);
     let mut store = Store::new(StoreOptions::default());

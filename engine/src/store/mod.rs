@@ -10,6 +10,7 @@
 //! acknowledges a request when its frame is durable. Samples can be read as soon as they are
 //! appended. Nothing here reads a clock or a file.
 
+mod adopt;
 mod combine;
 mod flush;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::Adopt;
 pub use flush::{Flush, Restore};
 pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
 pub use select::HeadStats;

@@ -73,9 +73,9 @@ pub struct Flushed {
     /// Frames before this are in the parts.
     pub next_lsn: u64,
     /// The epoch in which the last part was written, and the head's id of each series that it
-    /// knew: `(id in that epoch, id now)`. Later frames of that epoch need not name them.
+    /// knew: `(id in that epoch, id now)`, `None` for series of other shards. Later frames of that epoch need not name them.
     pub epoch: Option<u32>,
-    pub ids: Vec<(u32, SeriesId)>,
+    pub ids: Vec<(u32, Option<SeriesId>)>,
 }
 
 /// What the replay of a log carries from segment to segment.
@@ -216,7 +216,7 @@ impl Store {
         self.begin_log();
         let mut ids = IdMap::default();
         for &(epoch_id, id) in &flushed.ids {
-            ids.set(epoch_id, id.0);
+            ids.set(epoch_id, id.map_or(ELSEWHERE, |id| id.0));
         }
         let Some(epoch) = flushed.epoch else { return };
         self.chain = Chain { next_lsn: flushed.next_lsn, last_crc: 0 };

@@ -303,7 +303,7 @@ fn take_exemplar<'a>(bytes: &mut &'a [u8]) -> Option<PartExemplar<'a>> {
 }
 
 /// A place among the series of a part that have chunks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PartRuns {
     group: u64,
     within: usize,

@@ -1,0 +1,108 @@
+//! Taking in, as samples of the own head, what shards of another count left in parts.
+
+use std::sync::Arc;
+
+use super::select::source_error;
+use super::{Flushed, Store};
+use crate::block::part::{Part, PartLabels, PartRuns};
+use crate::encode::{self, ChunkHeader, ValueCodec};
+use crate::model::{HistogramSample, Samples, SeriesId, SourceError};
+
+/// The parts of one shard that is no more, on their way into a head. In pieces.
+pub struct Adopt {
+    parts: Vec<Arc<Part>>,
+    at: usize,
+    /// Of the part at `at`, while they are read.
+    labels: Option<PartLabels>,
+    runs: PartRuns,
+    /// The head's ids by those of the parts; `None` for series of other shards.
+    ids: Vec<Option<SeriesId>>,
+}
+
+impl Adopt {
+    /// `parts` in order of number.
+    pub fn new(parts: Vec<Arc<Part>>) -> Adopt {
+        let labels = parts.first().map(|part| part.labels());
+        Adopt { parts, at: 0, labels, runs: PartRuns::default(), ids: vec![] }
+    }
+
+    /// Where the log of that shard goes on behind its parts.
+    pub fn flushed(&self) -> Flushed {
+        let Some(last) = self.parts.last().map(|part| *part.meta()) else {
+            return Flushed::default();
+        };
+        let ids = (0u32..).zip(self.ids.iter().copied()).collect();
+        Flushed { next_lsn: last.next_lsn, epoch: Some(last.epoch), ids }
+    }
+}
+
+impl Store {
+    /// Takes series in whose stable hash `keep` wants, until `is_enough`; true when all are. What is
+    /// not newer than a series' newest sample was there before, and is passed over.
+    ///
+    /// Errors: a part that cannot be read.
+    pub fn adopt_some(
+        &mut self,
+        adopt: &mut Adopt,
+        keep: impl Fn(u64) -> bool,
+        mut is_enough: impl FnMut() -> bool,
+    ) -> Result<bool, SourceError> {
+        while let Some(part) = adopt.parts.get(adopt.at).cloned() {
+            if let Some(labels) = &mut adopt.labels {
+                match labels.next(&part).map_err(source_error)? {
+                    Some((id, labels)) => {
+                        let index = id as usize;
+                        if adopt.ids.len() <= index {
+                            adopt.ids.resize(index + 1, None);
+                        }
+                        adopt.ids[index] = match keep(labels.stable_hash()) {
+                            true => self.head.find_or_insert(labels),
+                            false => None,
+                        };
+                    }
+                    None => (adopt.labels, adopt.runs) = (None, part.runs()),
+                }
+            } else {
+                match adopt.runs.next(&part).map_err(source_error)? {
+                    Some((id, chunks)) => {
+                        if let Some(&Some(series)) = adopt.ids.get(id as usize) {
+                            for chunk in chunks {
+                                self.adopt_chunk(series, chunk.map_err(source_error)?.bytes)?;
+                            }
+                        }
+                    }
+                    None => {
+                        adopt.at += 1;
+                        adopt.labels = adopt.parts.get(adopt.at).map(|part| part.labels());
+                    }
+                }
+            }
+            if is_enough() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn adopt_chunk(&mut self, series: SeriesId, chunk: &[u8]) -> Result<(), SourceError> {
+        let header = ChunkHeader::decode(chunk).map_err(source_error)?;
+        let mut samples = Samples::default();
+        encode::decode_samples(chunk, &mut samples).map_err(source_error)?;
+        self.head.append_replayed(
+            &vec![series; samples.values.len()],
+            &samples.timestamps_ms,
+            &samples.values,
+            &samples.starts_ms,
+        );
+        let is_integer = header.value_codec == ValueCodec::Histograms { is_integer: true };
+        let sample = |histogram| HistogramSample { histogram, is_integer };
+        let histograms: Vec<HistogramSample> = samples.histograms.into_iter().map(sample).collect();
+        self.head.append_replayed_histograms(
+            &vec![series; histograms.len()],
+            &samples.histogram_timestamps_ms,
+            &histograms,
+            &samples.histogram_starts_ms,
+        );
+        Ok(())
+    }
+}
