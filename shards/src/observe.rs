@@ -21,6 +21,8 @@ pub enum Event {
     LogWriteHealed,
     /// Replay found damage; `path` holds it, everything else was read.
     LogDamaged { path: PathBuf, message: String },
+    /// A flush, cut, compaction or removal failed, and is tried again. Nothing is lost by it.
+    MaintenanceFailed { shard: usize, message: String },
     /// Recorded data was written by another number of shards and was routed anew.
     ShardCountChanged { recorded: usize, now: usize },
     /// All logs were read back.

@@ -1,9 +1,10 @@
 //! One shard: what a core owns, and what it does for the others.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use engine::store::Store;
@@ -14,6 +15,7 @@ use crate::fair::Semaphore;
 use crate::maintain::KeepOptions;
 use crate::mesh::{Gone, Lane};
 use crate::message::{IngestAnswer, IngestQuestion, Job, JobAnswer, unpack};
+use crate::observe::SharedReporter;
 use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{ShardId, Split};
 use crate::runtime::{Class, panic_count, sleep, spawn};
@@ -42,6 +44,18 @@ pub(crate) struct Inner {
     pub query_places: Semaphore,
     pub query_options: QueryOptions,
     pub active_queries: ActiveQueries,
+    pub data_dir: PathBuf,
+    /// Of the shard count in the layout.
+    pub generation: usize,
+    pub parts_disk: RingDisk,
+    pub keep: KeepOptions,
+    /// Held by whoever flushes, cuts, compacts or removes: one at a time.
+    pub maintenance: Semaphore,
+    /// What former generations left is in the head, and not in parts yet.
+    pub is_adopting: Cell<bool>,
+    /// Shards, of all, for which that is over.
+    pub adopted_count: Arc<AtomicUsize>,
+    pub reporter: SharedReporter,
     pub stop: CancelToken,
     /// Of all shards.
     pub stats: Arc<[Arc<ShardStats>]>,
@@ -122,11 +136,11 @@ impl Shard {
     }
 
     /// Starts what this shard does for the others and for itself.
-    pub(crate) fn start_services(&self, data_dir: PathBuf, keep: &KeepOptions) {
-        spawn(Class::Storage, self.clone().maintain(keep.retention.clone())).detach();
-        let watching = self.clone().watch_space(data_dir, keep.free_bytes_min);
-        spawn(Class::Storage, watching).detach();
+    pub(crate) fn start_services(&self) {
         let inner = &self.0;
+        spawn(Class::Storage, self.clone().maintain()).detach();
+        let watching = self.clone().watch_space(inner.data_dir.clone(), inner.keep.free_bytes_min);
+        spawn(Class::Storage, watching).detach();
         spawn(Class::Storage, self.clone().serve_ingest()).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.control)).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.query)).detach();
@@ -157,6 +171,10 @@ impl Shard {
                 let head = store.head();
                 stats.series.set(head.series_count() as u64);
                 stats.chunks.set((head.sealed_chunk_count() + head.series_count()) as u64);
+                let parts = store.parts();
+                stats.maintenance.parts.set(parts.len() as u64);
+                let part_bytes = parts.iter().map(|part| part.file_bytes()).sum();
+                stats.maintenance.part_bytes.set(part_bytes);
                 let bytes = store.bytes();
                 stats.store_bytes.set((bytes.head.total() + bytes.metadata) as u64);
             }
@@ -164,10 +182,12 @@ impl Shard {
         }
     }
 
-    /// Ends the services: what other shards sent is still served, the log is written out. Called
+    /// Ends the services: what other shards sent is still served, the head is flushed, the log
+    /// written out. Called
     /// when nobody asks any more.
     pub(crate) async fn stop_services(&self) -> Result<(), crate::wal::WalError> {
         self.0.lanes.close();
+        self.flush_at_stop().await;
         self.0.wal.close().await
     }
 }

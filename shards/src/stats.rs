@@ -63,6 +63,8 @@ pub struct WalStats {
     pub prepare_failures: Counter,
     /// Bytes that wait to be written.
     pub queued_bytes: Counter,
+    /// Segments that exist.
+    pub segments: Counter,
     /// One while the disk takes nothing and requests are refused.
     pub is_read_only: Counter,
 }
@@ -77,11 +79,25 @@ pub struct ReplayStats {
     pub segments_read: Counter,
 }
 
+/// What a shard does with what it holds, beside serving it.
+#[derive(Debug, Default)]
+pub struct MaintenanceStats {
+    /// Flushes of the head to parts.
+    pub flushes: Durations,
+    /// Flushes, cuts, compactions and the like that failed.
+    pub failures: Counter,
+    /// Bytes that the log had when the head was flushed last.
+    pub flushed_log_bytes: Counter,
+    pub parts: Counter,
+    pub part_bytes: Counter,
+}
+
 /// Counters of a shard.
 #[derive(Debug, Default)]
 pub struct ShardStats {
     pub wal: Arc<WalStats>,
     pub replay: ReplayStats,
+    pub maintenance: MaintenanceStats,
     pub samples_accepted: Counter,
     /// Samples that were there already.
     pub samples_repeated: Counter,

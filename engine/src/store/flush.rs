@@ -20,6 +20,7 @@ use crate::model::{SeriesId, SourceError};
 #[derive(Debug)]
 pub struct Flush {
     writer: PartWriter,
+    number: u64,
     /// The series whose chunks, or behind the last of them whose labels, come next.
     next: u32,
     is_at_labels: bool,
@@ -49,6 +50,13 @@ impl Parts {
     }
 }
 
+impl Flush {
+    /// Number of the part.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 impl Store {
     /// Begins a part with everything that the head holds now. As a base it names all series, so that
     /// earlier parts are needed for their samples only.
@@ -73,6 +81,7 @@ impl Store {
         );
         Flush {
             writer,
+            number,
             next: 0,
             is_at_labels: false,
             id_count,

@@ -193,6 +193,9 @@ impl Store {
                     }
                 }
                 Event::Damage(damage) => {
+                    if !damage.lsns.is_empty() && damage.lsns.end <= self.replay.first_lsn {
+                        continue; // Parts hold what was there.
+                    }
                     let after_ms = report.max_ms;
                     report.lost.push(LostRange { damage, after_ms, before_ms: None });
                 }

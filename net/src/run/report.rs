@@ -28,6 +28,10 @@ impl Reporter for LogReporter {
             Event::LogDamaged { path, message } => {
                 log_error!("The log is damaged", "path" = path.display(), "err" = message);
             }
+            Event::MaintenanceFailed { shard, message } => {
+                let text = "Flushing, compacting or removing failed and is tried again";
+                log_error!(text, "shard" = shard, "err" = message);
+            }
             Event::ShardCountChanged { recorded, now } => log_info!(
                 "The number of shards changed; recorded data is routed anew",
                 "recorded" = recorded,

@@ -8,6 +8,7 @@
 //!
 //! Reading takes seconds to minutes, so whoever serves runs meanwhile and can say so.
 
+mod parts;
 mod rise;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -236,6 +238,7 @@ where
     let (go_sender, go) = async_channel::bounded::<()>(1);
     // Closed when no shard serves any more.
     let (serving, served) = async_channel::bounded::<()>(1);
+    let adopted_count = Arc::<AtomicUsize>::default();
     let mut threads = Vec::new();
     let placements = placements(shard_count);
     for ((id, lanes), placement) in
@@ -254,6 +257,7 @@ where
             query: options.query,
             keep: options.keep.clone(),
             reporter: options.reporter.clone(),
+            adopted_count: adopted_count.clone(),
             stop: stopper.0.clone(),
             stats: stats.clone(),
         };

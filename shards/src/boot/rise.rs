@@ -1,17 +1,20 @@
 //! One shard on its way up: it serves, reads what it holds, and is handed to whoever serves.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
+use engine::disk::DiskError;
 use engine::head::HeadOptions;
-use engine::store::{Flushed, Store, StoreOptions};
+use engine::store::{Adopt, Flushed, Store, StoreOptions};
 use futures_lite::future::or;
 use futures_util::FutureExt;
 
+use super::parts::{adopt, open_parts, parts_path, restore};
 use super::{Ready, Starting};
 use crate::cancel::CancelToken;
 use crate::disk::RingDisk;
@@ -37,6 +40,7 @@ pub(super) struct Seed {
     pub query: QueryOptions,
     pub keep: KeepOptions,
     pub reporter: SharedReporter,
+    pub adopted_count: Arc<AtomicUsize>,
     pub stop: CancelToken,
     pub stats: Arc<[Arc<ShardStats>]>,
 }
@@ -86,7 +90,7 @@ async fn rise(
     hand_over: async_channel::Sender<Shard>,
     risen: Rc<RefCell<Option<Shard>>>,
 ) {
-    let (stop, keep, data_dir) = (seed.stop.clone(), seed.keep.clone(), seed.data_dir.clone());
+    let stop = seed.stop.clone();
     let stats = seed.stats[seed.id.index()].clone();
     let beat = async {
         loop {
@@ -99,7 +103,7 @@ async fn rise(
             let _ = ready.try_send(Ok(replayed));
             drop(ready);
             let _ = go.recv().await;
-            shard.start_services(data_dir, &keep);
+            shard.start_services();
             if !stop.is_canceled() {
                 let _ = hand_over.try_send(shard.clone());
             }
@@ -118,18 +122,19 @@ impl Seed {
         let mut store = Store::new(store_options);
         let generation = self.layout.shard_counts.len();
         let mut total = Replayed::default();
+        let parts_disk = self.open_parts(generation, self.id)?;
+        let parts = open_parts(&parts_disk, &mut total.losses).await.map_err(text)?;
+        restore(&mut store, parts, &self.stop).await?;
+        let flushed = store.flushed();
+        let mut is_adopting = false;
         for (&logs, number) in self.layout.shard_counts[..generation - 1].iter().zip(1..) {
             for log in ShardId::all(logs) {
-                let path = log_path(&self.data_dir, number, log);
-                if path.exists() {
-                    let disk = self.open(path, number, log)?;
-                    self.read(&disk, &mut store, &mut total).await?;
-                }
+                is_adopting |= self.adopt(number, log, &mut store, &mut total).await?;
             }
         }
         let path = log_path(&self.data_dir, generation, self.id);
         let disk = self.open(path, generation, self.id)?;
-        let own = self.read(&disk, &mut store, &mut total).await?;
+        let own = self.read(&disk, &flushed, &mut store, &mut total).await?;
         let writer = Writer { shard, shard_count: shard_count_u16, epoch: store.epoch() };
         let start = Start {
             writer,
@@ -150,10 +155,59 @@ impl Seed {
             query_places: Semaphore::new(self.query.places(shard_count)),
             query_options: self.query,
             active_queries: ActiveQueries::default(),
+            data_dir: self.data_dir,
+            generation,
+            parts_disk,
+            keep: self.keep,
+            maintenance: Semaphore::new(1),
+            is_adopting: Cell::new(is_adopting),
+            adopted_count: self.adopted_count,
+            reporter: self.reporter,
             stop: self.stop,
             stats: self.stats,
         };
         Ok((Shard(Rc::new(inner)), total))
+    }
+
+    /// Takes this shard's series from the parts and the log of shard `log` of a former generation;
+    /// whether there was anything.
+    async fn adopt(
+        &self,
+        generation: usize,
+        log: ShardId,
+        store: &mut Store,
+        total: &mut Replayed,
+    ) -> Result<bool, String> {
+        let mut former = Adopt::new(vec![]);
+        let has_parts = parts_path(&self.data_dir, generation, log).exists();
+        if has_parts {
+            let disk = self.open_parts(generation, log)?;
+            let parts = open_parts(&disk, &mut total.losses).await.map_err(text)?;
+            former = Adopt::new(parts);
+            adopt(store, &mut former, self.keeps(), &self.stop).await?;
+        }
+        let path = log_path(&self.data_dir, generation, log);
+        let has_log = path.exists();
+        if has_log {
+            let disk = self.open(path, generation, log)?;
+            self.read(&disk, &former.flushed(), store, total).await?;
+        }
+        Ok(has_parts || has_log)
+    }
+
+    /// Which series live here, by hash.
+    fn keeps(&self) -> impl Fn(u64) -> bool + Copy + use<> {
+        let (own, count) = (self.id, self.stats.len());
+        move |hash| crate::route::shard_of(hash, count) == own
+    }
+
+    /// Opens the directory of the parts of a shard of a generation.
+    fn open_parts(&self, generation: usize, shard: ShardId) -> Result<RingDisk, String> {
+        let path = parts_path(&self.data_dir, generation, shard);
+        let disk = RingDisk::open(path.clone(), false, self.reporter.clone())
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let prefix = format!("part-{generation:04}-{:04}-", shard.0);
+        Ok(disk.with_quarantine(self.data_dir.join("quarantine"), prefix))
     }
 
     /// Opens the directory `path` of the log of shard `log` of a generation.
@@ -165,15 +219,15 @@ impl Seed {
         Ok(disk.with_quarantine(self.data_dir.join("quarantine"), prefix))
     }
 
-    /// Reads one log for this shard's series.
+    /// Reads one log, behind what is `flushed`, for this shard's series.
     async fn read(
         &self,
         disk: &RingDisk,
+        flushed: &Flushed,
         store: &mut Store,
         total: &mut Replayed,
     ) -> Result<Replayed, String> {
-        let (own, count) = (self.id, self.stats.len());
-        let keep = move |hash| crate::route::shard_of(hash, count) == own;
+        let keep = self.keeps();
         let replay_stats = &self.stats[self.id.index()].replay;
         let (before_bytes, before_samples) = (total.bytes, total.sample_count);
         let (before_segments, before_read) = (total.segment_count, total.read_count);
@@ -184,8 +238,7 @@ impl Seed {
             replay_stats.segments_read.set(before_read + replayed.read_count);
             !self.stop.is_canceled()
         };
-        let flushed = Flushed::default();
-        let replayed = replay(disk, self.wal.segment_bytes, store, &flushed, keep, progress)
+        let replayed = replay(disk, self.wal.segment_bytes, store, flushed, keep, progress)
             .await
             .map_err(|error| error.to_string())?;
         total.frame_count += replayed.frame_count;
@@ -196,6 +249,10 @@ impl Seed {
         total.losses.extend(replayed.losses.iter().cloned());
         Ok(replayed)
     }
+}
+
+fn text(error: DiskError) -> String {
+    error.to_string()
 }
 
 /// Where the log of a shard of a generation stands.

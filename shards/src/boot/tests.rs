@@ -400,21 +400,28 @@ impl Reporter for Heard {
 #[test]
 fn a_damaged_segment_costs_its_frames_and_is_kept() {
     let scratch = Scratch::new("boot");
-    with_shards(scratch.path(), 1, |shard| async move {
-        for step in 1..=50 {
-            shard.ingest(&batch(20, step * 1000), WAIT).await.unwrap();
+    let (first, image) = (scratch.path().join("first"), scratch.path().join("image"));
+    let (from, to) = (first.clone(), image.clone());
+    with_shards(&first, 1, move |shard| {
+        let (from, to) = (from.clone(), to.clone());
+        async move {
+            for step in 1..=50 {
+                shard.ingest(&batch(20, step * 1000), WAIT).await.unwrap();
+            }
+            crash_image(&from, &to);
         }
     });
-    let segment = scratch.path().join("wal/0001/0000/00000001.wal");
+    let scratch = image;
+    let segment = scratch.join("wal/0001/0000/00000001.wal");
     let mut bytes = fs::read(&segment).unwrap();
     let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
     let frame = bytes[..end / 2].windows(4).rposition(|four| four == [0xf5, 0x48, 0x57, 0x9a]);
     let middle = frame.unwrap() + 40;
     bytes[middle..middle + 8].fill(0xff);
     fs::write(&segment, &bytes).unwrap();
-    for _ in 0..2 {
+    {
         let heard = Arc::new(Heard::default());
-        let mut options = options(scratch.path(), 1);
+        let mut options = options(&scratch, 1);
         options.reporter = heard.clone();
         let running = boot(options, |shard| async move {
             let left = value(&shard, "sum(count_over_time(requests[1h]))", 50_000).await;
@@ -426,7 +433,7 @@ fn a_damaged_segment_costs_its_frames_and_is_kept() {
             Event::LogDamaged { message, .. } => Some(message),
             _ => None,
         });
-        let kept = scratch.path().join("quarantine/wal-0001-0000-00000001.wal");
+        let kept = scratch.join("quarantine/wal-0001-0000-00000001.wal");
         assert!(told.unwrap().ends_with(&format!("kept as {}", kept.display())), "{told:?}");
         assert_eq!(fs::read(kept).unwrap(), bytes);
     }
@@ -479,6 +486,106 @@ fn panics_of_requests_are_theirs_and_a_serve_that_panics_ends_the_process() {
     let panicked = |event: &Event| matches!(event, Event::TaskPanicked { class: "request", .. });
     assert!(heard.iter().any(panicked), "{heard:?}");
     assert!(heard.iter().any(|event| matches!(event, Event::ReplayFinished { .. })));
+}
+
+#[test]
+fn an_orderly_stop_leaves_no_log_to_read() {
+    let scratch = Scratch::new("boot");
+    let count = "sum(count_over_time(requests[1h]))";
+    for life in 0..4 {
+        with_shards(scratch.path(), 2, move |shard| async move {
+            let read: u64 = shard.stats().iter().map(|stats| stats.replay.samples.get()).sum();
+            assert_eq!(read, 0);
+            if life > 0 {
+                let found = value(&shard, count, 1_000_000).await;
+                assert_eq!(found, f64::from(life) * 10.0 * 300.0);
+            }
+            for step in 1..=10 {
+                let time_ms = (i64::from(life) * 10 + step) * 1000;
+                let report = shard.ingest(&batch(300, time_ms), WAIT).await.unwrap();
+                assert_eq!((report.accepted, report.new_series > 0), (300, life == 0 && step == 1));
+            }
+            let up =
+                FamilyMetadata { family: "up".into(), kind: "gauge".into(), ..Default::default() };
+            shard.write_metadata(vec![up]).await.unwrap();
+            assert_eq!(shard.metadata(None, 10).await.unwrap().len(), 1);
+        });
+    }
+}
+
+#[test]
+fn a_flush_cuts_the_log_and_a_crash_at_any_step_of_it_loses_nothing() {
+    let scratch = Scratch::new("boot");
+    let first = scratch.path().join("first");
+    let images = scratch.path().join("images");
+    let (from, to) = (first.clone(), images.clone());
+    let mut options = options(&first, 1);
+    options.wal.segment_bytes = 64 << 10;
+    let running = boot(options, move |shard| {
+        let (from, to) = (from.clone(), to.clone());
+        async move {
+            for step in 1..=30 {
+                shard.ingest(&batch(300, step * 1000), WAIT).await.unwrap();
+            }
+            let before = fs::read_dir(from.join("wal/0001/0000")).unwrap().count();
+            // Images are made while the flush is under way.
+            let flush = std::pin::pin!(shard.flush_now(false));
+            let mut image = 0;
+            let copy = async {
+                loop {
+                    crash_image(&from, &to.join(image.to_string()));
+                    image += 1;
+                    sleep(Duration::from_micros(100)).await;
+                }
+            };
+            futures_lite::future::or(async { flush.await.unwrap() }, copy).await;
+            let after = fs::read_dir(from.join("wal/0001/0000")).unwrap().count();
+            assert!(after + 2 <= before, "{after} of {before} segments are left");
+            assert_eq!(shard.own_stats().maintenance.flushes.count.get(), 1);
+            crash_image(&from, &to.join("after"));
+            assert_eq!(value(&shard, "sum(count_over_time(requests[1h]))", 99_000).await, 9000.0);
+        }
+    });
+    running.wait().unwrap();
+    for image in fs::read_dir(&images).unwrap() {
+        with_shards(&image.unwrap().path(), 1, |shard| async move {
+            assert_eq!(value(&shard, "sum(count_over_time(requests[1h]))", 99_000).await, 9000.0);
+            assert_eq!(shard.ingest(&batch(300, 31_000), WAIT).await.unwrap().accepted, 300);
+        });
+    }
+}
+
+#[test]
+fn what_another_shard_count_left_is_taken_over_and_removed() {
+    let scratch = Scratch::new("boot");
+    let exists = |path: &str| scratch.path().join(path).exists();
+    let count = "sum(count_over_time(requests[1h]))";
+    with_shards(scratch.path(), 2, |shard| async move {
+        for step in 1..=10 {
+            shard.ingest(&batch(300, step * 1000), WAIT).await.unwrap();
+        }
+    });
+    assert!(exists("wal/0001") && exists("parts/0001"));
+    with_shards(scratch.path(), 3, move |shard| async move {
+        assert_eq!(value(&shard, count, 99_000).await, 3000.0);
+        assert_eq!(shard.ingest(&batch(300, 11_000), WAIT).await.unwrap().accepted, 300);
+        for other in ShardId::all(3) {
+            let flush = crate::message::Job::new(|shard: Shard| async move {
+                shard.flush_now(false).await.map_err(|error| error.to_string())
+            });
+            match other == shard.id() {
+                true => shard.flush_now(false).await.unwrap(),
+                false => {
+                    let answer = shard.0.lanes.control.ask(other, flush).await.unwrap();
+                    crate::message::unpack::<Result<(), String>>(answer).unwrap();
+                }
+            }
+        }
+    });
+    assert!(!exists("wal/0001") && !exists("parts/0001"));
+    with_shards(scratch.path(), 1, move |shard| async move {
+        assert_eq!(value(&shard, count, 99_000).await, 3300.0);
+    });
 }
 
 #[test]

@@ -1,21 +1,48 @@
-//! Retention: forgetting samples that are too old.
+//! What a shard does with what it holds, beside serving it: one task, one thing at a time.
 //!
-//! Time is measured at the newest sample of the shard, not at the clock, as Prometheus does: a
-//! clock that jumps deletes nothing.
+//! ```text
+//! flush     head ─► part, and the log is cut      every ten minutes, by bytes of log, at a stop
+//! expire    what retention has passed is forgotten
+//! space     samples are refused before the disk is full
+//! ```
+//!
+//! Work is done in turns of the class background, and between two of them the shard serves. What
+//! fails is told, counted, and tried again; nothing is lost by it, because what a step replaces goes
+//! only once the replacement is durable.
+//!
+//! Retention is measured at the newest sample, not at the clock, as Prometheus does: a clock that
+//! jumps deletes nothing.
 
+mod adopt;
+mod flush;
 mod space;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use engine::block::BlockError;
+use engine::disk::DiskError;
+use engine::model::SourceError;
+
+pub(crate) use flush::part_number;
+
+use crate::observe::Event;
 use crate::route::ShardId;
-use crate::runtime::sleep;
+use crate::runtime::{now, sleep};
 use crate::shard::Shard;
 use crate::turns::Work;
+use crate::wal::WalError;
 
-/// How often a shard looks.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often a shard looks whether there is anything to do.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Pause after something failed.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
+
+/// How often retention is looked after.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// What is kept, for how long, and when it moves from memory to disk.
 #[derive(Clone, Debug)]
@@ -23,11 +50,63 @@ pub struct KeepOptions {
     pub retention: Arc<Retention>,
     /// Samples are refused while the disk has less than this left.
     pub free_bytes_min: u64,
+    /// The head is flushed so often …
+    pub flush_every: Duration,
+    /// … and whenever the log of a shard has grown by this.
+    pub flush_log_bytes: u64,
 }
 
 impl Default for KeepOptions {
     fn default() -> Self {
-        KeepOptions { retention: Arc::default(), free_bytes_min: 0 }
+        KeepOptions {
+            retention: Arc::default(),
+            free_bytes_min: 0,
+            flush_every: Duration::from_secs(10 * 60),
+            flush_log_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Why something was not done. It is tried again.
+#[derive(Debug)]
+pub enum MaintainError {
+    Disk(DiskError),
+    Wal(WalError),
+    /// A file does not hold what was written, or memory was damaged.
+    Data(String),
+}
+
+impl fmt::Display for MaintainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MaintainError::Disk(error) => error.fmt(f),
+            MaintainError::Wal(error) => error.fmt(f),
+            MaintainError::Data(message) => f.write_str(message),
+        }
+    }
+}
+
+impl From<DiskError> for MaintainError {
+    fn from(error: DiskError) -> Self {
+        MaintainError::Disk(error)
+    }
+}
+
+impl From<WalError> for MaintainError {
+    fn from(error: WalError) -> Self {
+        MaintainError::Wal(error)
+    }
+}
+
+impl From<BlockError> for MaintainError {
+    fn from(error: BlockError) -> Self {
+        MaintainError::Data(error.to_string())
+    }
+}
+
+impl From<SourceError> for MaintainError {
+    fn from(error: SourceError) -> Self {
+        MaintainError::Data(error.message)
     }
 }
 
@@ -63,18 +142,61 @@ impl Retention {
 }
 
 impl Shard {
-    /// Forgets what retention has passed, for ever: a task of its own.
-    pub(crate) async fn maintain(self, retention: Arc<Retention>) {
-        loop {
+    /// Looks after what the shard holds until the process stops: a task of its own.
+    pub(crate) async fn maintain(self) {
+        let keep = &self.0.keep;
+        // Shards take turns at writing.
+        let share = (self.id().index() as u32 + 1, self.count() as u32);
+        let mut flush_due = now() + keep.flush_every * share.0 / share.1;
+        let mut expire_due = now();
+        while !self.is_stopping() {
             sleep(LOOK_EVERY).await;
-            let Some(retention_ms) = retention.time_ms() else { continue };
-            let span_ms = self.0.store.borrow().head().time_span_ms();
-            let Some((oldest_ms, newest_ms)) = span_ms else { continue };
-            let before_ms = newest_ms.saturating_sub(retention_ms);
-            // A tenth more than asked for is kept, so that the head is walked seldom.
-            if oldest_ms < before_ms.saturating_sub(retention_ms / 10) {
-                self.expire(before_ms).await;
+            let _permit = self.0.maintenance.acquire().await;
+            if self.is_stopping() {
+                return;
             }
+            if let Err(error) = self.look(&mut flush_due, &mut expire_due).await {
+                self.own_stats().maintenance.failures.add(1);
+                let (shard, message) = (self.id().index(), error.to_string());
+                self.0.reporter.report(Event::MaintenanceFailed { shard, message });
+                drop(_permit);
+                sleep(RETRY_DELAY).await;
+            }
+        }
+    }
+
+    /// Does what is due.
+    async fn look(
+        &self,
+        flush_due: &mut Instant,
+        expire_due: &mut Instant,
+    ) -> Result<(), MaintainError> {
+        let keep = &self.0.keep;
+        let stats = self.own_stats();
+        let log_bytes = stats.wal.bytes.get() - stats.maintenance.flushed_log_bytes.get();
+        let is_adopting = self.0.is_adopting.get();
+        if *flush_due <= now() || log_bytes >= keep.flush_log_bytes || is_adopting {
+            // What was adopted is in no frame of the own log: only a flush makes it durable here.
+            self.flush(is_adopting).await?;
+            self.end_adoption().await;
+            *flush_due = now() + keep.flush_every;
+        }
+        if *expire_due <= now() {
+            self.expire_passed().await;
+            *expire_due = now() + EXPIRE_EVERY;
+        }
+        Ok(())
+    }
+
+    /// Forgets what retention has passed.
+    async fn expire_passed(&self) {
+        let Some(retention_ms) = self.0.keep.retention.time_ms() else { return };
+        let span_ms = self.0.store.borrow().head().time_span_ms();
+        let Some((oldest_ms, newest_ms)) = span_ms else { return };
+        let before_ms = newest_ms.saturating_sub(retention_ms);
+        // A tenth more than asked for is kept, so that the head is walked seldom.
+        if oldest_ms < before_ms.saturating_sub(retention_ms / 10) {
+            self.expire(before_ms).await;
         }
     }
 
@@ -82,6 +204,25 @@ impl Shard {
     pub(crate) async fn expire(&self, before_ms: i64) {
         let _turn = self.0.turns.begin(Work::Background).await;
         self.0.store.borrow_mut().expire(before_ms);
+    }
+
+    /// Flushes what the head holds, so that a start has no log to read. What fails costs time at
+    /// that start, and nothing else.
+    pub(crate) async fn flush_at_stop(&self) {
+        let _permit = self.0.maintenance.acquire().await;
+        if let Err(error) = self.flush(false).await {
+            let (shard, message) = (self.id().index(), error.to_string());
+            self.0.reporter.report(Event::MaintenanceFailed { shard, message });
+        }
+    }
+
+    /// Flushes now.
+    #[cfg(test)]
+    pub(crate) async fn flush_now(&self, is_base: bool) -> Result<(), MaintainError> {
+        let _permit = self.0.maintenance.acquire().await;
+        self.flush(is_base || self.0.is_adopting.get()).await?;
+        self.end_adoption().await;
+        Ok(())
     }
 
     /// The shard on which metadata lives.
