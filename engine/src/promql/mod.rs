@@ -13,7 +13,7 @@ mod parse;
 mod pretty;
 mod print;
 mod token;
-mod unquote;
+pub(crate) mod unquote;
 
 pub use ast::{Ast, Expr, ExprId, PosRange};
 pub use duration::{parse_duration, print_duration};

@@ -6,7 +6,7 @@
 /// lets no such literal through.
 ///
 /// Bytes and not text, because `"\xff"` is a literal, too.
-pub(super) fn unquote(literal: &str) -> Option<Vec<u8>> {
+pub(crate) fn unquote(literal: &str) -> Option<Vec<u8>> {
     let quote = literal.chars().next()?;
     let inner = literal.strip_prefix(quote)?.strip_suffix(quote)?;
     match quote {

@@ -74,18 +74,41 @@ impl CaptureRegex {
     /// Finds the leftmost match and where its groups lie; false, and `captures` without meaning,
     /// if there is none. No allocation once `captures` has room.
     pub fn captures(&self, value: &[u8], captures: &mut Captures) -> bool {
+        match self.shortcut(value, 0, captures) {
+            Some(found) => found,
+            None => self
+                .engine
+                .as_ref()
+                .is_some_and(|engine| engine.captures(value, &mut captures.slots)),
+        }
+    }
+
+    /// As [`CaptureRegex::captures`], of matches that begin at byte `start` of a text or later.
+    /// What stands before is still looked at: `^` matches at the beginning of the text only.
+    pub fn captures_from(&self, text: &str, start: usize, captures: &mut Captures) -> bool {
+        match self.shortcut(text.as_bytes(), start, captures) {
+            Some(found) => found,
+            None => self
+                .engine
+                .as_ref()
+                .is_some_and(|engine| engine.captures_of_text(text, start, &mut captures.slots)),
+        }
+    }
+
+    /// The answer where it needs no engine. Only what is anchored at both ends has a shortcut.
+    fn shortcut(&self, value: &[u8], start: usize, captures: &mut Captures) -> Option<bool> {
         captures.slots.clear();
         captures.slots.resize(2 * self.group_names.len(), None);
-        if self.shortcut.as_ref().is_some_and(|shortcut| !shortcut.is_match(value)) {
-            return false;
+        if self.shortcut.as_ref().is_some_and(|shortcut| start > 0 || !shortcut.is_match(value)) {
+            return Some(false);
         }
-        let Some(engine) = &self.engine else {
-            for ends in captures.slots.chunks_exact_mut(2) {
-                ends.copy_from_slice(&[NonMaxUsize::new(0), NonMaxUsize::new(value.len())]);
-            }
-            return true;
-        };
-        engine.captures(value, &mut captures.slots)
+        if self.engine.is_some() {
+            return None;
+        }
+        for ends in captures.slots.chunks_exact_mut(2) {
+            ends.copy_from_slice(&[NonMaxUsize::new(0), NonMaxUsize::new(value.len())]);
+        }
+        Some(true)
     }
 
     /// Appends `template` to `out`, its references replaced by what `captures` found in `value`:

@@ -42,6 +42,16 @@ impl Engine {
         }
         true
     }
+
+    /// As [`Engine::captures`], of matches that begin at byte `start` or later.
+    pub fn captures_of_text(
+        &self,
+        text: &str,
+        start: usize,
+        slots: &mut [Option<NonMaxUsize>],
+    ) -> bool {
+        self.0.search_slots(&Input::new(text).range(start..), slots).is_some()
+    }
 }
 
 /// `value` with U+FFFD for each byte that is no UTF-8: how Go's matcher sees it. (Rust's lossy

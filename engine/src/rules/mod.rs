@@ -4,6 +4,7 @@
 //! spec           groups and rules as files say them
 //! sample         what rules read and write
 //! recording      a result under another name
+//! template       Go's template language
 //! templates      labels and annotations of an alert
 //! alerts         pending, firing, inactive: the state machine, and its restoration
 //! dependencies   which rules may run at the same time
@@ -20,6 +21,7 @@ pub mod host;
 pub mod recording;
 pub mod sample;
 pub mod schedule;
+pub mod template;
 pub mod templates;
 
 mod spec;

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::promql::{self, Ast, ParseOptions};
+use engine::rules::template::Template;
 use engine::rules::{AlertSpec, GroupSpec, RuleKind, RuleSpec};
 
 use super::load::cause;
@@ -250,6 +251,16 @@ impl Rule {
         for name in self.annotations.keys() {
             if !options.names.is_valid_label_name(name.as_bytes()) {
                 note(String::new(), format!("invalid annotation name: {name}"));
+            }
+        }
+        if !self.alert.is_empty() {
+            for (texts, kind) in [(&self.labels, "label"), (&self.annotations, "annotation")] {
+                for (name, text) in texts {
+                    if let Err(error) = Template::of_alert(&self.alert, text) {
+                        let name = quoted(name.as_bytes());
+                        note(String::new(), format!("{kind} {name}: {error}"));
+                    }
+                }
             }
         }
         expr

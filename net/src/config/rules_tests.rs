@@ -34,7 +34,8 @@ fn rules_are_refused_with_their_places() {
 - rules:
   - alert: z z
     expr: up
-    annotations: {"": ""}
+    labels: {a: "{{ foo }}"}
+    annotations: {b: "{{ $x }}", "": "{{"}
 "#,
         &[
             r#"4:13: 5:12: group "a", rule 1, "y": only one of 'record' and 'alert' must be set"#,
@@ -50,6 +51,9 @@ fn rules_are_refused_with_their_places() {
             r#"0:0: groupname: "a" is repeated in the same file"#,
             "0:0: Groupname must not be empty",
             r#"group "", rule 1, "z z": invalid annotation name: "#,
+            r#"group "", rule 1, "z z": label "a": template: __alert_z z:1: function "foo" not defined"#,
+            r#"group "", rule 1, "z z": annotation "": template: __alert_z z:1: unclosed action"#,
+            r#"group "", rule 1, "z z": annotation "b": template: __alert_z z:1: undefined variable "$x""#,
         ],
     );
 }
