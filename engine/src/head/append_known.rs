@@ -1,0 +1,97 @@
+//! Appending samples whose series the writer knows by id: two passes instead of five.
+//!
+//! Only the plain case is decided here: a series that is there, a sample within bounds and newer
+//! than its newest, or the newest itself once more. Everything else is counted as open, nothing of
+//! it is stored, and the writer comes again with labels, by [`Head::append`].
+
+use super::Head;
+use super::append::{AppendBounds, GROUP_COUNT, Window};
+use crate::model::{KnownSamples, SeriesId};
+
+/// What became of known samples. Reused: `append_known` clears it.
+#[derive(Clone, Debug, Default)]
+pub struct KnownOutcome {
+    /// Accepted samples, as indices into the columns, ascending.
+    pub(crate) accepted: Vec<u32>,
+    /// Samples that were there already.
+    pub repeated_count: usize,
+    /// Samples to be written again with their labels.
+    pub open_count: usize,
+    /// Series with accepted samples that were not named in this round of the log.
+    pub(crate) unlogged: Vec<SeriesId>,
+}
+
+impl Head {
+    /// Appends what is plain of `known`. About 20 ns a sample at a million series.
+    pub fn append_known(
+        &mut self,
+        known: &KnownSamples,
+        bounds: AppendBounds,
+        outcome: &mut KnownOutcome,
+    ) {
+        let KnownSamples { series, timestamps_ms, values } = known;
+        assert!(series.len() == values.len());
+        assert!(timestamps_ms.len() == values.len());
+        outcome.accepted.clear();
+        outcome.unlogged.clear();
+        (outcome.repeated_count, outcome.open_count) = (0, 0);
+        let Some((_, newest_ms)) = self.time_span_ms() else {
+            outcome.open_count = values.len(); // An empty head has none of these series.
+            return;
+        };
+        let window = self.window_from(Some(newest_ms), bounds);
+        let groups = series.chunks(GROUP_COUNT);
+        // The lines of a group are asked for while the group before it is appended.
+        self.prefetch_open(groups.clone().next().unwrap_or_default());
+        let mut next_groups = groups.clone().skip(1);
+        for (group, start) in groups.zip((0..).step_by(GROUP_COUNT)) {
+            for id in group {
+                if let Some(open) = self.open.get(id.index()) {
+                    open.prefetch(&self.slots);
+                }
+            }
+            self.prefetch_open(next_groups.next().unwrap_or_default());
+            for sample in start..start + group.len() {
+                let (id, timestamp_ms) = (series[sample], timestamps_ms[sample]);
+                self.append_known_sample(id, timestamp_ms, values[sample], sample, window, outcome);
+            }
+        }
+    }
+
+    fn prefetch_open(&self, series: &[SeriesId]) {
+        series.iter().for_each(|id| self.open.prefetch(id.index()));
+    }
+
+    #[inline]
+    fn append_known_sample(
+        &mut self,
+        id: SeriesId,
+        timestamp_ms: i64,
+        value: f64,
+        sample: usize,
+        window: Window,
+        outcome: &mut KnownOutcome,
+    ) {
+        let log_round = self.log_round;
+        let Some(open) = self.open.get_mut(id.index()).filter(|open| {
+            // A removed series' newest is after everything.
+            window.judge(timestamp_ms).is_none() && timestamp_ms >= open.newest_ms
+        }) else {
+            outcome.open_count += 1;
+            return;
+        };
+        if timestamp_ms == open.newest_ms {
+            match value.to_bits() == open.newest_bits {
+                true => outcome.repeated_count += 1,
+                false => outcome.open_count += 1,
+            }
+            return;
+        }
+        if open.logged_in != log_round {
+            open.logged_in = log_round;
+            outcome.unlogged.push(id);
+        }
+        self.store(id.0, timestamp_ms, value.to_bits());
+        outcome.accepted.push(sample as u32);
+    }
+}
