@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use engine::head::Refusal;
-use engine::model::Batch;
-use engine::store::{AppendReport, Store};
+use engine::model::{Batch, KnownSamples, SeriesId};
+use engine::store::AppendReport;
 use engine::wal::MetadataRecord;
 use futures_util::future::join_all;
 
@@ -20,6 +20,10 @@ use crate::wal::WalError;
 /// refused.
 const WAITING_COUNT_MAX: usize = 256;
 
+/// Samples of known series for which more than this had to be reserved in the log (where one label
+/// set is huge, all must count as huge) come by their labels.
+const KNOWN_FRAME_BYTES_MAX: usize = 8 << 20;
+
 /// What a refused sender is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -32,13 +36,25 @@ pub struct IngestOptions {
     pub max_timestamp_ms: i64,
 }
 
+/// Who has a series, and its id there: what [`Shard::ingest_all`] takes instead of labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesOwner {
+    pub shard: ShardId,
+    pub series: SeriesId,
+}
+
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IngestReport {
     pub accepted: u64,
     /// Samples that were there already, bit for bit: success.
     pub repeated: u64,
+    /// Samples of series known by id of which nothing was stored, because they are not plain: to be
+    /// written again with their labels.
+    pub open: u64,
     pub new_series: u64,
+    /// Where each series of the batch is now, by its index.
+    pub owners: Vec<Option<SeriesOwner>>,
     /// Refused samples, ascending by their index in the batch.
     pub refused: Vec<Refusal>,
     /// The same of native histograms.
@@ -110,15 +126,32 @@ impl Shard {
         batch: &Batch,
         options: IngestOptions,
     ) -> Result<IngestReport, IngestError> {
-        if batch.is_empty() {
+        self.ingest_all(batch, &mut [], options).await
+    }
+
+    /// As [`Shard::ingest`], with samples of series that the caller knows by id: `known` is empty or
+    /// has an entry a shard, and is left empty. Of them only what is plain is stored; the report
+    /// counts the rest.
+    pub async fn ingest_all(
+        &self,
+        batch: &Batch,
+        known: &mut [KnownSamples],
+        options: IngestOptions,
+    ) -> Result<IngestReport, IngestError> {
+        if batch.is_empty() && known.iter().all(KnownSamples::is_empty) {
             return Ok(IngestReport::default());
         }
         if self.count() == 1 {
-            let (report, lsn) = self.append(batch, options)?;
+            let none = KnownSamples::default();
+            let mut ids = Vec::new();
+            let first = known.first().unwrap_or(&none);
+            let appended = self.append(batch, first, &mut ids, options);
+            known.iter_mut().for_each(KnownSamples::clear);
+            let (report, lsn) = appended?;
             if options.wait {
                 self.0.wal.durable(lsn).await?;
             }
-            return Ok(IngestReport::of(report));
+            return Ok(IngestReport::of(report, &ids));
         }
         let lane = &self.0.lanes.ingest;
         if ShardId::all(self.count()).any(|shard| lane.waiting_count(shard) >= WAITING_COUNT_MAX) {
@@ -126,14 +159,15 @@ impl Shard {
             return Err(IngestError::Overloaded { retry_after: RETRY_AFTER });
         }
         let mut parts = Vec::new();
-        self.0.split.borrow_mut().split(batch, self.count(), &mut parts);
+        self.0.split.borrow_mut().split(batch, known, self.count(), &mut parts);
         let appends = parts.into_iter().map(|(shard, part)| self.append_part(shard, part, options));
-        let mut total = IngestReport::default();
+        let owners = vec![None; batch.series_count()];
+        let mut total = IngestReport { owners, ..IngestReport::default() };
         let mut failure = None;
         for answer in join_all(appends).await {
             match answer {
-                Ok(IngestAnswer { part, report: Ok(report) }) => {
-                    total.add(report, &part);
+                Ok(IngestAnswer { part, report: Ok(report), shard }) => {
+                    total.add(report, &part, shard);
                     self.0.split.borrow_mut().give_back(part);
                 }
                 Ok(IngestAnswer { report: Err(error), .. }) => failure = Some(error.into()),
@@ -149,7 +183,7 @@ impl Shard {
     async fn append_part(
         &self,
         shard: ShardId,
-        part: Part,
+        mut part: Part,
         options: IngestOptions,
     ) -> Result<IngestAnswer, Gone> {
         let IngestOptions { wait, max_timestamp_ms } = options;
@@ -157,33 +191,57 @@ impl Shard {
             let question = IngestQuestion { part, max_timestamp_ms, wait };
             return self.0.lanes.ingest.ask(shard, question).await;
         }
-        let report = match self.append(&part.batch, options) {
+        let report = match self.append_to_own(&mut part, options) {
             Ok((report, lsn)) if wait => self.0.wal.durable(lsn).await.map(|()| report),
             appended => appended.map(|(report, _)| report),
         };
-        Ok(IngestAnswer { part, report })
+        Ok(IngestAnswer { part, report, shard })
     }
 
-    /// Appends a batch of which this shard owns every series. Returns what became of it, and the
-    /// LSN to await: that of its own frame or, if it had nothing new, of those that have it.
+    fn append_to_own(
+        &self,
+        part: &mut Part,
+        options: IngestOptions,
+    ) -> Result<(AppendReport, u64), WalError> {
+        self.append(&part.batch, &part.known, &mut part.series_ids, options)
+    }
+
+    /// Appends samples of which this shard owns every series. Returns what became of them, and the
+    /// LSN to await: that of their own frame or, if it had nothing new, of those that have it.
+    /// `ids` gets the ids of the batch's series.
     fn append(
         &self,
         batch: &Batch,
+        known: &KnownSamples,
+        ids: &mut Vec<Option<SeriesId>>,
         options: IngestOptions,
     ) -> Result<(AppendReport, u64), WalError> {
         let inner = &self.0;
         let stats = self.own_stats();
-        let frame_bytes = Store::frame_bytes_max(batch);
+        let mut frame_bytes = inner.store.borrow().frame_bytes_max(batch, known);
+        let none = KnownSamples::default();
+        let mut left_open_count = 0;
+        let known = if frame_bytes <= KNOWN_FRAME_BYTES_MAX {
+            known
+        } else {
+            left_open_count = known.len();
+            frame_bytes = inner.store.borrow().frame_bytes_max(batch, &none);
+            &none
+        };
         inner.wal.admit(frame_bytes).inspect_err(|_| stats.parts_refused.add(1))?;
-        let (report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
+        let (mut report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
             let mut store = inner.store.borrow_mut();
             if space.begins_segment {
                 store.forget_logged();
             }
-            let report = store.append(batch, options.max_timestamp_ms, space.out);
+            let report = store.append_all(batch, known, options.max_timestamp_ms, space.out);
             *space.chain = store.chain();
+            if !batch.is_empty() {
+                ids.extend(store.appended_series());
+            }
             report
         });
+        report.open_count += left_open_count;
         stats.samples_accepted.add(report.accepted_count as u64);
         stats.histograms_accepted.add(report.accepted_histogram_count as u64);
         stats.samples_repeated.add(report.repeated_count as u64);
@@ -201,20 +259,21 @@ impl Shard {
     pub(crate) async fn serve_ingest(self) {
         while let Some(request) = self.0.lanes.ingest.next().await {
             let Request { question, answer, .. } = request;
-            let IngestQuestion { part, max_timestamp_ms, wait } = question;
+            let IngestQuestion { mut part, max_timestamp_ms, wait } = question;
             let options = IngestOptions { wait, max_timestamp_ms };
-            match self.append(&part.batch, options) {
+            let shard = self.id();
+            match self.append_to_own(&mut part, options) {
                 Ok((report, lsn)) if wait => {
                     let wal = self.0.wal.clone();
                     spawn(Class::Storage, async move {
                         let report = wal.durable(lsn).await.map(|()| report);
-                        answer.send(IngestAnswer { part, report });
+                        answer.send(IngestAnswer { part, report, shard });
                     })
                     .detach();
                 }
                 appended => {
                     let report = appended.map(|(report, _)| report);
-                    answer.send(IngestAnswer { part, report });
+                    answer.send(IngestAnswer { part, report, shard });
                 }
             }
         }
@@ -276,10 +335,15 @@ impl Shard {
 }
 
 impl IngestReport {
-    fn of(report: AppendReport) -> IngestReport {
+    /// Of a process of one shard.
+    fn of(report: AppendReport, ids: &[Option<SeriesId>]) -> IngestReport {
+        let owner =
+            |id: &Option<SeriesId>| id.map(|series| SeriesOwner { shard: ShardId(0), series });
         IngestReport {
             accepted: report.accepted_count as u64,
             repeated: report.repeated_count as u64,
+            open: report.open_count as u64,
+            owners: ids.iter().map(owner).collect(),
             new_series: report.new_series_count as u64,
             refused: report.refused,
             accepted_histograms: report.accepted_histogram_count as u64,
@@ -288,7 +352,11 @@ impl IngestReport {
     }
 
     /// Adds what became of `part`, with indices of the batch that it is a part of.
-    fn add(&mut self, report: AppendReport, part: &Part) {
+    fn add(&mut self, report: AppendReport, part: &Part, shard: ShardId) {
+        for (&index, id) in part.series_indices.iter().zip(&part.series_ids) {
+            self.owners[index as usize] = id.map(|series| SeriesOwner { shard, series });
+        }
+        self.open += report.open_count as u64;
         self.accepted += report.accepted_count as u64;
         self.repeated += report.repeated_count as u64;
         self.new_series += report.new_series_count as u64;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use engine::store::AppendReport;
 
-use crate::route::Part;
+use crate::route::{Part, ShardId};
 use crate::shard::Shard;
 use crate::wal::WalError;
 
@@ -22,6 +22,8 @@ pub struct IngestAnswer {
     /// The part, to use its room again.
     pub part: Part,
     pub report: Result<AppendReport, WalError>,
+    /// Whose answer it is.
+    pub shard: ShardId,
 }
 
 /// Work for another shard: runs there and answers with a value that the asker knows the type of.

@@ -23,7 +23,7 @@ use crate::model::{Batch, LabelsRef, SeriesId};
 
 /// Series that go through the passes together. Their lines must fit the first-level cache (six
 /// each), and be more than the processor keeps in flight.
-const GROUP_COUNT: usize = 64;
+pub(super) const GROUP_COUNT: usize = 64;
 
 /// Stands for a series that was not made.
 pub(super) const NO_SERIES: u32 = u32::MAX;
@@ -65,6 +65,11 @@ impl AppendOutcome {
         self.unlogged.clear();
         self.new_series.clear();
         self.repeated_count = 0;
+    }
+
+    /// Id of each of the batch's series; `None` where it was not made.
+    pub fn ids(&self) -> impl Iterator<Item = Option<SeriesId>> + '_ {
+        self.series.iter().map(|&id| (id != NO_SERIES).then_some(SeriesId(id)))
     }
 
     /// Series of an accepted sample.
@@ -145,10 +150,16 @@ impl Head {
                 all_ms.copied().find(|&first_ms| first_ms <= max_ms)
             }
         };
+        self.window_behind(newest_ms, bounds)
+    }
+
+    /// As [`Head::window`], with the newest sample known.
+    pub(super) fn window_behind(&self, newest_ms: Option<i64>, bounds: AppendBounds) -> Window {
         let reach_ms = self.options.chunk_range_ms / 2;
         let oldest_ms = newest_ms.map_or(i64::MIN, |newest_ms| newest_ms.saturating_sub(reach_ms));
         // The lowest timestamp means "no sample yet" in other columns.
-        Window { min_ms: oldest_ms.max(self.floor_ms).max(i64::MIN + 1), max_ms }
+        let min_ms = oldest_ms.max(self.floor_ms).max(i64::MIN + 1);
+        Window { min_ms, max_ms: bounds.max_timestamp_ms }
     }
 
     /// Passes 1 to 3: pushes the id of each series in `range` to the outcome.
@@ -299,19 +310,19 @@ impl Head {
                 Verdict::Duplicate { existing: f64::from_bits(open.newest_bits), new: value }
             };
         }
-        self.note_logged(id, outcome);
+        if self.note_logged(id) {
+            outcome.unlogged.push(SeriesId(id));
+        }
         self.store(id, timestamp_ms, value.to_bits());
         Verdict::Accepted
     }
 
-    /// Notes that a sample of the series is accepted: it has to be named in this round of the log.
+    /// Notes that a sample of the series is accepted; whether the series is to be named in this
+    /// round of the log, because it was not yet.
     #[inline]
-    pub(super) fn note_logged(&mut self, id: u32, outcome: &mut AppendOutcome) {
+    pub(super) fn note_logged(&mut self, id: u32) -> bool {
         let open = &mut self.open[id as usize];
-        if open.logged_in != self.log_round {
-            open.logged_in = self.log_round;
-            outcome.unlogged.push(SeriesId(id));
-        }
+        std::mem::replace(&mut open.logged_in, self.log_round) != self.log_round
     }
 
     /// Appends a sample that is newer than its series' newest.

@@ -30,7 +30,9 @@ impl Head {
             };
             match verdict {
                 Verdict::Accepted => {
-                    self.note_logged(id, outcome);
+                    if self.note_logged(id) {
+                        outcome.unlogged.push(SeriesId(id));
+                    }
                     self.store_histogram(id, timestamp_ms, sample);
                     self.store_start(id, timestamp_ms, batch.histogram_start_ms(index));
                     outcome.accepted_histograms.push(index as u32);

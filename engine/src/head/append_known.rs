@@ -39,7 +39,7 @@ impl Head {
             outcome.open_count = values.len(); // An empty head has none of these series.
             return;
         };
-        let window = self.window_from(Some(newest_ms), bounds);
+        let window = self.window_behind(Some(newest_ms), bounds);
         let groups = series.chunks(GROUP_COUNT);
         // The lines of a group are asked for while the group before it is appended.
         self.prefetch_open(groups.clone().next().unwrap_or_default());
@@ -72,10 +72,11 @@ impl Head {
         window: Window,
         outcome: &mut KnownOutcome,
     ) {
-        let log_round = self.log_round;
-        let Some(open) = self.open.get_mut(id.index()).filter(|open| {
+        let Some(open) = self.open.get(id.index()).filter(|open| {
             // A removed series' newest is after everything.
-            window.judge(timestamp_ms).is_none() && timestamp_ms >= open.newest_ms
+            let is_plain = timestamp_ms >= open.newest_ms && !open.is_histogram();
+            let has_starts = self.aside.has_starts && self.aside.get(id.0).is_some();
+            is_plain && !has_starts && window.judge(timestamp_ms).is_none()
         }) else {
             outcome.open_count += 1;
             return;
@@ -87,8 +88,7 @@ impl Head {
             }
             return;
         }
-        if open.logged_in != log_round {
-            open.logged_in = log_round;
+        if self.note_logged(id.0) {
             outcome.unlogged.push(id);
         }
         self.store(id.0, timestamp_ms, value.to_bits());

@@ -80,6 +80,7 @@ impl Head {
         self.table.remove(hash, handle);
         self.labels.release(handle);
         self.open[index].clear(&mut self.slots);
+        self.open[index].newest_ms = i64::MAX; // Whoever knows the id has nothing plain to add.
         self.sealed.expire(&mut self.cold[index].chunks, |_, _| true);
         self.aside.remove(series.0);
         self.live_count -= 1;

@@ -14,6 +14,8 @@ const ENTRY_HEADER_BYTES: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct LabelStore {
     arena: ByteArena,
+    /// Bytes of the longest set there was.
+    longest_bytes: usize,
 }
 
 impl LabelStore {
@@ -23,6 +25,7 @@ impl LabelStore {
         let length = (bytes.len() as u32).to_le_bytes();
         let position = self.arena.push(&[&id.0.to_le_bytes(), &length, bytes], ENTRY_ALIGN);
         let handle = u32::try_from(position / ENTRY_ALIGN as u64 + 1).ok();
+        self.longest_bytes = self.longest_bytes.max(bytes.len());
         if handle.is_none() {
             self.arena.release(position, ENTRY_HEADER_BYTES + bytes.len());
         }
@@ -55,6 +58,10 @@ impl LabelStore {
 
     pub(super) fn live_bytes(&self) -> usize {
         self.arena.live_bytes()
+    }
+
+    pub(super) fn longest_bytes(&self) -> usize {
+        self.longest_bytes
     }
 
     pub(super) fn bytes(&self) -> usize {

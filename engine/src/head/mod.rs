@@ -21,6 +21,7 @@
 
 mod append;
 mod append_aside;
+mod append_known;
 mod aside;
 mod expire;
 mod flush;
@@ -37,6 +38,7 @@ mod tests;
 mod verdict;
 
 pub use append::{AppendBounds, AppendOutcome};
+pub use append_known::KnownOutcome;
 pub use expire::Expired;
 pub use flush::{FlushedSeries, Newest, newest_of};
 pub use metadata::{Metadata, MetadataStore};
@@ -212,6 +214,11 @@ impl Head {
     /// next sample: see [`AppendOutcome`].
     pub fn begin_log_round(&mut self) {
         self.log_round = self.log_round.checked_add(1).expect("a process has fewer rounds");
+    }
+
+    /// Bytes of the longest label set a series of this head ever had.
+    pub fn label_bytes_longest(&self) -> usize {
+        self.labels.longest_bytes()
     }
 
     /// Bytes of the label sets of all series.

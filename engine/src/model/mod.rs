@@ -4,6 +4,7 @@ pub mod batch;
 pub mod float;
 pub mod go_float;
 pub mod histogram;
+pub mod known;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
@@ -14,6 +15,7 @@ pub mod source;
 
 pub use batch::{Batch, Exemplar};
 pub use histogram::{FloatHistogram, Histogram, HistogramSample};
+pub use known::KnownSamples;
 pub use labels::{Labels, LabelsBuilder, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::MetricType;

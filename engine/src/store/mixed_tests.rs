@@ -93,8 +93,9 @@ fn append(store: &mut Store, point: &Point, log: &mut Vec<u8>) -> Verdict {
         }
     }
     let start = log.len();
+    let bytes_max = store.frame_bytes_max(&batch, &KnownSamples::default());
     let report = store.append(&batch, i64::MAX, log);
-    assert!(log.len() - start <= Store::frame_bytes_max(&batch));
+    assert!(log.len() - start <= bytes_max);
     let refused = report.refused.first().or(report.refused_histograms.first());
     let accepted_count = report.accepted_count + report.accepted_histogram_count;
     match (refused, accepted_count, report.repeated_count) {

@@ -35,9 +35,10 @@ use flush::Parts;
 
 use crate::block::Block;
 use crate::head::{
-    AppendBounds, AppendOutcome, Expired, Head, HeadBytes, HeadOptions, MetadataStore, Refusal,
+    AppendBounds, AppendOutcome, Expired, Head, HeadBytes, HeadOptions, KnownOutcome,
+    MetadataStore, Refusal,
 };
-use crate::model::Batch;
+use crate::model::{Batch, KnownSamples, SeriesId};
 use crate::wal::{
     Chain, FrameWriter, HistogramColumns, MetadataRecord, SampleColumns, SegmentHeader, WhenColumns,
 };
@@ -66,6 +67,9 @@ pub struct AppendReport {
     pub accepted_count: usize,
     /// Samples of both kinds that were there already: success, nothing stored.
     pub repeated_count: usize,
+    /// Samples of series known by id that were not plain: nothing of them was stored, the writer is
+    /// to come again with labels.
+    pub open_count: usize,
     pub new_series_count: usize,
     /// Samples refused, ascending by their index in the batch.
     pub refused: Vec<Refusal>,
@@ -99,6 +103,7 @@ pub struct Store {
     bytes_since_labels: usize,
     replay: replay::ReplayState,
     outcome: AppendOutcome,
+    known_outcome: KnownOutcome,
     work: LogColumns,
 }
 
@@ -142,6 +147,7 @@ impl Store {
             bytes_since_labels: usize::MAX, // Due at once.
             replay: replay::ReplayState::default(),
             outcome: AppendOutcome::default(),
+            known_outcome: KnownOutcome::default(),
             work: LogColumns::default(),
         }
     }
@@ -208,23 +214,46 @@ impl Store {
         max_timestamp_ms: i64,
         frame_out: &mut Vec<u8>,
     ) -> AppendReport {
-        self.head.append(batch, AppendBounds { max_timestamp_ms }, &mut self.outcome);
+        self.append_all(batch, &KnownSamples::default(), max_timestamp_ms, frame_out)
+    }
+
+    /// As [`Store::append`], with samples of series that the writer knows by id: all in one frame.
+    /// Of `known` only what is plain is stored, see [`Head::append_known`].
+    pub fn append_all(
+        &mut self,
+        batch: &Batch,
+        known: &KnownSamples,
+        max_timestamp_ms: i64,
+        frame_out: &mut Vec<u8>,
+    ) -> AppendReport {
+        let bounds = AppendBounds { max_timestamp_ms };
+        self.head.append_known(known, bounds, &mut self.known_outcome);
+        self.head.append(batch, bounds, &mut self.outcome);
         let outcome = &mut self.outcome;
+        let known_outcome = &self.known_outcome;
         let work = &mut self.work;
         work.clear();
+        for &sample in &known_outcome.accepted {
+            let sample = sample as usize;
+            work.series.push(known.series[sample].0);
+            work.timestamps_ms.push(known.timestamps_ms[sample]);
+            work.values.push(known.values[sample]);
+        }
         for &sample in &outcome.accepted {
             work.series.push(outcome.series_of(batch, sample).0);
             work.timestamps_ms.push(batch.timestamps_ms()[sample as usize]);
             work.values.push(batch.values()[sample as usize]);
         }
         if batch.has_starts() {
+            work.starts_ms.resize(known_outcome.accepted.len(), 0);
             let accepted = outcome.accepted.iter();
             work.starts_ms.extend(accepted.map(|&sample| batch.start_ms(sample as usize)));
         }
         let start = frame_out.len();
         let mut frame = FrameWriter::begin(frame_out).of_epoch(self.epoch);
         let labels = |id| self.head.labels(id).expect("a series with a new sample exists");
-        frame.series(outcome.unlogged.iter().map(|&id| (id.0, labels(id))));
+        let unlogged = known_outcome.unlogged.iter().chain(&outcome.unlogged);
+        frame.series(unlogged.map(|&id| (id.0, labels(id))));
         frame.samples(SampleColumns { when: work.when(), values: &work.values });
         if !outcome.accepted_histograms.is_empty() {
             log_histograms(&mut frame, batch, outcome, work);
@@ -232,8 +261,9 @@ impl Store {
         let lsn = frame.finish(&mut self.chain);
         self.bytes_since_labels = self.bytes_since_labels.saturating_add(frame_out.len() - start);
         AppendReport {
-            accepted_count: outcome.accepted.len(),
-            repeated_count: outcome.repeated_count,
+            accepted_count: known_outcome.accepted.len() + outcome.accepted.len(),
+            repeated_count: known_outcome.repeated_count + outcome.repeated_count,
+            open_count: known_outcome.open_count,
             new_series_count: outcome.new_series.len(),
             refused: std::mem::take(&mut outcome.refused),
             accepted_histogram_count: outcome.accepted_histograms.len(),
@@ -242,9 +272,16 @@ impl Store {
         }
     }
 
-    /// Most bytes that [`Store::append`] appends for `batch`.
-    pub fn frame_bytes_max(batch: &Batch) -> usize {
-        FrameWriter::bytes_max(batch)
+    /// Ids of the series of the batch appended last, by their index in it; `None` where the series
+    /// was not made. Until it is removed, a series may be known by its id.
+    pub fn appended_series(&self) -> impl Iterator<Item = Option<SeriesId>> {
+        self.outcome.ids()
+    }
+
+    /// Most bytes that [`Store::append_all`] appends.
+    pub fn frame_bytes_max(&self, batch: &Batch, known: &KnownSamples) -> usize {
+        let each = FrameWriter::known_bytes_max(self.head.label_bytes_longest());
+        FrameWriter::bytes_max(batch) + known.len() * each
     }
 
     /// Replaces what is known about metric families, and appends a frame with what changed.

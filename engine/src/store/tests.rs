@@ -279,3 +279,62 @@ fn a_log_of_other_shards_is_read_by_hash() {
     }
     assert_eq!(parts, 150);
 }
+
+/// What is plain is stored by id as by labels; what is not is left open, and nothing of it is
+/// stored.
+#[test]
+fn samples_of_known_series_are_stored_as_with_their_labels() {
+    let (mut store, mut twin) =
+        (Store::new(StoreOptions::default()), Store::new(StoreOptions::default()));
+    let (mut log, mut twin_log) = (vec![], vec![]);
+    store.begin_segment(0, &mut log);
+    twin.begin_segment(0, &mut twin_log);
+    let first: Vec<_> = (0..200).map(|series| (series, 1000, f64::from(series))).collect();
+    for (store, log) in [(&mut store, &mut log), (&mut twin, &mut twin_log)] {
+        store.append(&batch(&first), i64::MAX, log);
+    }
+    let ids: Vec<_> = store.appended_series().map(|id| id.unwrap()).collect();
+    let mut open_count = 0;
+    for round in 1..30i64 {
+        if round == 12 {
+            store.head.begin_log_round(); // Labels are logged anew, also of known series.
+            twin.head.begin_log_round();
+        }
+        let sample = |series: u32| {
+            let is_late = (i64::from(series) + round) % 17 == 0;
+            let is_repeated = (i64::from(series) + round) % 23 == 0;
+            let at = if is_late { 500 } else { 1000 + (round - i64::from(is_repeated)) * 15_000 };
+            (series, at, f64::from(series % 5) + at as f64)
+        };
+        let samples: Vec<_> = (0..200).map(sample).collect();
+        let mut known = KnownSamples::default();
+        let by_id = samples.iter().filter(|(series, ..)| series % 3 != 0);
+        by_id.for_each(|&(series, at, value)| known.push(ids[series as usize], at, value));
+        let others: Vec<_> =
+            samples.iter().copied().filter(|(series, ..)| series % 3 == 0).collect();
+        let others = batch(&others);
+        let (start, bytes_max) = (log.len(), store.frame_bytes_max(&others, &known));
+        let report = store.append_all(&others, &known, i64::MAX, &mut log);
+        assert!(log.len() - start <= bytes_max);
+        let twin_report = twin.append(&batch(&samples), i64::MAX, &mut twin_log);
+        assert_eq!(report.accepted_count, twin_report.accepted_count, "round {round}");
+        assert_eq!(report.repeated_count, twin_report.repeated_count);
+        assert_eq!(report.open_count + report.refused.len(), twin_report.refused.len());
+        open_count += report.open_count;
+    }
+    assert!(open_count > 100, "{open_count}");
+    assert_eq!(everything(&store), everything(&twin));
+    log.resize(log.len() + 4096, 0);
+    let mut again = Store::new(StoreOptions::default());
+    assert_eq!(again.replay_segment(&log).unwrap().orphaned_count, 0);
+    assert_eq!(everything(&again), everything(&twin));
+
+    // A series that was removed, and an id that never was one.
+    store.expire(i64::MAX - 1);
+    let mut known = KnownSamples::default();
+    known.push(ids[7], i64::MAX, 1.0);
+    known.push(crate::model::SeriesId(u32::MAX - 5), 1_000_000, 1.0);
+    store.append(&batch(&[(777, i64::MAX, 1.0)]), i64::MAX, &mut log);
+    let report = store.append_all(&batch(&[]), &known, i64::MAX, &mut log);
+    assert_eq!((report.accepted_count, report.open_count), (0, 2));
+}

@@ -67,6 +67,12 @@ impl<'a> FrameWriter<'a> {
         (FRAME_HEADER_BYTES + records).next_multiple_of(FRAME_ALIGN)
     }
 
+    /// Most bytes that a sample of a series known by id adds, when the series' label set has
+    /// `label_bytes`: the log may have to name it.
+    pub fn known_bytes_max(label_bytes: usize) -> usize {
+        SAMPLE_BYTES_MAX + SERIES_BYTES_MAX + label_bytes
+    }
+
     pub fn begin(out: &'a mut Vec<u8>) -> Self {
         debug_assert!(out.len().is_multiple_of(FRAME_ALIGN));
         let start = out.len();

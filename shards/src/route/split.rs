@@ -1,6 +1,6 @@
 //! One counting sort of a batch into one part per shard.
 
-use engine::model::{Batch, Exemplar};
+use engine::model::{Batch, Exemplar, KnownSamples, SeriesId};
 
 use super::{ShardId, shard_of};
 
@@ -8,6 +8,11 @@ use super::{ShardId, shard_of};
 #[derive(Clone, Debug, Default)]
 pub struct Part {
     pub batch: Batch,
+    /// Samples of series that the asker knows by id.
+    pub known: KnownSamples,
+    /// For each series of `batch` its index in the batch that was split, and, in an answer, its id.
+    pub series_indices: Vec<u32>,
+    pub series_ids: Vec<Option<SeriesId>>,
     /// For each sample of `batch` its index in the batch that was split.
     pub sample_indices: Vec<u32>,
     /// The same of native histograms and of exemplars.
@@ -18,6 +23,9 @@ pub struct Part {
 impl Part {
     pub fn clear(&mut self) {
         self.batch.clear();
+        self.known.clear();
+        self.series_indices.clear();
+        self.series_ids.clear();
         self.sample_indices.clear();
         self.histogram_indices.clear();
         self.exemplar_indices.clear();
@@ -35,12 +43,19 @@ pub struct Split {
 const SPARE_COUNT_MAX: usize = 64;
 
 impl Split {
-    /// Splits `batch` over `shard_count` shards; `parts` gets the shards that have a series in it,
-    /// ascending, each with its part. Order within a part is the order of `batch`.
+    /// Splits `batch` over `shard_count` shards, and adds what `known` has for each; `parts` gets
+    /// the shards that have a series in it, ascending, each with its part. Order within a part is
+    /// the order of `batch`. `known` is empty or has an entry a shard, which is left empty.
     ///
     /// Cost: O(series + samples + label bytes): the bytes are copied, because the parts leave for
     /// other cores.
-    pub fn split(&mut self, batch: &Batch, shard_count: usize, parts: &mut Vec<(ShardId, Part)>) {
+    pub fn split(
+        &mut self,
+        batch: &Batch,
+        known: &mut [KnownSamples],
+        shard_count: usize,
+        parts: &mut Vec<(ShardId, Part)>,
+    ) {
         batch.assert_columns();
         assert!(parts.is_empty());
         parts.extend(ShardId::all(shard_count).map(|shard| {
@@ -54,6 +69,7 @@ impl Split {
             let series = series as u32; // Lossless: a batch counts its series in 32 bits.
             let part = &mut parts[shard_of(hash, shard_count).index()].1;
             let routed = part.batch.push_series_hashed(batch.labels(series), hash);
+            part.series_indices.push(series);
             while sample < values.len() && sample_series[sample] == series {
                 part.batch.push_sample(routed, timestamps_ms[sample], values[sample]);
                 if has_starts {
@@ -74,8 +90,12 @@ impl Split {
         assert!(sample == values.len());
         assert!(histogram == batch.histogram_count());
         split_exemplars(batch, shard_count, parts);
+        assert!(known.len() <= parts.len());
+        for ((_, part), known) in parts.iter_mut().zip(known) {
+            std::mem::swap(&mut part.known, known);
+        }
         parts.retain_mut(|(_, part)| {
-            let wanted = !part.batch.is_empty();
+            let wanted = !part.batch.is_empty() || !part.known.is_empty();
             if !wanted {
                 self.give_back(std::mem::take(part));
             }
@@ -143,7 +163,7 @@ mod tests {
         let mut split = Split::default();
         for shard_count in [1, 2, 3, 16, 2] {
             let mut parts = Vec::new();
-            split.split(&batch, shard_count, &mut parts);
+            split.split(&batch, &mut [], shard_count, &mut parts);
             let mut seen = vec![0; batch.sample_count()];
             let mut histograms_seen = vec![0; batch.histogram_count()];
             let mut exemplars_seen = vec![0; batch.exemplars().len()];
@@ -192,7 +212,7 @@ mod tests {
         let mut batch = Batch::default();
         batch.push_series(Labels::from_pairs([("__name__", "up")]).as_ref());
         let mut parts = Vec::new();
-        Split::default().split(&batch, 8, &mut parts);
+        Split::default().split(&batch, &mut [], 8, &mut parts);
         assert_eq!(parts.len(), 1);
     }
 }
