@@ -9,16 +9,18 @@
 //! Source: Prometheus `storage/remote/write_handler.go`, client_golang `exp/api/remote`.
 
 use std::cell::RefCell;
+use std::hash::BuildHasher;
 
 use engine::head::Verdict;
 use engine::model::HistogramSample;
 use engine::model::float::format_g;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use shards::{IngestError, IngestOptions, IngestReport, Shard};
+use shards::{IngestError, IngestOptions, IngestReport, SeriesOwner, Shard};
 
 use crate::http::{BodyError, Request, Response, text, text_error};
 use crate::observe::stats::RemoteWriteStats;
 use crate::scrape::append::AHEAD_MS_MAX;
+use crate::wire::remote_write::known::{Key, Keys, KnownSeries, Owner, SECRET_BYTES};
 use crate::wire::remote_write::{self as wire, Decoded, Decoder, Protocol, REQUEST_BYTES_MAX};
 
 use super::context::WebOptions;
@@ -45,10 +47,26 @@ struct Buffers {
 }
 
 /// The receiver of one shard.
-#[derive(Default)]
 pub struct Receiver {
     idle: RefCell<Vec<Buffers>>,
     stated: RefCell<Stated>,
+    /// Series that this shard's senders have written before.
+    known: RefCell<KnownSeries>,
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        let random = std::hash::RandomState::new();
+        let secret: Vec<u8> = (0..SECRET_BYTES as u64 / 8)
+            .flat_map(|word| random.hash_one(word).to_le_bytes())
+            .collect();
+        let keys = Keys::new(secret.try_into().expect("eight bytes a word"));
+        Receiver {
+            idle: RefCell::default(),
+            stated: RefCell::default(),
+            known: RefCell::new(KnownSeries::new(keys)),
+        }
+    }
 }
 
 impl Receiver {
@@ -67,9 +85,10 @@ impl Receiver {
         }
         stats.requests.add(1);
         let mut buffers = self.idle.borrow_mut().pop().unwrap_or_default();
-        let response = match buffers.decode(&mut request, &web.remote_write_protocols).await {
+        let accepted = &web.remote_write_protocols;
+        let response = match buffers.decode(&mut request, accepted, &self.known).await {
             Ok(protocol) => {
-                let response = buffers.store(shard, stats, now_ms, protocol).await;
+                let response = buffers.store(shard, stats, now_ms, protocol, &self.known).await;
                 self.store_metadata(shard, &buffers).await;
                 response
             }
@@ -108,6 +127,7 @@ impl Buffers {
         &mut self,
         request: &mut Request,
         accepted: &[Protocol],
+        known: &RefCell<KnownSeries>,
     ) -> Result<Protocol, wire::Refusal> {
         let content_type = request.header(header::CONTENT_TYPE.as_str());
         let protocol = wire::protocol_of(content_type, accepted)?;
@@ -120,7 +140,8 @@ impl Buffers {
             wire::Refusal { status: status.as_u16(), message: error.to_string() }
         })?;
         wire::decompress(&self.body, &mut self.message)?;
-        self.decoder.decode(protocol, &self.message, &mut self.decoded)?;
+        let known = known.borrow();
+        self.decoder.decode_known(protocol, &self.message, &known, &mut self.decoded)?;
         Ok(protocol)
     }
 
@@ -130,17 +151,35 @@ impl Buffers {
         stats: &RemoteWriteStats,
         now_ms: i64,
         protocol: Protocol,
+        known: &RefCell<KnownSeries>,
     ) -> Response {
-        let decoded = &self.decoded;
+        let decoded = &mut self.decoded;
         stats.samples_with_invalid_labels.add(decoded.invalid_labels_count as u64);
         let exemplar_count = decoded.batch.exemplars().len() + decoded.exemplars_left_out;
         stats.exemplars_dropped.add(exemplar_count as u64);
         let max_timestamp_ms = now_ms.saturating_add(AHEAD_MS_MAX);
         let options = IngestOptions { wait: true, max_timestamp_ms };
-        let report = match shard.ingest(&decoded.batch, options).await {
+        let mut known_count = decoded.known_count;
+        let mut report = match shard.ingest_all(&decoded.batch, &mut decoded.known, options).await {
             Ok(report) => report,
             Err(error) => return unavailable(&error),
         };
+        if report.open > 0 {
+            // Some need to be judged with their labels: everything once more, which does no harm.
+            known_count = 0;
+            let again = {
+                let keys = &known.borrow().keys;
+                self.decoder.decode_with_keys(protocol, &self.message, keys, decoded)
+            };
+            if let Err(refusal) = again {
+                return refused(&refusal);
+            }
+            report = match shard.ingest(&decoded.batch, options).await {
+                Ok(report) => report,
+                Err(error) => return unavailable(&error),
+            };
+        }
+        learn(&mut known.borrow_mut(), &decoded.keys, &report.owners);
         let errors = match protocol {
             Protocol::V1 => first_error(decoded, &report),
             Protocol::V2 => all_errors(decoded, &report),
@@ -155,7 +194,7 @@ impl Buffers {
         if protocol == Protocol::V2 {
             let batch = &decoded.batch;
             for (name, count) in [
-                (SAMPLES_WRITTEN, batch.sample_count() - report.refused.len()),
+                (SAMPLES_WRITTEN, known_count + batch.sample_count() - report.refused.len()),
                 (HISTOGRAMS_WRITTEN, batch.histogram_count() - report.refused_histograms.len()),
                 (EXEMPLARS_WRITTEN, 0),
             ] {
@@ -163,6 +202,15 @@ impl Buffers {
             }
         }
         response
+    }
+}
+
+/// Remembers where the series of a batch are.
+fn learn(known: &mut KnownSeries, keys: &[Option<Key>], owners: &[Option<SeriesOwner>]) {
+    for (key, owner) in keys.iter().zip(owners) {
+        if let (Some(key), Some(SeriesOwner { shard, series })) = (*key, *owner) {
+            known.insert(key, Owner { shard: shard.0, series });
+        }
     }
 }
 

@@ -6,11 +6,11 @@
 //!
 //! ```text
 //! 1024 partitions by the key's top bits, each: rows of 16 bytes, open addressing
-//! row   rest of the key: 80 bits | shard: 16 | series id: 32
+//! row   rest of the key: 64 bits | what stands beside: 16 | shard: 16 | series id: 32
 //! ```
 //!
 //! The key is keyed by a secret of the process, so nobody can choose bytes that collide; two series
-//! of ten million meet by chance in one of 2^40 such tables. A row may be outdated: the owner says so
+//! of ten million meet by chance in one of four hundred million such tables. A row may be outdated: the owner says so
 //! when the series is gone.
 
 use engine::kernels;
@@ -37,7 +37,16 @@ pub struct Owner {
 
 /// A name of a series: of its label bytes, or of its symbols.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Key(u128);
+pub struct Key(pub(super) u128);
+
+impl Key {
+    /// The same series with `beside` beside its labels, where a change of it is to be seen: only the
+    /// latest is known.
+    pub fn with_beside(self, beside: Key) -> Key {
+        const BESIDE: u128 = 0xffff << 64;
+        Key(self.0 & !BESIDE | beside.0 & BESIDE)
+    }
+}
 
 /// Makes keys.
 #[derive(Clone, Debug)]
@@ -89,7 +98,7 @@ impl Sequence {
     }
 }
 
-/// A row; all zero: none. The lowest id is stored as one, so that no row is zero.
+/// A row, by the lower and the upper half of its key; all zero: none. The lowest id is stored as one, so that no row is zero.
 type Row = [u64; 2];
 
 #[derive(Clone, Debug, Default)]
@@ -102,13 +111,8 @@ struct Partition {
 /// The table.
 #[derive(Clone, Debug)]
 pub struct KnownSeries {
+    pub keys: Keys,
     partitions: Box<[Partition]>,
-}
-
-impl Default for KnownSeries {
-    fn default() -> Self {
-        KnownSeries { partitions: vec![Partition::default(); 1 << PARTITION_BITS].into() }
-    }
 }
 
 /// Partition, and the key's part of a row.
@@ -133,6 +137,10 @@ fn is_key_of(row: Row, key: Row) -> bool {
 }
 
 impl KnownSeries {
+    pub fn new(keys: Keys) -> KnownSeries {
+        KnownSeries { keys, partitions: vec![Partition::default(); 1 << PARTITION_BITS].into() }
+    }
+
     /// Asks for the line where the lookup of `key` starts.
     #[inline]
     pub fn prefetch(&self, key: Key) {
@@ -196,7 +204,7 @@ impl Partition {
         let mask = self.rows.len() - 1;
         let mut index = home(row) & mask;
         while self.rows[index] != [0, 0] {
-            if is_key_of(self.rows[index], [row[0], row[1] & !OWNER_MASK]) {
+            if self.rows[index][0] == row[0] {
                 self.rows[index] = row;
                 return;
             }
@@ -223,7 +231,7 @@ mod tests {
 
     #[test]
     fn it_remembers_and_replaces() {
-        let (keys, mut known) = (keys(), KnownSeries::default());
+        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
         let key = |number: u32| keys.of(&number.to_le_bytes());
         for number in 0..50_000 {
             assert_eq!(known.find(key(number)), None);
@@ -237,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_full_partition_starts_anew() {
-        let mut known = KnownSeries::default();
+        let mut known = KnownSeries::new(keys());
         let key = |number: usize| Key(number as u128); // All of one partition.
         for number in 0..2 * ROW_COUNT_MAX {
             known.insert(key(number), owner(number as u32));

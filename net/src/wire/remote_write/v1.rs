@@ -7,35 +7,81 @@ use engine::model::MetricType;
 
 use super::exemplar::exemplar_v1;
 use super::histogram::histogram;
+use super::known::{Keys, KnownSeries};
 use super::proto::{Broken, Message, label, sample};
-use super::{Decoded, Decoder, Metadata, MetadataOwner, Refusal, Span};
+use super::{
+    Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, STAGE_COUNT, Span, Staged,
+};
 
 impl Decoder {
-    pub(super) fn decode_v1(&mut self, request: &[u8], out: &mut Decoded) -> Result<(), Refusal> {
+    pub(super) fn decode_v1(
+        &mut self,
+        request: &[u8],
+        knowledge: Knowledge<'_>,
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
         let mut message = Message::new(request);
         while let Some(field) = message.next_field()? {
             match field.number {
-                1 => self.series_v1(request, field.bytes()?.span, out)?,
+                1 => {
+                    let span = field.bytes()?.span;
+                    let Knowledge::Used(known) = knowledge else {
+                        self.series_v1(request, span, knowledge.keys(), out)?;
+                        continue;
+                    };
+                    self.staged.push(stage(request, span, known));
+                    if self.staged.len() == STAGE_COUNT {
+                        self.settle_v1(request, known, out)?;
+                    }
+                }
                 3 => out.push_metadata(family_metadata(request, field.bytes()?.span)?)?,
                 _ => {}
             }
         }
+        match knowledge {
+            Knowledge::Used(known) => self.settle_v1(request, known, out),
+            Knowledge::None | Knowledge::Gathered(_) => Ok(()),
+        }
+    }
+
+    /// Decodes what is staged, whose rows have arrived by now.
+    fn settle_v1(
+        &mut self,
+        request: &[u8],
+        known: &KnownSeries,
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
+        for index in 0..self.staged.len() {
+            let Staged { span, key, timestamp_ms, value } = self.staged[index];
+            match key.and_then(|key| known.find(key)) {
+                Some(owner) => out.push_known(owner, timestamp_ms, value)?,
+                None => self.series_v1(request, span, Some(&known.keys), out)?,
+            }
+        }
+        self.staged.clear();
         Ok(())
     }
 
-    fn series_v1(&mut self, request: &[u8], span: Span, out: &mut Decoded) -> Result<(), Refusal> {
+    fn series_v1(
+        &mut self,
+        request: &[u8],
+        span: Span,
+        keys: Option<&Keys>,
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
         self.labels.clear();
         self.samples.clear();
         self.histograms.clear();
         self.exemplars.clear();
         let mut message = Message::within(request, span);
-        let mut labels_end = span.start;
+        let (mut labels_end, mut has_labels_first) = (span.start, true);
         while let Some(field) = message.next_field()? {
             match field.number {
                 1 => {
                     let span = field.bytes()?.span;
                     let (name, value) = label(request, span)?;
                     self.labels.push(name, value);
+                    has_labels_first &= field.offset == labels_end as usize;
                     labels_end = span.end;
                 }
                 2 => self.samples.push(sample(request, field.bytes()?.span)?),
@@ -49,7 +95,8 @@ impl Decoder {
         }
         // One look at all labels with the tags and lengths between them: if no byte has its high
         // bit set, no text has one either.
-        let is_ascii = Span { start: span.start, end: labels_end }.of(request).is_ascii();
+        let label_bytes = Span { start: span.start, end: labels_end }.of(request);
+        let is_ascii = label_bytes.is_ascii();
         if self.labels.check(request, is_ascii, false).is_err() {
             out.invalid_labels_count += 1;
             return Ok(());
@@ -57,13 +104,61 @@ impl Decoder {
         if self.samples.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty() {
             return Ok(());
         }
-        let series = out.push_series(&self.labels, request, &self.samples, &mut self.histograms)?;
+        let key = keys.filter(|_| has_labels_first).map(|keys| keys.of(label_bytes));
+        let (samples, histograms) = (&self.samples, &mut self.histograms);
+        let series = out.push_series(&self.labels, request, key, samples, histograms)?;
         out.admit_exemplars(self.exemplars.len())?;
         for &span in &self.exemplars {
             exemplar_v1(request, span, series, out)?;
         }
         Ok(())
     }
+}
+
+/// Guesses from its end that a series message is labels and one sample as encoders write it, and
+/// asks for the row of the labels.
+///
+/// The guess cannot go wrong: a key is only known of bytes that were read before as labels, whole,
+/// from the start of a message; so bytes that have it are these labels, and what follows them is
+/// what the guess took for a sample.
+#[inline]
+fn stage(request: &[u8], span: Span, known: &KnownSeries) -> Staged {
+    let bytes = span.of(request);
+    let Some((label_bytes, timestamp_ms, value)) = plain_sample(bytes) else {
+        return Staged::other(span);
+    };
+    let key = known.keys.of(&bytes[..label_bytes]);
+    known.prefetch(key);
+    Staged { span, key: Some(key), timestamp_ms, value }
+}
+
+/// A sample with a timestamp of six bytes (from 2004 to 2109) at the end of `bytes`; returns how
+/// many bytes stand before it. Encoders leave out a value that is zero.
+#[inline]
+fn plain_sample(bytes: &[u8]) -> Option<(usize, i64, f64)> {
+    let (rest, tail) = bytes.split_last_chunk::<7>()?;
+    if tail[0] != 2 << 3 {
+        return None;
+    }
+    let timestamp_ms = six_byte_varint(tail[1..].try_into().expect("six of seven"))?;
+    if let Some((rest, value)) = rest.split_last_chunk::<11>()
+        && value[..3] == [2 << 3 | 2, 16, 1 << 3 | 1]
+    {
+        let bits = u64::from_le_bytes(value[3..].try_into().expect("eight of eleven"));
+        return Some((rest.len(), timestamp_ms, f64::from_bits(bits)));
+    }
+    let (rest, head) = rest.split_last_chunk::<2>()?;
+    (*head == [2 << 3 | 2, 7]).then_some((rest.len(), timestamp_ms, 0.0))
+}
+
+/// A varint of exactly six bytes.
+#[inline]
+fn six_byte_varint(bytes: [u8; 6]) -> Option<i64> {
+    let goes_on = bytes[..5].iter().all(|byte| byte & 0x80 != 0);
+    if !goes_on || bytes[5] & 0x80 != 0 {
+        return None;
+    }
+    Some(bytes.iter().rev().fold(0, |value, byte| value << 7 | i64::from(byte & 0x7f)))
 }
 
 fn family_metadata(request: &[u8], span: Span) -> Result<Metadata, Broken> {

@@ -8,15 +8,21 @@
 
 use super::exemplar::{self, ExemplarFields};
 use super::histogram::histogram;
+use super::known::{Key, Keys, KnownSeries, Sequence};
 use super::labels::LabelFault;
-use super::proto::{Broken, Field, Message, Text, Value, sample};
+use super::proto::{Broken, Field, Message, Sample, Text, Value, sample};
 use super::v1::metric_type_of;
-use super::{Decoded, Decoder, Metadata, MetadataOwner, Refusal, SYMBOL_COUNT_MAX, Span};
+use super::{
+    Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, STAGE_COUNT, SYMBOL_COUNT_MAX,
+    Span, Staged,
+};
 
 /// The request's texts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Symbols {
     symbols: Vec<Symbol>,
+    /// By symbol, if series are known by their symbols' keys.
+    keys: Vec<Key>,
 }
 
 /// All of a symbol is looked at together, so it stands together: one cache line a reference.
@@ -37,8 +43,9 @@ struct MetadataFields {
 }
 
 impl Symbols {
-    fn gather(&mut self, request: &[u8]) -> Result<(), Refusal> {
+    fn gather(&mut self, request: &[u8], keys: Option<&Keys>) -> Result<(), Refusal> {
         self.symbols.clear();
+        self.keys.clear();
         let mut message = Message::new(request);
         while let Some(field) = message.next_field()? {
             if field.number != 4 {
@@ -50,6 +57,9 @@ impl Symbols {
             }
             let text = field.bytes()?;
             let before = self.symbols.len() as u32;
+            if let Some(keys) = keys {
+                self.keys.push(keys.of(text.span.of(request)));
+            }
             let is_utf8 = simdutf8::basic::from_utf8(text.span.of(request)).is_ok();
             self.symbols.push(Symbol { text, before, is_utf8 });
         }
@@ -70,6 +80,52 @@ impl Symbols {
         Err(format!(
             "labelRefs {name} (name) = {value} (value) outside of symbols table (size {count})"
         ))
+    }
+
+    /// The key of a series by its references, and by its metadata, so that what changes in it is
+    /// seen. `None` where keys are not wanted; the references are in the table.
+    fn key(&self, references: &[u32], metadata: MetadataFields) -> Option<Key> {
+        let mut sequence = Sequence::default();
+        for &reference in references {
+            sequence.push(*self.keys.get(reference as usize)?);
+        }
+        self.finish_key(sequence, metadata)
+    }
+
+    #[inline]
+    fn finish_key(&self, sequence: Sequence, metadata: MetadataFields) -> Option<Key> {
+        let mut beside = Sequence::default();
+        beside.push(Key(u128::from(metadata.metric_type) * (1 << 64 | 1)));
+        for reference in [metadata.help, metadata.unit] {
+            beside.push(*self.keys.get(reference as usize)?);
+        }
+        Some(sequence.key().with_beside(beside.key()))
+    }
+
+    /// Reads a series message of labels, one float sample and perhaps metadata; `None`: it is
+    /// another one, or broken.
+    #[inline]
+    fn stage(&self, request: &[u8], span: Span) -> Option<Staged> {
+        let mut sequence = Sequence::default();
+        let mut metadata = MetadataFields::default();
+        let mut read: Option<Sample> = None;
+        let mut message = Message::within(request, span);
+        while let Some(field) = message.next_field().ok()? {
+            match field.number {
+                1 => {
+                    let mut packed = Message::within(request, field.bytes().ok()?.span);
+                    while let Some(reference) = packed.next_packed().ok()? {
+                        sequence.push(*self.keys.get(usize::try_from(reference).ok()?)?);
+                    }
+                }
+                2 if read.is_none() => read = Some(sample(request, field.bytes().ok()?.span).ok()?),
+                5 => read_metadata(request, field.bytes().ok()?.span, &mut metadata).ok()?,
+                _ => return None,
+            }
+        }
+        let Sample { timestamp_ms, value, start_ms: 0 } = read? else { return None };
+        let key = self.finish_key(sequence, metadata);
+        Some(Staged { span, key, timestamp_ms, value })
     }
 
     fn span(&self, symbol: u32) -> Span {
@@ -93,14 +149,51 @@ impl Symbols {
 }
 
 impl Decoder {
-    pub(super) fn decode_v2(&mut self, request: &[u8], out: &mut Decoded) -> Result<(), Refusal> {
-        self.symbols.gather(request)?;
+    pub(super) fn decode_v2(
+        &mut self,
+        request: &[u8],
+        knowledge: Knowledge<'_>,
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
+        self.symbols.gather(request, knowledge.keys())?;
         let mut message = Message::new(request);
         while let Some(field) = message.next_field()? {
-            if field.number == 5 {
-                self.series_v2(request, field.bytes()?.span, out)?;
+            if field.number != 5 {
+                continue;
+            }
+            let span = field.bytes()?.span;
+            let Knowledge::Used(known) = knowledge else {
+                self.series_v2(request, span, out)?;
+                continue;
+            };
+            let staged = self.symbols.stage(request, span).unwrap_or(Staged::other(span));
+            staged.key.inspect(|&key| known.prefetch(key));
+            self.staged.push(staged);
+            if self.staged.len() == STAGE_COUNT {
+                self.settle_v2(request, known, out)?;
             }
         }
+        match knowledge {
+            Knowledge::Used(known) => self.settle_v2(request, known, out),
+            Knowledge::None | Knowledge::Gathered(_) => Ok(()),
+        }
+    }
+
+    /// Decodes what is staged, whose rows have arrived by now.
+    fn settle_v2(
+        &mut self,
+        request: &[u8],
+        known: &KnownSeries,
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
+        for index in 0..self.staged.len() {
+            let Staged { span, key, timestamp_ms, value } = self.staged[index];
+            match key.and_then(|key| known.find(key)) {
+                Some(owner) => out.push_known(owner, timestamp_ms, value)?,
+                None => self.series_v2(request, span, out)?,
+            }
+        }
+        self.staged.clear();
         Ok(())
     }
 
@@ -134,7 +227,9 @@ impl Decoder {
             });
             return Ok(());
         }
-        let series = out.push_series(&self.labels, request, &self.samples, &mut self.histograms)?;
+        let key = self.symbols.key(&self.references, metadata);
+        let (samples, histograms) = (&self.samples, &mut self.histograms);
+        let series = out.push_series(&self.labels, request, key, samples, histograms)?;
         self.push_series_metadata(series, metadata, out)?;
         out.admit_exemplars(self.exemplars.len())?;
         for index in 0..self.exemplars.len() {
