@@ -7,12 +7,14 @@
 //! ledger        what a client was promised, and whether the server kept it
 //! promqltest    the test language of PromQL, against the engine itself
 //! generate      random data and queries from a seed
+//! oracle        a naive evaluation, to compare with
 //! workspace     where the repository, the binary and the shared test data are
 //! ```
 
 pub mod generate;
 pub mod http;
 pub mod ledger;
+pub mod oracle;
 pub mod process;
 pub mod promqltest;
 pub mod remote_write;
