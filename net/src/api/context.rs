@@ -10,6 +10,7 @@ use async_channel::Sender;
 use engine::regex::Regex;
 use shards::QueryOptions;
 
+use crate::discovery::DiscoveryStats;
 use crate::observe::query_log::QueryLog;
 use crate::observe::stats::ShardStats;
 use crate::scrape::populate::Pool;
@@ -81,6 +82,7 @@ pub struct Context {
     pub stats: Vec<Arc<ShardStats>>,
     pub commands: Sender<Command>,
     pub query_log: QueryLog,
+    pub discovery: Arc<DiscoveryStats>,
     readiness: AtomicU8,
     /// `global.evaluation_interval`: the step of a subquery that names none.
     subquery_step_ms: AtomicI64,
@@ -103,6 +105,7 @@ impl Context {
             stats: (0..parts.shard_count).map(|_| Arc::default()).collect(),
             commands: parts.commands,
             query_log: parts.query_log,
+            discovery: Arc::default(),
             subquery_step_ms: AtomicI64::new(QueryOptions::default().subquery_step_ms),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             loaded: RwLock::default(),

@@ -44,7 +44,7 @@ pub use remote::{
     RemoteReadConfig, RemoteWriteConfig,
 };
 pub use scrape::ScrapeConfig;
-pub use sd::{DiscoveryConfigs, FileSdConfig, StaticConfig};
+pub use sd::*;
 pub use storage::{
     ChunkEncodingConfig, ExemplarsConfig, MAX_EXEMPLARS, OtlpConfig, RetentionConfig,
     StorageConfig, TracingConfig, TsdbConfig,

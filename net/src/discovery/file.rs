@@ -167,7 +167,7 @@ struct JsonGroup {
     labels: Option<BTreeMap<String, String>>,
 }
 
-fn parse_json(text: &str) -> Result<Vec<StaticConfig>, String> {
+pub(super) fn parse_json(text: &str) -> Result<Vec<StaticConfig>, String> {
     let groups: Option<Vec<Option<JsonGroup>>> =
         serde_json::from_str(text).map_err(|error| error.to_string())?;
     let group = |group: Option<JsonGroup>| {

@@ -1,32 +1,42 @@
 //! Service discovery: which targets there are, before any relabelling.
 //!
 //! ```text
-//! config::DiscoveryConfigs -> static groups ─┐
-//!                             file     ──────┴-> Update (a job's groups) -> net::scrape
+//! config::DiscoveryConfigs -> static groups ──────────────┐
+//!                             file                        │
+//!                             kubernetes  (watches)       ├-> watch -> Update (a job's groups)
+//!                             provider    (asked again    │               -> net::scrape
+//!                                          and again)  ───┘
 //! ```
 //!
 //! [`watch`] runs on the control thread and sends a job's groups whole, first at once and then
-//! whenever they change. It is dropped and started again when the configuration changes.
+//! whenever they change. A provider is one file: what it asks its API, and which labels it makes of
+//! the answer. `provider` is the table of them, `api` what they share.
 //!
-//! Not here: the other providers (their sections load; `config` warns of them), relabelling and
-//! targets (`net::scrape`).
+//! Not here: providers that are not built (their sections load; `config` warns of them),
+//! relabelling and targets (`net::scrape`).
 //!
 //! Source: Prometheus `discovery/{manager,discovery}.go`, `discovery/targetgroup`,
 //! `discovery/file/file.go`.
 
+mod api;
+mod consul;
+mod dns;
+mod docker;
 mod file;
+mod http;
+mod kubernetes;
+mod provider;
+pub mod stats;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_channel::Sender;
 use engine::model::Labels;
-use tokio::time::{Instant, sleep};
 
-pub use file::FileStats;
-use file::Files;
+pub use stats::DiscoveryStats;
+pub use watch::watch;
 
 use crate::config::{DiscoveryConfigs, LabelSet, StaticConfig};
 
@@ -72,78 +82,4 @@ pub fn static_groups(configs: &[StaticConfig]) -> Vec<Arc<TargetGroup>> {
         TargetGroup::new(index.to_string(), &config.targets, &config.labels)
     };
     numbered.map(group).map(Arc::new).collect()
-}
-
-/// How often files are looked at; a changed file is known within this time.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
-
-struct Watched {
-    name: String,
-    fixed: Vec<Arc<TargetGroup>>,
-    /// Each with the time when it is read again even if nothing seems to have changed.
-    files: Vec<(Files, Instant)>,
-}
-
-impl Watched {
-    /// Looks at the files; the groups if any of them changed.
-    fn poll(&mut self, now: Instant, stats: &FileStats) -> Option<Update> {
-        let mut changed = false;
-        for (files, reread_at) in &mut self.files {
-            let reread = *reread_at <= now;
-            if reread {
-                *reread_at = now + files.refresh_interval();
-            }
-            changed |= files.refresh(reread, stats);
-        }
-        changed.then(|| self.update())
-    }
-
-    fn update(&self) -> Update {
-        let found = self.files.iter().flat_map(|(files, _)| files.groups());
-        Update {
-            name: self.name.clone(),
-            groups: self.fixed.iter().chain(found).cloned().collect(),
-        }
-    }
-}
-
-/// Sends the groups of every source, then those of each that changes, until nobody listens.
-///
-/// Runs on a tokio runtime with time. Files are read in the call: this belongs on the control
-/// thread, where nothing waits for it.
-pub async fn watch(sources: Vec<Source>, stats: Arc<FileStats>, updates: Sender<Update>) {
-    let start = Instant::now();
-    let mut watched: Vec<Watched> = sources
-        .into_iter()
-        .map(|source| Watched {
-            fixed: static_groups(&source.configs.static_configs),
-            files: source
-                .configs
-                .file_sd_configs
-                .into_iter()
-                .map(|config| (Files::new(config), start))
-                .collect(),
-            name: source.name,
-        })
-        .collect();
-    for source in &mut watched {
-        let first = source.poll(start, &stats).unwrap_or_else(|| source.update());
-        if updates.send(first).await.is_err() {
-            return;
-        }
-    }
-    watched.retain(|source| !source.files.is_empty());
-    loop {
-        sleep(POLL_INTERVAL).await;
-        if updates.is_closed() {
-            return;
-        }
-        for source in &mut watched {
-            if let Some(update) = source.poll(Instant::now(), &stats)
-                && updates.send(update).await.is_err()
-            {
-                return;
-            }
-        }
-    }
 }

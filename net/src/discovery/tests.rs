@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::file::{FileStats, Files};
-use super::{Source, TargetGroup, static_groups, watch};
-use crate::config::{FilePath, FileSdConfig, LoadOptions, Loaded, StaticConfig};
+use super::{DiscoveryStats, Source, TargetGroup, Update, static_groups, watch};
+use crate::config::{
+    DiscoveryConfigs, FilePath, FileSdConfig, HttpSdConfig, LoadOptions, Loaded, StaticConfig,
+};
+use crate::http::testing::{FakeServer, on_control, reply_json};
 
 /// A directory of its own for each test; removed at the end.
 struct Dir(PathBuf);
@@ -132,6 +135,10 @@ fn json_is_strict() {
     }
 }
 
+fn source(name: &str, configs: &DiscoveryConfigs) -> Source {
+    Source { name: name.into(), configs: configs.clone() }
+}
+
 #[test]
 fn the_watch_sends_every_job_first() {
     let loaded = Loaded::embedded(&LoadOptions::default());
@@ -140,20 +147,51 @@ fn the_watch_sends_every_job_first() {
     let mut configs = loaded.jobs[0].discovery.clone();
     let path = FilePath(dir.0.join("*.yml").display().to_string());
     configs.file_sd_configs = vec![FileSdConfig { files: vec![path], ..FileSdConfig::default() }];
-    let sources = vec![
-        Source { name: "one".into(), configs },
-        Source { name: "two".into(), configs: Default::default() },
-    ];
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let updates = runtime.block_on(async {
+    let updates = on_control(async {
+        let (orders, sources) = async_channel::unbounded();
         let (sender, receiver) = async_channel::bounded(4);
-        let watching = tokio::spawn(watch(sources, Arc::default(), sender));
-        let updates = [receiver.recv().await.unwrap(), receiver.recv().await.unwrap()];
-        watching.abort();
-        updates
+        tokio::task::spawn_local(watch(sources, Arc::default(), sender));
+        let both = vec![source("one", &configs), source("two", &Default::default())];
+        orders.send(both).await.unwrap();
+        [receiver.recv().await.unwrap(), receiver.recv().await.unwrap()]
     });
     let shown: Vec<_> =
         updates.iter().map(|update| (update.name.as_str(), shown(update.groups.iter()))).collect();
     let first = vec!["localhost:9090 | ".to_owned(), "f:1 | ".to_owned()];
     assert_eq!(shown, [("one", first), ("two", vec![])]);
+}
+
+#[test]
+fn equal_sections_share_a_provider_that_outlives_a_reload() {
+    let server = FakeServer::http(|_| reply_json(r#"[{"targets":["a:1"]}]"#));
+    let http = HttpSdConfig { url: server.url("/"), ..HttpSdConfig::default() };
+    let http = HttpSdConfig { refresh_interval: crate::config::Millis::seconds(60), ..http };
+    let configs = DiscoveryConfigs { http_sd_configs: vec![http], ..DiscoveryConfigs::default() };
+    let stats = Arc::new(DiscoveryStats::default());
+    on_control(async {
+        let (orders, sources) = async_channel::unbounded();
+        let (sender, updates) = async_channel::bounded(8);
+        tokio::task::spawn_local(watch(sources, stats.clone(), sender));
+        let next = async || {
+            let update: Update = updates.recv().await.unwrap();
+            (update.name.clone(), update.groups.len())
+        };
+        let both = vec![source("one", &configs), source("two", &configs)];
+        orders.send(both).await.unwrap();
+        assert_eq!(next().await, ("one".into(), 0), "at once, before anything is found");
+        assert_eq!(next().await, ("two".into(), 0));
+        assert_eq!(next().await, ("one".into(), 1));
+        assert_eq!(next().await, ("two".into(), 1));
+        orders.send(vec![source("two", &configs), source("new", &configs)]).await.unwrap();
+        assert_eq!(next().await, ("two".into(), 1));
+        assert_eq!(next().await, ("new".into(), 1), "known already");
+        // A job that is known is not told of nothing while its new provider has not answered.
+        let mut other = configs.clone();
+        other.http_sd_configs[0].url = server.url("/other");
+        orders.send(vec![source("two", &other), source("last", &other)]).await.unwrap();
+        assert_eq!(next().await, ("last".into(), 0));
+        assert_eq!(next().await, ("two".into(), 1));
+    });
+    assert_eq!(server.asked(), ["GET /", "GET /other"]);
+    assert_eq!(stats.counts().providers[&("http", "one".to_owned())].refreshes, 1);
 }

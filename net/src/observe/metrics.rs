@@ -27,6 +27,7 @@ pub fn page(shards: &[Arc<shards::stats::ShardStats>], context: &Context) -> Res
     write_requests(&mut out, context);
     write_remote_write(&mut out, context);
     write_scrapes(&mut out, context);
+    super::discovery::write(&mut out, context);
     write_pools(&mut out, context);
     process::write(&mut out, context.started_ms);
     with_type(StatusCode::OK, CONTENT_TYPE, bytes)

@@ -1,5 +1,6 @@
 //! What hearth says about itself: log lines, version, counters, the page of its own metrics.
 
+mod discovery;
 pub mod log;
 pub mod metrics;
 mod page;

@@ -10,12 +10,12 @@ use shards::route::shard_of;
 use shards::{Stopper, runtime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tokio::task::{JoinHandle, LocalSet};
+use tokio::task::{LocalSet, spawn_local};
 
 use crate::api::context::{Command, Context, Readiness};
 use crate::cli::Flags;
 use crate::config::Loaded;
-use crate::discovery::{self, FileStats, Source, Update};
+use crate::discovery::{self, Source, Update};
 use crate::{log_error, log_info, log_warn};
 
 use super::load;
@@ -34,10 +34,20 @@ pub struct Control {
     pub stopper: Stopper,
 }
 
-/// Discovery under the configuration in force.
+/// The discovery that runs: what it is to watch, and what it finds.
 struct Watch {
-    task: JoinHandle<()>,
+    sources: Sender<Vec<Source>>,
     updates: Receiver<Update>,
+}
+
+impl Watch {
+    /// Starts discovery on this thread. Nothing is watched yet.
+    fn start(context: &Context) -> Watch {
+        let (sources, ordered) = async_channel::unbounded();
+        let (sender, updates) = async_channel::bounded(UPDATE_COUNT_MAX);
+        spawn_local(discovery::watch(ordered, context.discovery.clone(), sender));
+        Watch { sources, updates }
+    }
 }
 
 impl Control {
@@ -80,7 +90,8 @@ impl Control {
         commands: Receiver<Command>,
         signals: Receiver<i32>,
     ) {
-        let mut watch = self.apply(&loaded, plan);
+        let watch = Watch::start(&self.context);
+        self.apply(&loaded, plan, &watch);
         loop {
             tokio::select! {
                 Ok(signal) = signals.recv() => {
@@ -90,7 +101,7 @@ impl Control {
                         log_warn!(message, "signal" = name);
                         return self.stop();
                     }
-                    if let Err(why) = self.reload(&mut watch) {
+                    if let Err(why) = self.reload(&watch) {
                         log_error!("Error reloading config", "err" = why);
                     }
                 }
@@ -100,7 +111,7 @@ impl Control {
                         return self.stop();
                     }
                     Command::Reload(answer) => {
-                        let outcome = self.reload(&mut watch);
+                        let outcome = self.reload(&watch);
                         if let Err(why) = &outcome {
                             log_error!("Error reloading config", "err" = why);
                         }
@@ -126,7 +137,7 @@ impl Control {
     }
 
     /// Puts the configuration file in force as it is now, or keeps the one in force.
-    fn reload(&mut self, watch: &mut Watch) -> Result<(), String> {
+    fn reload(&mut self, watch: &Watch) -> Result<(), String> {
         let file = self.flags.text("config.file").to_owned();
         log_info!("Loading configuration file", "filename" = file);
         let loaded = load(&self.flags).and_then(|loaded| {
@@ -135,8 +146,7 @@ impl Control {
         });
         match loaded {
             Ok((loaded, plan)) => {
-                watch.task.abort();
-                *watch = self.apply(&loaded, plan);
+                self.apply(&loaded, plan, watch);
                 log_info!("Completed loading of configuration file", "filename" = file);
                 Ok(())
             }
@@ -147,8 +157,8 @@ impl Control {
         }
     }
 
-    /// Puts a configuration in force and starts its discovery. Cannot fail.
-    fn apply(&mut self, loaded: &Loaded, mut plan: Plan) -> Watch {
+    /// Puts a configuration in force. Cannot fail.
+    fn apply(&mut self, loaded: &Loaded, mut plan: Plan, watch: &Watch) {
         for warning in loaded.warnings.iter().chain(&not_carried_out(loaded)) {
             log_warn!(warning);
         }
@@ -166,10 +176,8 @@ impl Control {
             configs: job.discovery.clone(),
         };
         let sources = loaded.jobs.iter().map(source).collect();
-        let (sender, updates) = async_channel::bounded(UPDATE_COUNT_MAX);
-        let stats = Arc::new(FileStats::default());
-        let task = tokio::task::spawn_local(discovery::watch(sources, stats, sender));
-        Watch { task, updates }
+        // Discovery listens as long as this thread lives.
+        let _ = watch.sources.try_send(sources);
     }
 
     /// Makes targets of what was found and gives each shard its own.

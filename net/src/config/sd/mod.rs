@@ -1,7 +1,7 @@
 //! Service discovery as configured: one list for each provider, in every job and Alertmanager.
 //!
-//! Every provider's fields are read, checked and printed. `static` and `file` are carried out by
-//! `net::discovery`; [`DiscoveryConfigs::not_carried_out`] names the others that are used.
+//! Every provider's fields are read, checked and printed. `net::discovery` carries many of them out;
+//! [`DiscoveryConfigs::not_carried_out`] names the others that are used.
 //!
 //! Source: Prometheus `discovery/registry.go` and the `SDConfig` of each provider.
 
@@ -18,6 +18,18 @@ use super::units::Millis;
 use super::value::{FilePath, LabelSet, Url};
 use super::yaml::{Section, section};
 use crate::wire::quote::quoted;
+
+/// Keys of the sections that `net::discovery` carries out; a test there holds the list to its table.
+pub const CARRIED_OUT: &[&str] = &[
+    "static_configs",
+    "file_sd_configs",
+    "kubernetes_sd_configs",
+    "http_sd_configs",
+    "dns_sd_configs",
+    "consul_sd_configs",
+    "docker_sd_configs",
+    "dockerswarm_sd_configs",
+];
 
 section! {
     pub struct DiscoveryConfigs("discovery.Configs");
@@ -148,7 +160,7 @@ impl DiscoveryConfigs {
     pub fn not_carried_out(&self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         self.visit(&mut |key, _, field| {
-            if !field.is_empty() && !matches!(key, "static_configs" | "file_sd_configs") {
+            if !field.is_empty() && !CARRIED_OUT.contains(&key) {
                 keys.push(key);
             }
         });
