@@ -7,7 +7,7 @@ use crate::promql::ast::PosRange;
 
 use super::annotations::Annotations;
 use super::error::ExecError;
-use super::matrix::Row;
+use super::matrix::{Row, unset};
 use super::window::{Interpolated, Points, interpolate};
 
 /// The newest sample not older than the lookback, unless it is a staleness marker. O(samples +
@@ -20,54 +20,74 @@ pub fn look_back(
     labels: LabelsRef<'_>,
     row: &mut Row,
 ) -> Result<(), ExecError> {
-    let grid = select.grid;
+    let (grid, times_ms) = (select.grid, points.times_ms);
     row.reset(grid.step_count);
-    let (times_ms, histograms) = (points.times_ms, points.histograms);
-    let (mut after, mut histograms_after) = (0, 0);
+    let mut after = 0;
     for step in 0..grid.step_count {
         let time_ms = select.lookup.time_ms(grid.time_ms(step));
-        let first_ms = time_ms.saturating_sub(select.lookback_ms);
         while after < times_ms.len() && times_ms[after] <= time_ms {
             after += 1;
         }
-        while histograms_after < histograms.times_ms.len()
-            && histograms.times_ms[histograms_after] <= time_ms
-        {
-            histograms_after += 1;
-        }
-        let newest_ms = after.checked_sub(1).map_or(i64::MIN, |index| times_ms[index]);
-        if let Some(index) = histograms_after.checked_sub(1)
-            && histograms.times_ms[index] > newest_ms
-        {
-            let (sample_ms, histogram) = (histograms.times_ms[index], &histograms.list[index]);
-            if sample_ms <= first_ms || is_stale_nan(histogram.sum) {
-                continue;
-            }
-            match select.output {
-                SelectOutput::TimestampMs => {
-                    return Err(ExecError::Evaluation(format!(
-                        "this should be an info metric, with float samples: {labels}"
-                    )));
-                }
-                SelectOutput::Timestamp => row.set(step, sample_ms as f64 / 1000.0),
-                SelectOutput::StartTimestamp => {
-                    row.set(step, start_seconds(histograms.starts_ms, index));
-                }
-                _ => row.set_histogram(step, histogram.clone()),
-            }
-            continue;
-        }
         let Some(index) = after.checked_sub(1) else { continue };
-        if newest_ms <= first_ms || is_stale_nan(points.values[index]) {
+        let sample_ms = times_ms[index];
+        if sample_ms <= time_ms.saturating_sub(select.lookback_ms)
+            || is_stale_nan(points.values[index])
+        {
             continue;
         }
         let value = match select.output {
-            SelectOutput::Timestamp => newest_ms as f64 / 1000.0,
-            SelectOutput::TimestampMs => newest_ms as f64,
+            SelectOutput::Timestamp => sample_ms as f64 / 1000.0,
+            SelectOutput::TimestampMs => sample_ms as f64,
             SelectOutput::StartTimestamp => start_seconds(points.starts_ms, index),
             _ => points.values[index],
         };
         row.set(step, value);
+    }
+    if points.histograms.times_ms.is_empty() {
+        return Ok(());
+    }
+    look_back_to_histograms(select, points, labels, row)
+}
+
+/// Puts histograms where they are newer than the floats that the row holds.
+fn look_back_to_histograms(
+    select: &Select,
+    points: Points<'_>,
+    labels: LabelsRef<'_>,
+    row: &mut Row,
+) -> Result<(), ExecError> {
+    let (grid, histograms) = (select.grid, points.histograms);
+    let (mut after, mut floats_after) = (0, 0);
+    for step in 0..grid.step_count {
+        let time_ms = select.lookup.time_ms(grid.time_ms(step));
+        while after < histograms.times_ms.len() && histograms.times_ms[after] <= time_ms {
+            after += 1;
+        }
+        while floats_after < points.times_ms.len() && points.times_ms[floats_after] <= time_ms {
+            floats_after += 1;
+        }
+        let Some(index) = after.checked_sub(1) else { continue };
+        let (sample_ms, histogram) = (histograms.times_ms[index], &histograms.list[index]);
+        let is_newest = floats_after == 0 || points.times_ms[floats_after - 1] < sample_ms;
+        if !is_newest || sample_ms <= time_ms.saturating_sub(select.lookback_ms) {
+            continue;
+        }
+        if is_stale_nan(histogram.sum) {
+            unset(&mut row.present, step);
+            continue;
+        }
+        match select.output {
+            SelectOutput::TimestampMs => {
+                return Err(ExecError::Evaluation(format!(
+                    "this should be an info metric, with float samples: {labels}"
+                )));
+            }
+            SelectOutput::Timestamp => row.set(step, sample_ms as f64 / 1000.0),
+            SelectOutput::StartTimestamp => {
+                row.set(step, start_seconds(histograms.starts_ms, index));
+            }
+            _ => row.set_histogram(step, histogram.clone()),
+        }
     }
     Ok(())
 }

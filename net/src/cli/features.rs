@@ -29,7 +29,7 @@ const FEATURES: &[(&str, Fate)] = &[
     ("st-storage", Fate::Warned(NOT_YET)),
     ("st-synthesis", Fate::Warned(NOT_YET)),
     ("type-and-unit-labels", Fate::Carried),
-    ("use-start-timestamps", Fate::Warned(NOT_YET)),
+    ("use-start-timestamps", Fate::Carried),
     ("use-uncached-io", Fate::Warned("hearth chooses how it writes by itself")),
     ("xor2-encoding", Fate::Warned(OWN_ENCODING)),
 ];

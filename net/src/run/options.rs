@@ -57,6 +57,7 @@ pub fn boot(flags: &Flags) -> BootOptions {
             parse,
             delayed_names: features.has("promql-delayed-name-removal"),
             type_and_unit: features.has("type-and-unit-labels"),
+            start_timestamps: features.has("use-start-timestamps"),
             ..QueryOptions::default()
         },
         keep: KeepOptions {

@@ -48,6 +48,8 @@ pub struct QueryOptions {
     /// Names are dropped at the end of a query.
     pub delayed_names: bool,
     pub type_and_unit: bool,
+    /// Start timestamps tell of resets.
+    pub start_timestamps: bool,
 }
 
 impl Default for QueryOptions {
@@ -63,6 +65,7 @@ impl Default for QueryOptions {
             parse: ParseOptions::default(),
             delayed_names: false,
             type_and_unit: false,
+            start_timestamps: false,
         }
     }
 }

@@ -161,6 +161,7 @@ impl Shard {
             bytes_max: options.bytes_max,
             delayed_names: options.delayed_names,
             type_and_unit: options.type_and_unit,
+            start_timestamps: options.start_timestamps,
             ..PlanOptions::default()
         }
     }
