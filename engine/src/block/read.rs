@@ -24,13 +24,24 @@ pub struct Block {
     sections: Sections,
 }
 
-/// Room for reading, and the timestamp column read last: neighbours often share it.
+/// Room for reading, and the timestamp columns read lately: neighbours share them. A megabyte or two
+/// at most; made to be kept for as long as blocks are read.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    column: Option<(BlockId, u32)>,
-    timestamps_ms: Vec<i64>,
+    /// At the column's number modulo [`SCRATCH_COLUMN_COUNT`]; the columns of a series follow each
+    /// other.
+    pub(super) columns: Vec<ScratchColumn>,
     histograms: Vec<FloatHistogram>,
 }
+
+#[derive(Debug, Default)]
+pub(super) struct ScratchColumn {
+    column: Option<(BlockId, u32)>,
+    timestamps_ms: Vec<i64>,
+}
+
+/// A month in columns of two hours would be three times that.
+const SCRATCH_COLUMN_COUNT: usize = 128;
 
 impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,25 +216,25 @@ impl Block {
         ColumnRow::decode(row).ok_or_else(|| self.pages.broken("timestamp columns"))
     }
 
-    /// Decodes a column into the scratch, unless it is there.
-    fn load_column(
+    /// Timestamps of a column, from the scratch or decoded into it.
+    pub(super) fn timestamps<'s>(
         &self,
         column: u32,
         row: &ColumnRow,
-        scratch: &mut Scratch,
-    ) -> Result<(), BlockError> {
-        if scratch.column == Some((self.meta.id, column)) {
-            return Ok(());
+        scratch: &'s mut Vec<ScratchColumn>,
+    ) -> Result<&'s [i64], BlockError> {
+        scratch.resize_with(SCRATCH_COLUMN_COUNT, ScratchColumn::default);
+        let slot = &mut scratch[column as usize % SCRATCH_COLUMN_COUNT];
+        if slot.column != Some((self.meta.id, column)) {
+            slot.column = None;
+            slot.timestamps_ms.clear();
+            let bytes = self.pages.get(row.place, row.bytes as usize)?;
+            let (count, out) = (row.count as usize, &mut slot.timestamps_ms);
+            encode::decode_timestamps(bytes, row.codec, row.min_ms, row.max_ms, count, out)
+                .map_err(|error| self.undecodable(error))?;
+            slot.column = Some((self.meta.id, column));
         }
-        scratch.column = None;
-        scratch.timestamps_ms.clear();
-        let bytes = self.pages.get(row.place, row.bytes as usize)?;
-        let count = row.count as usize;
-        let out = &mut scratch.timestamps_ms;
-        encode::decode_timestamps(bytes, row.codec, row.min_ms, row.max_ms, count, out)
-            .map_err(|error| self.undecodable(error))?;
-        scratch.column = Some((self.meta.id, column));
-        Ok(())
+        Ok(&slot.timestamps_ms)
     }
 
     fn undecodable(&self, error: DecodeError) -> BlockError {
@@ -233,17 +244,6 @@ impl Block {
             DecodeError::Values => "values",
             DecodeError::Starts => "start timestamps",
         }))
-    }
-
-    /// Timestamps of a column.
-    pub(super) fn timestamps<'s>(
-        &self,
-        column: u32,
-        row: &ColumnRow,
-        scratch: &'s mut Scratch,
-    ) -> Result<&'s [i64], BlockError> {
-        self.load_column(column, row, scratch)?;
-        Ok(&scratch.timestamps_ms)
     }
 
     /// The chunks of a series, each with the row of its column.
@@ -307,7 +307,8 @@ impl Block {
         out: &mut impl SamplesOut,
         scratch: &mut Scratch,
     ) -> Result<(), BlockError> {
-        self.load_column(chunk.column, row, scratch)?;
+        let Scratch { columns, histograms } = scratch;
+        let column_ms = self.timestamps(chunk.column, row, columns)?;
         let undecodable = |error| self.undecodable(error);
         let count = row.count as usize;
         match chunk.codec {
@@ -315,17 +316,16 @@ impl Block {
                 let (timestamps_ms, values, starts_ms) = out.floats();
                 let before = timestamps_ms.len();
                 encode::decode_floats(chunk.values, codec, count, values).map_err(undecodable)?;
-                timestamps_ms.extend_from_slice(&scratch.timestamps_ms);
+                timestamps_ms.extend_from_slice(column_ms);
                 push_starts(chunk.starts, before, count, starts_ms).map_err(undecodable)
             }
             ValueCodec::Histograms { is_integer } => {
-                scratch.histograms.clear();
-                encode::decode_histograms(chunk.values, count, &mut scratch.histograms)
-                    .map_err(undecodable)?;
-                out.push_histograms(&mut scratch.histograms, is_integer);
+                histograms.clear();
+                encode::decode_histograms(chunk.values, count, histograms).map_err(undecodable)?;
+                out.push_histograms(histograms, is_integer);
                 let (timestamps_ms, starts_ms) = out.histogram_times();
                 let before = timestamps_ms.len();
-                timestamps_ms.extend_from_slice(&scratch.timestamps_ms);
+                timestamps_ms.extend_from_slice(column_ms);
                 push_starts(chunk.starts, before, count, starts_ms).map_err(undecodable)
             }
         }

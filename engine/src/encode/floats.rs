@@ -9,8 +9,8 @@
 //! Compression", SIGMOD 2024. Unlike ALP this divides by an exact power of ten, so that every
 //! decimal of up to fifteen digits is held; the division costs half a nanosecond.
 
-use super::frame::{self, FramePlan};
-use super::{Columns, DecodeError, xor};
+use super::frame;
+use super::{Columns, DecodeError, near, xor};
 use crate::kernels::{self, MAGIC, POW10};
 use crate::mem::varint::{push_i64, push_u64, take_bytes, take_i64, take_u64};
 
@@ -28,16 +28,26 @@ pub enum FloatCodec {
     Xor = 4,
     /// Eight bytes each.
     Raw = 5,
+    /// As `Decimal`, in a row of frames: a gauge that drifts.
+    DecimalRow = 6,
+    /// As `DecimalDeltas`, in a row of frames: a counter that is now busy, now idle.
+    DecimalDeltasRow = 7,
+    /// As `DecimalDeltasRow`, and how many steps of the last bit each value lies beside its
+    /// decimal: what was multiplied by 0.001, or divided more than once.
+    NearDecimals = 8,
 }
 
 impl FloatCodec {
-    pub const ALL: [FloatCodec; 6] = [
+    pub const ALL: [FloatCodec; 9] = [
         FloatCodec::Constant,
         FloatCodec::Linear,
         FloatCodec::Decimal,
         FloatCodec::DecimalDeltas,
         FloatCodec::Xor,
         FloatCodec::Raw,
+        FloatCodec::DecimalRow,
+        FloatCodec::DecimalDeltasRow,
+        FloatCodec::NearDecimals,
     ];
 
     pub fn from_code(code: u8) -> Option<Self> {
@@ -45,11 +55,14 @@ impl FloatCodec {
     }
 }
 
-/// Above this many bytes a value, XOR is tried against the decimal form.
+/// Above this many bytes a value other forms are tried against the decimal one.
 const DECIMAL_BYTES_GOOD: usize = 5;
 
+/// The same for columns of long fractions, or with values that are no decimals.
+const ODD_BYTES_GOOD: usize = 1;
+
 /// Below this, adding and subtracting [`MAGIC`] rounds: no call into the math library.
-const ROUND_BELOW: f64 = (1u64 << 51) as f64;
+pub(super) const ROUND_BELOW: f64 = (1u64 << 51) as f64;
 
 /// The integer that stands for `value` at `exponent`, if dividing it back gives the same bits.
 #[inline]
@@ -97,7 +110,7 @@ fn decimals(values: &[f64], work: &mut Columns) -> Option<u8> {
 }
 
 /// Fills `work.other_integers` with the differences of neighbouring integers.
-fn integer_deltas(work: &mut Columns) {
+pub(super) fn integer_deltas(work: &mut Columns) {
     work.other_integers.clear();
     let pairs = work.integers.windows(2);
     work.other_integers.extend(pairs.map(|pair| pair[1].wrapping_sub(pair[0])));
@@ -119,15 +132,8 @@ fn push_constant(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(&bytes[..kept]);
 }
 
-/// Appends exponent, exceptions, then the frame (of deltas, with the first integer before it).
-fn push_decimals(
-    out: &mut Vec<u8>,
-    values: &[f64],
-    exponent: u8,
-    work: &Columns,
-    deltas: bool,
-    plan: &FramePlan,
-) {
+/// Appends exponent and exceptions.
+pub(super) fn push_decimal_head(out: &mut Vec<u8>, values: &[f64], exponent: u8, work: &Columns) {
     out.push(exponent);
     push_u64(out, work.positions.len() as u64);
     let mut previous = 0;
@@ -136,11 +142,49 @@ fn push_decimals(
         out.extend_from_slice(&values[position as usize].to_bits().to_le_bytes());
         previous = position;
     }
-    if deltas {
-        push_i64(out, work.integers[0]);
-        frame::push(out, &work.other_integers, plan);
-    } else {
-        frame::push(out, &work.integers, plan);
+}
+
+/// Columns of fewer values have no rows of frames.
+const ROW_COUNT_MIN: usize = 2 * frame::FRAME_COUNT;
+
+/// The four forms of decimals, each with the bytes of its frames: plain, deltas, plain in a row,
+/// deltas in a row. Those in rows keep their plans in `work`.
+fn decimal_forms(work: &mut Columns) -> [(FloatCodec, usize); 4] {
+    let Columns { integers, other_integers, plans, other_plans, .. } = work;
+    let (mut row, mut deltas_row) = (usize::MAX, usize::MAX);
+    if integers.len() >= ROW_COUNT_MIN {
+        row = frame::plan_row(integers, plans);
+        deltas_row = frame::plan_row(other_integers, other_plans);
+    }
+    [
+        (FloatCodec::Decimal, frame::plan(integers).bytes),
+        (FloatCodec::DecimalRow, row),
+        (FloatCodec::DecimalDeltas, frame::plan(other_integers).bytes),
+        (FloatCodec::DecimalDeltasRow, deltas_row),
+    ]
+}
+
+/// The form to take: those before others decode faster, so they win when others save little.
+fn best_form(forms: [(FloatCodec, usize); 4]) -> FloatCodec {
+    let least = forms.iter().map(|(_, bytes)| *bytes).min().unwrap_or(0);
+    let good = least.saturating_add(least / 16 + 2);
+    let found = forms.into_iter().find(|(_, bytes)| *bytes <= good);
+    found.map_or(FloatCodec::Decimal, |(codec, _)| codec)
+}
+
+/// Appends the frames of `work`'s decimals in one of the four forms; rows are planned.
+fn push_decimals(out: &mut Vec<u8>, codec: FloatCodec, work: &Columns) {
+    match codec {
+        FloatCodec::Decimal => frame::push(out, &work.integers, &frame::plan(&work.integers)),
+        FloatCodec::DecimalRow => frame::push_row(out, &work.integers, &work.plans),
+        FloatCodec::DecimalDeltas => {
+            push_i64(out, work.integers[0]);
+            frame::push(out, &work.other_integers, &frame::plan(&work.other_integers));
+        }
+        _ => {
+            push_i64(out, work.integers[0]);
+            frame::push_row(out, &work.other_integers, &work.other_plans);
+        }
     }
 }
 
@@ -170,14 +214,18 @@ pub(super) fn push(
             push_i64(out, first);
             push_i64(out, step);
         }
-        FloatCodec::Decimal | FloatCodec::DecimalDeltas => {
+        FloatCodec::Decimal
+        | FloatCodec::DecimalDeltas
+        | FloatCodec::DecimalRow
+        | FloatCodec::DecimalDeltasRow => {
             let Some(exponent) = decimals(values, work) else { return false };
-            let deltas = codec == FloatCodec::DecimalDeltas;
             integer_deltas(work);
-            let column = if deltas { &work.other_integers } else { &work.integers };
-            let plan = frame::plan(column);
-            push_decimals(out, values, exponent, work, deltas, &plan);
+            frame::plan_row(&work.integers, &mut work.plans);
+            frame::plan_row(&work.other_integers, &mut work.other_plans);
+            push_decimal_head(out, values, exponent, work);
+            push_decimals(out, codec, work);
         }
+        FloatCodec::NearDecimals => return near::push(out, values, work),
         FloatCodec::Xor => xor::push(out, values),
         FloatCodec::Raw => {
             out.extend(values.iter().flat_map(|value| value.to_bits().to_le_bytes()));
@@ -201,32 +249,49 @@ pub(super) fn push_best(out: &mut Vec<u8>, values: &[f64], work: &mut Columns) -
             push_i64(out, step);
             return FloatCodec::Linear;
         }
-        let (plain, deltas) = (frame::plan(&work.integers), frame::plan(&work.other_integers));
-        // Plain frames decode faster, so they win when deltas save little.
-        let uses_deltas = deltas.bytes + deltas.bytes / 8 + 2 < plain.bytes;
-        let plan = if uses_deltas { deltas } else { plain };
-        push_decimals(out, values, exponent, work, uses_deltas, &plan);
-        let codec = if uses_deltas { FloatCodec::DecimalDeltas } else { FloatCodec::Decimal };
-        if out.len() - start <= values.len() * DECIMAL_BYTES_GOOD {
+        let codec = best_form(decimal_forms(work));
+        push_decimal_head(out, values, exponent, work);
+        push_decimals(out, codec, work);
+        let is_decimal =
+            exponent <= near::EXPONENT_MAX && work.positions.len() * 32 <= values.len();
+        let bytes_good = if is_decimal { DECIMAL_BYTES_GOOD } else { ODD_BYTES_GOOD };
+        if out.len() - start <= values.len() * bytes_good {
             return codec;
         }
-        best = Some((codec, out.len()));
+        best = Some(codec);
+    }
+    // What is no decimal may lie beside one.
+    let near_start = out.len();
+    if near::push(out, values, work) {
+        best = keep_shorter(out, start, near_start, best, FloatCodec::NearDecimals);
     }
     let xor_start = out.len();
     xor::push(out, values);
-    let xor_bytes = out.len() - xor_start;
-    let best_bytes = best.map_or(usize::MAX, |(_, end)| end - start);
-    if best_bytes <= xor_bytes && best_bytes < values.len() * 8 {
-        out.truncate(xor_start);
-        return best.expect("its bytes were just compared").0;
+    best = keep_shorter(out, start, xor_start, best, FloatCodec::Xor);
+    match best {
+        Some(codec) if out.len() - start < values.len() * 8 => codec,
+        _ => {
+            out.truncate(start);
+            push(out, values, FloatCodec::Raw, work);
+            FloatCodec::Raw
+        }
     }
-    if xor_bytes < values.len() * 8 {
-        out.drain(start..xor_start);
-        return FloatCodec::Xor;
+}
+
+/// Of the column's two forms at `start` and at `other_start` (of `codec`) keeps the shorter.
+fn keep_shorter(
+    out: &mut Vec<u8>,
+    start: usize,
+    other_start: usize,
+    best: Option<FloatCodec>,
+    codec: FloatCodec,
+) -> Option<FloatCodec> {
+    if best.is_some() && other_start - start <= out.len() - other_start {
+        out.truncate(other_start);
+        return best;
     }
-    out.truncate(start);
-    push(out, values, FloatCodec::Raw, work);
-    FloatCodec::Raw
+    out.drain(start..other_start);
+    Some(codec)
 }
 
 /// Appends the `count` values of the section `bytes` to `values`; on an error it may have appended
@@ -247,8 +312,11 @@ pub(super) fn decode(
     let decoded = match codec {
         FloatCodec::Constant => Some(()),
         FloatCodec::Linear => take_line(&mut bytes, out),
-        FloatCodec::Decimal => take_decimals(&mut bytes, out, false),
-        FloatCodec::DecimalDeltas => take_decimals(&mut bytes, out, true),
+        FloatCodec::Decimal
+        | FloatCodec::DecimalDeltas
+        | FloatCodec::DecimalRow
+        | FloatCodec::DecimalDeltasRow
+        | FloatCodec::NearDecimals => take_decimals(&mut bytes, out, codec),
         FloatCodec::Xor => xor::decode(std::mem::take(&mut bytes), out),
         FloatCodec::Raw => take_raw(&mut bytes, out),
     };
@@ -269,7 +337,7 @@ fn take_line(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {
     Some(())
 }
 
-fn take_decimals(bytes: &mut &[u8], out: &mut [f64], deltas: bool) -> Option<()> {
+fn take_decimals(bytes: &mut &[u8], out: &mut [f64], codec: FloatCodec) -> Option<()> {
     let exponent = take_bytes(bytes, 1)?[0];
     if usize::from(exponent) >= POW10.len() {
         return None;
@@ -280,20 +348,28 @@ fn take_decimals(bytes: &mut &[u8], out: &mut [f64], deltas: bool) -> Option<()>
         take_u64(bytes)?;
         take_bytes(bytes, 8)?;
     }
-    if deltas {
-        let first = take_i64(bytes)?;
-        let integers: &mut [u64] = bytemuck::cast_slice_mut(out);
-        frame::take(bytes, &mut integers[1..])?;
-        integers[0] = first as u64;
-        let mut sum = first as u64;
-        for integer in &mut integers[1..] {
-            sum = sum.wrapping_add(*integer);
-            *integer = sum;
+    let integers: &mut [u64] = bytemuck::cast_slice_mut(out);
+    match codec {
+        FloatCodec::Decimal => frame::take(bytes, integers)?,
+        FloatCodec::DecimalRow => frame::take_row(bytes, integers)?,
+        _ => {
+            let (first, deltas) = integers.split_first_mut()?;
+            *first = take_i64(bytes)? as u64;
+            match codec {
+                FloatCodec::DecimalDeltas => frame::take(bytes, deltas)?,
+                _ => frame::take_row(bytes, deltas)?,
+            }
+            let mut sum = *first;
+            for delta in deltas {
+                sum = sum.wrapping_add(*delta);
+                *delta = sum;
+            }
         }
-    } else {
-        frame::take(bytes, bytemuck::cast_slice_mut(out))?;
     }
     kernels::divide_decimals(out, exponent);
+    if codec == FloatCodec::NearDecimals {
+        near::take(bytes, out)?;
+    }
     let mut position = 0usize;
     for _ in 0..exception_count {
         position = position.checked_add(usize::try_from(take_u64(&mut exceptions)?).ok()?)?;

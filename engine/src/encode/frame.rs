@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! base: zigzag varint | width: u8 | shift: u8 | exception_count: varint
-//! | exceptions: ( position - previous position: varint, value - base: zigzag varint )*
+//! | exceptions: ( position - previous position: varint, upper bits: varint )*
 //! | offsets: count · width bits
 //! ```
 //!
-//! A value is `base + (offset << shift)`, an exception's is `base + difference`; its offset is
-//! zero. The shift drops the low bits that no offset has (memory comes in pages). Exceptions keep
-//! one missed scrape or one counter reset from widening the whole column.
+//! A value is `base + (offset << shift)`. The shift drops the low bits that no offset has (memory
+//! comes in pages). An offset that is wider than the others has its lower bits in place and the
+//! upper ones among the exceptions; so one missed scrape, one counter reset, or a long tail does not
+//! widen the whole column.
 //!
-//! Source: PFOR as in Zukowski et al., "Super-Scalar RAM-CPU Cache Compression", ICDE 2006.
+//! Source: PFOR as in Zukowski et al., "Super-Scalar RAM-CPU Cache Compression", ICDE 2006; upper
+//! bits apart as in Yan, Ding, Suel, "Inverted Index Compression and Query Processing with Optimized
+//! Document Ordering", WWW 2009.
 
 use crate::kernels;
 use crate::mem::varint::{
@@ -21,17 +24,26 @@ use crate::mem::varint::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FramePlan {
     base: i64,
-    /// Bits of an offset before the shift; values that need more, or lie below the base, are
-    /// exceptions.
-    reach_bits: u32,
     shift: u32,
+    /// Bits of an offset in place; those that need more, or lie below the base, are exceptions.
+    width: u32,
     exception_count: usize,
     /// Bytes that the frame will take, or a few more.
     pub(super) bytes: usize,
 }
 
-/// Bytes that one exception costs, about: its position and its value.
-const EXCEPTION_BITS: usize = 8 + 32;
+/// Values of a frame where a column has many.
+pub(super) const FRAME_COUNT: usize = 128;
+
+/// In a row of frames: bit of the width that says that shift and exceptions follow.
+const MORE: u8 = 0x80;
+
+/// Bits that an exception costs of whose offset so many do not stand in place: its position, mostly
+/// a byte, those bits in bytes of seven, and what it costs to decode.
+fn exception_bits(upper_bits: usize) -> usize {
+    const DECODING_BITS: usize = 4;
+    8 + 8 * upper_bits.div_ceil(7) + DECODING_BITS
+}
 
 /// Finds the cheapest frame for `column`. O(count), no allocation.
 pub(super) fn plan(column: &[i64]) -> FramePlan {
@@ -59,75 +71,92 @@ pub(super) fn plan(column: &[i64]) -> FramePlan {
 /// The cheapest frame on `base`, below which `below_count` values lie.
 fn plan_from(column: &[i64], base: i64, highest: i64, below_count: usize) -> FramePlan {
     let range = highest.wrapping_sub(base) as u64;
-    let widest = 64 - range.leading_zeros();
-    let mut needing = [0u16; 65];
-    let mut exponent_bits = [0u64; 65];
-    if widest > 0 {
-        for &value in column.iter().filter(|&&value| base <= value) {
+    let widest = (64 - range.leading_zeros()) as usize;
+    // Offsets by the bits they need, and all bits that any of them has.
+    let mut needing = [0u32; 65];
+    let mut used = 0u64;
+    if widest > 0 || below_count > 0 {
+        for &value in column {
             let offset = value.wrapping_sub(base) as u64;
-            let bits = (64 - offset.leading_zeros()) as usize;
-            needing[bits] += 1;
-            exponent_bits[bits] |= offset;
+            used |= offset;
+            needing[(64 - offset.leading_zeros()) as usize] += 1;
         }
     }
-    // From the widest down: each step turns the values that need this width into exceptions.
-    let cost =
-        |reach: u32, exceptions: usize| column.len() * reach as usize + exceptions * EXCEPTION_BITS;
-    let (mut reach_bits, mut exception_count) = (widest, below_count);
-    let (mut best, mut exceptions) = (cost(widest, below_count), below_count);
-    for reach in (0..widest).rev() {
-        exceptions += usize::from(needing[reach as usize + 1]);
-        let here = cost(reach, exceptions);
-        if here < best {
-            (best, reach_bits, exception_count) = (here, reach, exceptions);
-        }
-    }
-    let used = exponent_bits[..=reach_bits as usize].iter().fold(0, |all, bits| all | bits);
     let shift = if used == 0 { 0 } else { used.trailing_zeros() };
-    let width = if used == 0 { 0 } else { reach_bits - shift };
+    // From the widest down: each step turns the values that need this width into exceptions.
+    let cost = |width: usize| {
+        let wider = (width + 1..=64).filter(|&bits| needing[bits] > 0);
+        let exceptions = wider.map(|bits| needing[bits] as usize * exception_bits(bits - width));
+        column.len() * (width - (shift as usize).min(width)) + exceptions.sum::<usize>()
+    };
+    let mut width = widest;
+    let mut best = cost(widest);
+    let mut exception_count = below_count;
+    let mut count = below_count;
+    for narrower in (shift as usize..widest).rev() {
+        count += needing[narrower + 1] as usize;
+        // Worse from here on: exceptions cost more than a bit each.
+        if count > column.len() / 4 + 1 {
+            break;
+        }
+        let here = cost(narrower);
+        if here < best {
+            (best, width, exception_count) = (here, narrower, count);
+        }
+    }
     let head = bytes_of_u64(zigzag(base)) + 2 + bytes_of_u64(exception_count as u64);
-    let offsets = (column.len() * width as usize).div_ceil(8);
-    let bytes = head + offsets + exception_count * EXCEPTION_BITS / 8;
-    FramePlan { base, reach_bits, shift, exception_count, bytes }
+    FramePlan {
+        base,
+        shift,
+        width: (width as u32).saturating_sub(shift),
+        exception_count,
+        bytes: head + best.div_ceil(8),
+    }
 }
 
 impl FramePlan {
-    fn is_exception(&self, value: i64) -> bool {
-        let offset = value.wrapping_sub(self.base) as u64;
-        value < self.base || 64 - offset.leading_zeros() > self.reach_bits
+    fn offset(&self, value: i64) -> u64 {
+        value.wrapping_sub(self.base) as u64 >> self.shift
     }
 
-    fn width(&self, column: &[i64]) -> u32 {
-        let all = column.iter().filter(|&&value| !self.is_exception(value));
-        let used = all.fold(0, |used, value| used | value.wrapping_sub(self.base) as u64);
-        if used == 0 { 0 } else { 64 - used.leading_zeros() - self.shift }
+    /// The bits of an offset that do not stand in place.
+    fn upper(&self, offset: u64) -> u64 {
+        if self.width == 64 { 0 } else { offset >> self.width }
     }
 }
 
 /// Appends `column` as planned.
 pub(super) fn push(out: &mut Vec<u8>, column: &[i64], plan: &FramePlan) {
-    let width = plan.width(column);
     push_i64(out, plan.base);
-    out.push(width as u8);
+    out.push(plan.width as u8);
     out.push(plan.shift as u8);
     push_u64(out, plan.exception_count as u64);
+    push_exceptions(out, column, plan);
+    push_offsets(out, column, plan);
+}
+
+fn push_exceptions(out: &mut Vec<u8>, column: &[i64], plan: &FramePlan) {
     if plan.exception_count > 0 {
         let mut previous = 0;
         for (position, &value) in column.iter().enumerate() {
-            if plan.is_exception(value) {
+            let upper = plan.upper(plan.offset(value));
+            if upper != 0 {
                 push_u64(out, (position - previous) as u64);
-                push_i64(out, value.wrapping_sub(plan.base));
+                push_u64(out, upper);
                 previous = position;
             }
         }
     }
+}
+
+fn push_offsets(out: &mut Vec<u8>, column: &[i64], plan: &FramePlan) {
+    if plan.width == 0 {
+        return;
+    }
+    let mask = u64::MAX >> (64 - plan.width);
     let mut bits = BitPacker::default();
     for &value in column {
-        let offset = match plan.exception_count > 0 && plan.is_exception(value) {
-            true => 0,
-            false => value.wrapping_sub(plan.base) as u64 >> plan.shift,
-        };
-        bits.push(out, offset, width);
+        bits.push(out, plan.offset(value) & mask, plan.width);
     }
     bits.finish(out);
 }
@@ -141,6 +170,18 @@ pub(super) fn take(bytes: &mut &[u8], out: &mut [u64]) -> Option<()> {
         return None;
     }
     let exception_count = take_u64(bytes)?;
+    take_values(bytes, base, width, shift, exception_count, out)
+}
+
+/// Takes exceptions and offsets.
+fn take_values(
+    bytes: &mut &[u8],
+    base: i64,
+    width: u8,
+    shift: u8,
+    exception_count: u64,
+    out: &mut [u64],
+) -> Option<()> {
     let mut exceptions = *bytes;
     for _ in 0..exception_count {
         take_u64(bytes)?;
@@ -151,14 +192,90 @@ pub(super) fn take(bytes: &mut &[u8], out: &mut [u64]) -> Option<()> {
     take_bytes(bytes, offset_bytes)?;
     // The bytes behind the offsets, if any, let the last group load whole words.
     kernels::unpack(offsets, u32::from(width), out);
-    kernels::scale_offsets(out, base, u32::from(shift));
     let mut position = 0usize;
     for _ in 0..exception_count {
         position = position.checked_add(usize::try_from(take_u64(&mut exceptions)?).ok()?)?;
-        let difference = take_i64(&mut exceptions)?;
-        *out.get_mut(position)? = base.wrapping_add(difference) as u64;
+        let upper = take_u64(&mut exceptions)?;
+        *out.get_mut(position)? |= upper.checked_shl(u32::from(width))?;
     }
+    kernels::scale_offsets(out, base, u32::from(shift));
     Some(())
+}
+
+/// Finds the cheapest row of frames of [`FRAME_COUNT`] values each for `column`; returns the bytes it
+/// will take, or a few more. The plans replace those of `plans`.
+pub(super) fn plan_row(column: &[i64], plans: &mut Vec<FramePlan>) -> usize {
+    plans.clear();
+    plans.extend(column.chunks(FRAME_COUNT).map(plan));
+    let mut previous = 0;
+    let bytes = plans.iter().map(|plan| {
+        let step = plan.base.wrapping_sub(previous);
+        previous = plan.base;
+        // The plan counts a base of its own, shift and exceptions, which most frames do not need.
+        let head = bytes_of_u64(zigzag(plan.base)) + if plan.is_short() { 2 } else { 0 };
+        plan.bytes + bytes_of_u64(zigzag(step)) - head
+    });
+    bytes.sum()
+}
+
+impl FramePlan {
+    fn is_short(&self) -> bool {
+        self.shift == 0 && self.exception_count == 0
+    }
+}
+
+/// Appends `column` as a row of frames, as planned:
+///
+/// ```text
+/// base - base before: zigzag | width, +128 if more follows: 1
+/// | more: shift: u8 | exception_count: varint | exceptions | offsets
+/// ```
+pub(super) fn push_row(out: &mut Vec<u8>, column: &[i64], plans: &[FramePlan]) {
+    let mut previous = 0;
+    for (values, plan) in column.chunks(FRAME_COUNT).zip(plans) {
+        push_i64(out, plan.base.wrapping_sub(previous));
+        previous = plan.base;
+        if plan.is_short() {
+            out.push(plan.width as u8);
+        } else {
+            out.push(plan.width as u8 | MORE);
+            out.push(plan.shift as u8);
+            push_u64(out, plan.exception_count as u64);
+            push_exceptions(out, values, plan);
+        }
+        push_offsets(out, values, plan);
+    }
+}
+
+/// Takes a row of frames of `out.len()` values off the front of `bytes`: as [`take`].
+pub(super) fn take_row(bytes: &mut &[u8], out: &mut [u64]) -> Option<()> {
+    let mut row = RowReader::default();
+    out.chunks_mut(FRAME_COUNT).try_for_each(|values| row.take(bytes, values))
+}
+
+/// Walks a row frame by frame.
+#[derive(Default)]
+pub(super) struct RowReader {
+    /// Base of the frame before.
+    base: i64,
+}
+
+impl RowReader {
+    /// Takes the next frame off the front of `bytes`; all but the last of a row have
+    /// [`FRAME_COUNT`] values.
+    pub(super) fn take(&mut self, bytes: &mut &[u8], values: &mut [u64]) -> Option<()> {
+        self.base = self.base.wrapping_add(take_i64(bytes)?);
+        let head = take_bytes(bytes, 1)?[0];
+        let width = head & !MORE;
+        let (shift, exception_count) = match head & MORE {
+            0 => (0, 0),
+            _ => (take_bytes(bytes, 1)?[0], take_u64(bytes)?),
+        };
+        if width > 64 || shift > 63 {
+            return None;
+        }
+        take_values(bytes, self.base, width, shift, exception_count, values)
+    }
 }
 
 /// Collects values of some bits each into bytes, lowest bit first.
@@ -196,7 +313,7 @@ impl BitPacker {
 
 #[cfg(test)]
 mod tests {
-    use super::{plan, push, take};
+    use super::{plan, plan_row, push, push_row, take, take_row};
 
     /// Encodes `column`; expects it back and `bytes` at most.
     #[track_caller]
@@ -213,6 +330,35 @@ mod tests {
         for end in 0..out.len() {
             let _ = take(&mut &out[..end], &mut back);
         }
+        check_row(column, usize::MAX);
+    }
+
+    /// As [`check`], for a row of frames.
+    #[track_caller]
+    fn check_row(column: &[i64], bytes: usize) {
+        let (mut out, mut plans) = (vec![], vec![]);
+        let planned = plan_row(column, &mut plans);
+        push_row(&mut out, column, &plans);
+        assert!(out.len() <= planned.min(bytes), "{} bytes, planned {planned}", out.len());
+        let mut back = vec![0; column.len()];
+        let mut rest = &out[..];
+        take_row(&mut rest, &mut back).unwrap();
+        assert!(rest.is_empty());
+        assert!(back.iter().zip(column).all(|(&back, &value)| back as i64 == value));
+        for end in 0..out.len() {
+            assert!(take_row(&mut &out[..end], &mut back).is_none());
+        }
+    }
+
+    #[test]
+    fn rows_follow_their_values() {
+        // Far away, and again elsewhere: each frame has its own base.
+        let drift: Vec<i64> = (0..1440).map(|n| (n / 128) * 1_000_000 + n % 16).collect();
+        check_row(&drift, 12 * (64 + 5));
+        check_row(&[7; 1440], 25);
+        let mut seldom = vec![0; 1440];
+        seldom.iter_mut().step_by(50).for_each(|value| *value = 1);
+        check_row(&seldom, 120);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!           | positive buckets: varint | negative buckets: varint
 //! spans     count: varint | ( offset: zigzag, length: varint )*
 //! columns   sum, count, zero count, each positive bucket, each negative bucket
-//! column    codec + 8 · bytes: varint | bytes, as a column of floats
+//! column    codec + 16 · bytes: varint | bytes, as a column of floats
 //! ```
 //!
 //! Counts are whole numbers that grow slowly, so the decimal codecs of floats hold them in a few
@@ -176,7 +176,7 @@ pub(super) fn push(
         }));
         column_bytes.clear();
         let codec = floats::push_best(&mut column_bytes, &cells, work);
-        push_u64(out, (column_bytes.len() as u64) << 3 | codec as u64);
+        push_u64(out, (column_bytes.len() as u64) << 4 | codec as u64);
         out.extend_from_slice(&column_bytes);
     }
     (work.cells, work.column_bytes) = (cells, column_bytes);
@@ -214,8 +214,8 @@ pub(super) fn decode(
     let mut cells = Vec::with_capacity(count);
     for column in 0..columns {
         let head = take_u64(&mut bytes).ok_or(BROKEN)?;
-        let codec = FloatCodec::from_code((head & 7) as u8).ok_or(BROKEN)?;
-        let column_bytes = usize::try_from(head >> 3).map_err(|_| BROKEN)?;
+        let codec = FloatCodec::from_code((head & 15) as u8).ok_or(BROKEN)?;
+        let column_bytes = usize::try_from(head >> 4).map_err(|_| BROKEN)?;
         let column_bytes = take_bytes(&mut bytes, column_bytes).ok_or(BROKEN)?;
         cells.clear();
         floats::decode(column_bytes, codec, count, &mut cells)?;

@@ -15,6 +15,7 @@ mod frame;
 mod histogram;
 #[cfg(test)]
 mod histogram_tests;
+mod near;
 mod one_histogram;
 mod starts;
 #[cfg(test)]
@@ -68,6 +69,10 @@ pub struct Columns {
     integers: Vec<i64>,
     other_integers: Vec<i64>,
     positions: Vec<u32>,
+    /// Distances from decimals.
+    steps: Vec<i64>,
+    plans: Vec<frame::FramePlan>,
+    other_plans: Vec<frame::FramePlan>,
     /// The chunk's sections, until their lengths are known.
     sections: Vec<u8>,
     /// One number of each histogram, and its bytes.

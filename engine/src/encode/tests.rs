@@ -92,6 +92,24 @@ fn the_chooser_finds_the_form_of_a_column() {
 }
 
 #[test]
+fn long_columns_find_their_form() {
+    use FloatCodec::*;
+    let long = |f: fn(u64) -> f64| -> Vec<f64> { (0..1024).map(f).collect() };
+    check_values(&long(|n| (n / 128 * 1_000_000 + noise(n) % 250) as f64), DecimalRow, 16 + 1100);
+    check_values(
+        &long(|n| (n * 5000 * (n / 256 % 2) + noise(n) % 8) as f64),
+        DecimalDeltasRow,
+        16 + 700,
+    );
+    check_values(&long(|n| (n * 97 + noise(n) % 8) as f64 * 0.001), NearDecimals, 16 + 1000);
+    let twice = long(|n| ((n + 50) * 123_457 + noise(n) % 64) as f64 / 1000.0 / 1000.0);
+    check_values(&twice, NearDecimals, 16 + 1300);
+    let mut odd = twice;
+    (odd[5], odd[6], odd[7]) = (f64::NAN, -0.0, f64::NEG_INFINITY);
+    check_values(&odd, NearDecimals, 16 + 1400);
+}
+
+#[test]
 fn values_that_only_bits_can_tell_apart_come_back() {
     let odd = [
         0.0,
@@ -189,6 +207,10 @@ fn bytes_are_as_they_were() {
         let values = match float_codec {
             FloatCodec::Constant => [1.5; 5],
             FloatCodec::Linear => [3.0, 5.0, 7.0, 9.0, 11.0],
+            FloatCodec::NearDecimals => {
+                let [above, below] = [0.005f64, -0.25].map(|value| value.to_bits());
+                [0.003, f64::from_bits(above + 2), 0.049, f64::from_bits(below - 1), 1.0]
+            }
             _ => [0.25, 0.5, f64::from_bits(STALE_NAN_BITS), -1.75, 12.0],
         };
         let (mut work, mut chunk) = (Columns::default(), vec![]);
@@ -206,7 +228,7 @@ fn bytes_are_as_they_were() {
     use FloatCodec::*;
     use TimestampCodec::*;
     check_bytes(Step, Constant, "0005d00fa01f00023ff8");
-    check_bytes(Deltas, Linear, "0905d00fc03e0b02ce0f0c000002000003f0f90604");
+    check_bytes(Deltas, Linear, "0905d00fc03e0902ce0f02000103e707f20604");
     check_bytes(
         Line,
         Decimal,
@@ -229,6 +251,13 @@ fn bytes_are_as_they_were() {
          2805d00fa01f0028000000000000d03f000000000000e03f020000000000f07f00000000000\
          0fcbf0000000000002840",
     );
+    check_bytes(Step, DecimalRow, "3005d00fa01f0015020102020000000000f07fdd020bc808473800f055");
+    check_bytes(
+        Step,
+        DecimalDeltasRow,
+        "3805d00fa01f0015020102020000000000f07f32c1030bfa080700800c",
+    );
+    check_bytes(Step, NearDecimals, "4005d00fa01f0010030006d5040b2db90a001a0c01021d01");
 }
 
 fn timestamp_columns() -> impl Strategy<Value = Vec<i64>> {

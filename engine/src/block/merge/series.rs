@@ -149,7 +149,7 @@ impl SeriesMerger {
         // that was written wrong must not be written again.
         let known = self.columns[candidate.cursor][chunk.column as usize];
         let column = if known == NO_COLUMN {
-            Err(block.timestamps(chunk.column, &row, &mut self.scratch)?)
+            Err(block.timestamps(chunk.column, &row, &mut self.scratch.columns)?)
         } else {
             Ok(known)
         };
