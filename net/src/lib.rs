@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod discovery;
 pub mod http;
+pub mod notify;
 pub mod observe;
 pub mod relabel;
 pub mod run;

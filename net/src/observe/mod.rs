@@ -1,6 +1,7 @@
 //! What hearth says about itself: log lines, version, counters, the page of its own metrics.
 
 mod discovery;
+pub mod durations;
 pub mod log;
 pub mod metrics;
 mod page;
