@@ -8,6 +8,7 @@ pub mod http;
 pub mod notify;
 pub mod observe;
 pub mod relabel;
+pub mod rules;
 pub mod run;
 pub mod scrape;
 pub mod ui;

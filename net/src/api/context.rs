@@ -11,8 +11,11 @@ use engine::regex::Regex;
 use shards::QueryOptions;
 
 use crate::discovery::DiscoveryStats;
+use crate::notify::stats::NotifyStats;
 use crate::observe::query_log::QueryLog;
 use crate::observe::stats::ShardStats;
+use crate::rules::RuleMetrics;
+use crate::rules::cell::GroupCell;
 use crate::scrape::populate::Pool;
 use crate::wire::remote_write::Protocol;
 
@@ -21,6 +24,8 @@ pub struct WebOptions {
     /// Host and port under which others reach this server, and the scheme.
     pub external_scheme: String,
     pub external_host: String,
+    /// The same with the path, without a slash at its end.
+    pub external_url: Arc<str>,
     /// Path before every route; empty for none.
     pub route_prefix: String,
     pub listen_port: u16,
@@ -59,6 +64,8 @@ pub struct Loaded {
     pub last_good_reload_ms: i64,
     /// By job, in the order of their names.
     pub pools: Arc<Vec<NamedPool>>,
+    /// By file and name.
+    pub rules: Arc<Vec<Arc<GroupCell>>>,
 }
 
 #[derive(Clone)]
@@ -83,6 +90,8 @@ pub struct Context {
     pub commands: Sender<Command>,
     pub query_log: QueryLog,
     pub discovery: Arc<DiscoveryStats>,
+    pub notify: Arc<NotifyStats>,
+    pub rule_metrics: Arc<RuleMetrics>,
     readiness: AtomicU8,
     /// `global.evaluation_interval`: the step of a subquery that names none.
     subquery_step_ms: AtomicI64,
@@ -106,6 +115,8 @@ impl Context {
             commands: parts.commands,
             query_log: parts.query_log,
             discovery: Arc::default(),
+            notify: parts.notify,
+            rule_metrics: parts.rule_metrics,
             subquery_step_ms: AtomicI64::new(QueryOptions::default().subquery_step_ms),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             loaded: RwLock::default(),
@@ -151,6 +162,8 @@ pub struct ContextParts {
     pub shard_count: usize,
     pub commands: Sender<Command>,
     pub query_log: QueryLog,
+    pub notify: Arc<NotifyStats>,
+    pub rule_metrics: Arc<RuleMetrics>,
 }
 
 pub fn hostname() -> String {

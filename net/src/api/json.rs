@@ -4,7 +4,7 @@
 
 use engine::model::LabelsRef;
 
-use crate::wire::json::{push_html_text, push_labels, push_number};
+use crate::wire::json::{push_html_text, push_labels, push_number, push_text};
 
 /// Appends to a byte vector. Commas are its business, nesting is the caller's.
 pub struct Json<'a> {
@@ -87,6 +87,18 @@ impl<'a> Json<'a> {
     pub fn raw(&mut self, json: &[u8]) {
         self.separate();
         self.out.extend_from_slice(json);
+    }
+
+    /// Names with values as an object, escaped as labels are; a value may be empty.
+    pub fn pairs(&mut self, pairs: &[(String, String)]) {
+        self.begin_object();
+        for (name, value) in pairs {
+            self.separate();
+            push_text(self.out, name.as_bytes());
+            self.out.push(b':');
+            push_text(self.out, value.as_bytes());
+        }
+        self.end_object();
     }
 
     /// A label set as an object. Prometheus writes these without the extra escapes of HTML.

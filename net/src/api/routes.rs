@@ -150,6 +150,8 @@ const TABLE: &[(&[Method], &str, Endpoint)] = &[
     (GET, "/query", Endpoint::Page),
     (GET, "/graph", Endpoint::Page),
     (GET, "/targets", Endpoint::Page),
+    (GET, "/alerts", Endpoint::Page),
+    (GET, "/rules", Endpoint::Page),
     (GET, "/status", Endpoint::Page),
     (GET, "/assets/*path", Endpoint::Asset),
     (GET, "/favicon.svg", Endpoint::Asset),

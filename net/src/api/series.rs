@@ -52,18 +52,31 @@ impl Selection {
 
 /// The `match[]` parameters; each must have a matcher that the empty value does not satisfy.
 fn matcher_sets(form: &Form) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    read_selectors(form).map(|(sets, _)| sets)
+}
+
+/// As [`matcher_sets`], ready to run.
+pub fn selectors(form: &Form) -> Result<Vec<Vec<CompiledMatcher>>, ApiError> {
+    read_selectors(form).map(|(_, compiled)| compiled)
+}
+
+type Selectors = (Vec<Vec<Matcher>>, Vec<Vec<CompiledMatcher>>);
+
+fn read_selectors(form: &Form) -> Result<Selectors, ApiError> {
     let bad = |error: &dyn std::fmt::Display| ApiError::bad_data(error.to_string());
     let mut sets = vec![];
     for text in form.all("match[]") {
         sets.push(parse_selector(text).map_err(|errors| bad(&errors))?);
     }
+    let mut all = vec![];
     for set in &sets {
         let compiled = CompiledMatcher::compile(set).map_err(|error| bad(&error))?;
         if compiled.iter().all(CompiledMatcher::matches_empty) {
             return Err(bad(&"match[] must contain at least one non-empty matcher"));
         }
+        all.push(compiled);
     }
-    Ok(sets)
+    Ok((sets, all))
 }
 
 pub async fn series(shard: &Shard, form: &Form) -> Result<Response, ApiError> {

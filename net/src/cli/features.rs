@@ -5,7 +5,7 @@ use super::flags::Fate;
 /// Names Prometheus knows.
 const FEATURES: &[(&str, Fate)] = &[
     ("auto-reload-config", Fate::Warned(NOT_YET)),
-    ("concurrent-rule-eval", Fate::Warned(NOT_YET)),
+    ("concurrent-rule-eval", Fate::Carried),
     ("created-timestamp-zero-ingestion", Fate::Warned(NOT_YET)),
     ("delayed-compaction", Fate::Warned(OWN_COMPACTION)),
     ("exemplar-storage", Fate::Warned(NOT_YET)),

@@ -330,22 +330,18 @@ pub const FLAGS: &[Flag] = &[
         "1h",
         "Longest outage after which the state of alerts is restored.",
     )
-    .server()
-    .warned(NOT_YET),
+    .server(),
     flag(
         "rules.alert.for-grace-period",
         Duration,
         "10m",
         "Least time between an alert and its restored state.",
     )
-    .server()
-    .warned(NOT_YET),
+    .server(),
     flag("rules.alert.resend-delay", Duration, "1m", "Least time before an alert is sent again.")
-        .server()
-        .warned(NOT_YET),
+        .server(),
     flag("rules.max-concurrent-evals", Int, "4", "Most independent rules that run at once.")
-        .server()
-        .warned(NOT_YET),
+        .server(),
     flag(
         "scrape.adjust-timestamps",
         Bool,
@@ -363,19 +359,16 @@ pub const FLAGS: &[Flag] = &[
         "10000",
         "Most alerts that wait to be sent.",
     )
-    .server()
-    .warned(NOT_YET),
+    .server(),
     flag("alertmanager.notification-batch-size", Int, "256", "Most alerts of one notification.")
-        .server()
-        .warned(NOT_YET),
+        .server(),
     flag(
         "alertmanager.drain-notification-queue-on-shutdown",
         Bool,
         "true",
         "Send waiting alerts before stopping.",
     )
-    .server()
-    .warned(NOT_YET),
+    .server(),
     flag("query.lookback-delta", Duration, "5m", "How far back an instant looks for a sample.")
         .server(),
     flag("query.timeout", Duration, "2m", "Longest time of a query.").server(),

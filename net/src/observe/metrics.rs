@@ -29,6 +29,7 @@ pub fn page(shards: &[Arc<shards::stats::ShardStats>], context: &Context) -> Res
     write_scrapes(&mut out, context);
     super::discovery::write(&mut out, context);
     write_pools(&mut out, context);
+    super::alerting::write(&mut out, context);
     process::write(&mut out, context.started_ms);
     with_type(StatusCode::OK, CONTENT_TYPE, bytes)
 }

@@ -1,5 +1,6 @@
 //! What hearth says about itself: log lines, version, counters, the page of its own metrics.
 
+pub mod alerting;
 mod discovery;
 pub mod durations;
 pub mod log;

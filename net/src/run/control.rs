@@ -14,8 +14,10 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::api::context::{Command, Context, Readiness};
 use crate::cli::Flags;
-use crate::config::Loaded;
-use crate::discovery::{self, Source, Update};
+use crate::config::{AlertmanagerConfig, Loaded};
+use crate::discovery::{self, DiscoveryStats, Source, Update};
+use crate::notify::Notifier;
+use crate::rules::manager::Manager;
 use crate::{log_error, log_info, log_warn};
 
 use super::load;
@@ -31,10 +33,18 @@ pub struct Control {
     pub state: State,
     /// By shard.
     pub lists: Vec<Sender<TargetList>>,
+    pub rules: Manager,
+    pub notifier: Notifier,
     pub stopper: Stopper,
 }
 
-/// The discovery that runs: what it is to watch, and what it finds.
+/// The discovery that runs, for jobs and for sections of Alertmanagers.
+struct Watches {
+    targets: Watch,
+    alertmanagers: Watch,
+}
+
+/// What discovery is to watch, and what it finds.
 struct Watch {
     sources: Sender<Vec<Source>>,
     updates: Receiver<Update>,
@@ -42,10 +52,10 @@ struct Watch {
 
 impl Watch {
     /// Starts discovery on this thread. Nothing is watched yet.
-    fn start(context: &Context) -> Watch {
+    fn start(stats: Arc<DiscoveryStats>) -> Watch {
         let (sources, ordered) = async_channel::unbounded();
         let (sender, updates) = async_channel::bounded(UPDATE_COUNT_MAX);
-        spawn_local(discovery::watch(ordered, context.discovery.clone(), sender));
+        spawn_local(discovery::watch(ordered, stats, sender));
         Watch { sources, updates }
     }
 }
@@ -90,8 +100,11 @@ impl Control {
         commands: Receiver<Command>,
         signals: Receiver<i32>,
     ) {
-        let watch = Watch::start(&self.context);
-        self.apply(&loaded, plan, &watch);
+        let watches = Watches {
+            targets: Watch::start(self.context.discovery.clone()),
+            alertmanagers: Watch::start(Arc::default()),
+        };
+        self.apply(&loaded, plan, &watches);
         loop {
             tokio::select! {
                 Ok(signal) = signals.recv() => {
@@ -101,7 +114,7 @@ impl Control {
                         log_warn!(message, "signal" = name);
                         return self.stop();
                     }
-                    if let Err(why) = self.reload(&watch) {
+                    if let Err(why) = self.reload(&watches) {
                         log_error!("Error reloading config", "err" = why);
                     }
                 }
@@ -111,7 +124,7 @@ impl Control {
                         return self.stop();
                     }
                     Command::Reload(answer) => {
-                        let outcome = self.reload(&watch);
+                        let outcome = self.reload(&watches);
                         if let Err(why) = &outcome {
                             log_error!("Error reloading config", "err" = why);
                         }
@@ -119,12 +132,18 @@ impl Control {
                         let _ = answer.try_send(outcome);
                     }
                 },
-                Ok(update) = watch.updates.recv() => {
+                Ok(update) = watches.targets.updates.recv() => {
                     self.state.set_groups(&update.name, update.groups);
-                    while let Ok(more) = watch.updates.try_recv() {
+                    while let Ok(more) = watches.targets.updates.try_recv() {
                         self.state.set_groups(&more.name, more.groups);
                     }
                     self.sync();
+                }
+                Ok(update) = watches.alertmanagers.updates.recv() => {
+                    // Its name is the number of its section.
+                    if let Ok(section) = update.name.parse() {
+                        self.notifier.set_groups(section, update.groups);
+                    }
                 }
                 else => return,
             }
@@ -137,7 +156,7 @@ impl Control {
     }
 
     /// Puts the configuration file in force as it is now, or keeps the one in force.
-    fn reload(&mut self, watch: &Watch) -> Result<(), String> {
+    fn reload(&mut self, watches: &Watches) -> Result<(), String> {
         let file = self.flags.text("config.file").to_owned();
         log_info!("Loading configuration file", "filename" = file);
         let loaded = load(&self.flags).and_then(|loaded| {
@@ -146,7 +165,7 @@ impl Control {
         });
         match loaded {
             Ok((loaded, plan)) => {
-                self.apply(&loaded, plan, watch);
+                self.apply(&loaded, plan, watches);
                 log_info!("Completed loading of configuration file", "filename" = file);
                 Ok(())
             }
@@ -158,14 +177,17 @@ impl Control {
     }
 
     /// Puts a configuration in force. Cannot fail.
-    fn apply(&mut self, loaded: &Loaded, mut plan: Plan, watch: &Watch) {
+    fn apply(&mut self, loaded: &Loaded, mut plan: Plan, watches: &Watches) {
         for warning in loaded.warnings.iter().chain(&not_carried_out(loaded)) {
             log_warn!(warning);
         }
         self.context.query_log.set_file(plan.query_log.take());
         self.context.set_subquery_step_ms(loaded.config.global.evaluation_interval.ms());
-        self.state.apply(plan);
+        self.state.apply(plan.jobs);
+        self.notifier.configure(plan.notify);
+        let rules = self.rules.apply(plan.rules);
         self.context.update_loaded(|context| {
+            context.rules = rules;
             context.yaml = loaded.config.to_yaml_text().into();
             context.is_last_reload_good = true;
             context.last_good_reload_ms = runtime::unix_ms();
@@ -175,9 +197,14 @@ impl Control {
             name: job.job_name.clone(),
             configs: job.discovery.clone(),
         };
-        let sources = loaded.jobs.iter().map(source).collect();
+        let section = |(index, section): (usize, &AlertmanagerConfig)| Source {
+            name: index.to_string(),
+            configs: section.discovery.clone(),
+        };
+        let sections = loaded.config.alerting.alertmanagers.iter().enumerate();
         // Discovery listens as long as this thread lives.
-        let _ = watch.sources.try_send(sources);
+        let _ = watches.targets.sources.try_send(loaded.jobs.iter().map(source).collect());
+        let _ = watches.alertmanagers.sources.try_send(sections.map(section).collect());
     }
 
     /// Makes targets of what was found and gives each shard its own.
@@ -203,8 +230,10 @@ fn not_carried_out(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
     let mut sentences = vec![];
     for (section, is_used) in [
-        ("rule_files", !config.rule_files.is_empty()),
-        ("alerting", !config.alerting.alertmanagers.is_empty()),
+        (
+            "sigv4 of Alertmanagers",
+            config.alerting.alertmanagers.iter().any(|section| section.sigv4.is_some()),
+        ),
         ("remote_write", !config.remote_write.is_empty()),
         ("remote_read", !config.remote_read.is_empty()),
     ] {

@@ -23,8 +23,10 @@ use crate::api::context::{Context, ContextParts};
 use crate::cli::Flags;
 use crate::config::Loaded;
 use crate::http::url::split_host_port;
+use crate::notify::Notifier;
 use crate::observe::query_log::QueryLog;
 use crate::observe::{log, version};
+use crate::rules::manager::Manager;
 use crate::{log_error, log_info, log_warn};
 
 use control::Control;
@@ -96,37 +98,57 @@ fn scrape_own_address(loaded: &mut Loaded, flags: &Flags) {
 }
 
 fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
-    let state = State::new(options::scrape(&flags));
-    let plan = state.plan(&loaded)?;
     let addresses = addresses::resolve(flags.list("web.listen-address"))?;
+    let web = options::web(&flags, &addresses)?;
+    let (scrape, parse) = (options::scrape(&flags), options::parse(&flags));
+    let state = State::new(scrape, parse, web.external_url.clone());
+    let plan = state.plan(&loaded)?;
+    let (notifier, notifying) = Notifier::start(options::notify(&flags))?;
+    let environment = Arc::new(options::rules(&flags, notifier.clone()));
     let boot = options::boot(&flags);
     let shard_count = boot.shard_count.unwrap_or_else(shards::topology::default_shard_count);
     let (commands, orders) = async_channel::bounded(16);
     let retention = flags.retention();
     let values = flags.status(&retention).into_iter();
     let context = Arc::new(Context::new(ContextParts {
-        web: options::web(&flags, &addresses)?,
+        web,
         flags: values.map(|(name, value)| (name.to_owned(), value)).collect(),
         started_ms,
         storage_retention: options::retention_text(&retention),
         shard_count,
         commands,
         query_log: QueryLog::start().map_err(|error| format!("query log: {error}"))?,
+        notify: notifier.stats.clone(),
+        rule_metrics: environment.metrics.clone(),
     }));
     let data = flags.text("storage.tsdb.path").to_owned();
     log_info!("Starting", "version" = version::HEARTH, "shards" = shard_count, "data" = data);
     let (senders, lists) = (0..shard_count).map(|_| async_channel::unbounded()).unzip();
+    let (rule_senders, rules) = (0..shard_count).map(|_| async_channel::unbounded()).unzip();
     let server = ShardServer {
         context: context.clone(),
         addresses,
         options: options::server(&flags),
         lists,
+        rules,
+        environment,
         seed: state::offset_seed(&loaded),
         serving: Arc::new(AtomicUsize::new(0)),
     };
     let rising = shards::start(boot, move |starting| server.clone().serve(starting))
         .map_err(|error| error.to_string())?;
-    let control = Control { flags, context, state, lists: senders, stopper: rising.stopper() };
+    let control = Control {
+        flags,
+        context,
+        state,
+        lists: senders,
+        rules: Manager::new(rule_senders),
+        notifier: notifier.clone(),
+        stopper: rising.stopper(),
+    };
     control.start(loaded, plan, orders)?;
-    rising.ready().map_err(|error| error.to_string())?.wait()
+    let ended = rising.ready().map_err(|error| error.to_string())?.wait();
+    // Rules have ended: what they told last is still sent.
+    notifier.finish(notifying);
+    ended
 }

@@ -14,6 +14,8 @@ use crate::cli::{self, Flags};
 use crate::config::{ByteSize, MESSAGE_V1, MESSAGE_V2, Millis, RetentionConfig};
 use crate::http::server::ServerOptions;
 use crate::http::url::Url;
+use crate::notify::{Notifier, NotifyOptions};
+use crate::rules::{Environment, Places};
 use crate::scrape::job::ScrapeFeatures;
 use crate::wire::remote_write::Protocol;
 
@@ -28,6 +30,43 @@ pub fn scrape(flags: &Flags) -> ScrapeFeatures {
     }
 }
 
+/// Which expressions are taken, of users and of rules.
+pub fn parse(flags: &Flags) -> ParseOptions {
+    let features = flags.features();
+    ParseOptions {
+        experimental_functions: features.has("promql-experimental-functions"),
+        extended_range_selectors: features.has("promql-extended-range-selectors"),
+        fill_modifiers: features.has("promql-binop-fill-modifiers"),
+        ..ParseOptions::default()
+    }
+}
+
+pub fn notify(flags: &Flags) -> NotifyOptions {
+    let count = |name| usize::try_from(flags.int(name)).unwrap_or(0);
+    NotifyOptions {
+        queue_capacity: count("alertmanager.notification-queue-capacity"),
+        batch_max: match count("alertmanager.notification-batch-size") {
+            0 => 256,
+            batch_max => batch_max,
+        },
+        drains: flags.bool("alertmanager.drain-notification-queue-on-shutdown"),
+    }
+}
+
+pub fn rules(flags: &Flags, notifier: Notifier) -> Environment {
+    let ms = |name| flags.duration(name).ms();
+    let concurrency = usize::try_from(flags.int("rules.max-concurrent-evals")).unwrap_or(0);
+    let is_concurrent = flags.features().has("concurrent-rule-eval");
+    Environment {
+        notifier,
+        outage_tolerance_ms: ms("rules.alert.for-outage-tolerance"),
+        grace_ms: ms("rules.alert.for-grace-period"),
+        resend_delay_ms: ms("rules.alert.resend-delay"),
+        places: is_concurrent.then(|| Places::new(concurrency)),
+        metrics: Arc::default(),
+    }
+}
+
 pub fn boot(flags: &Flags) -> BootOptions {
     let features = flags.features();
     let sync = match flags.wal_sync() {
@@ -35,12 +74,7 @@ pub fn boot(flags: &Flags) -> BootOptions {
         cli::WalSync::Interval(interval) => WalSync::Interval(interval.duration()),
         cli::WalSync::Os => WalSync::Os,
     };
-    let parse = ParseOptions {
-        experimental_functions: features.has("promql-experimental-functions"),
-        extended_range_selectors: features.has("promql-extended-range-selectors"),
-        fill_modifiers: features.has("promql-binop-fill-modifiers"),
-        ..ParseOptions::default()
-    };
+    let parse = parse(flags);
     let positive = |name| usize::try_from(flags.int(name)).unwrap_or(0).max(1);
     BootOptions {
         shard_count: usize::try_from(flags.int("shards")).ok().filter(|count| *count > 0),
@@ -96,6 +130,7 @@ pub fn web(flags: &Flags, addresses: &[SocketAddr]) -> Result<WebOptions, String
     Ok(WebOptions {
         external_scheme: external.scheme.clone(),
         external_host: external.authority.clone(),
+        external_url: external.to_string().trim_end_matches('/').into(),
         route_prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") },
         listen_port,
         page_title: flags.text("web.page-title").to_owned(),

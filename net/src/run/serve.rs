@@ -12,6 +12,8 @@ use shards::{Shard, Starting};
 use crate::api::context::{Context, Readiness};
 use crate::api::site::Site;
 use crate::http::server::{self, ServerOptions};
+use crate::rules::manager::RuleList;
+use crate::rules::{self, Environment};
 use crate::scrape;
 use crate::scrape::target::Target;
 use crate::{log_error, log_info};
@@ -27,6 +29,9 @@ pub struct ShardServer {
     pub options: ServerOptions,
     /// By shard.
     pub lists: Vec<Receiver<TargetList>>,
+    /// By shard.
+    pub rules: Vec<Receiver<RuleList>>,
+    pub environment: Arc<Environment>,
     pub seed: u64,
     /// Shards that serve data.
     pub serving: Arc<AtomicUsize>,
@@ -50,10 +55,10 @@ impl ShardServer {
                 }
             }
         }
-        let mut scrapes = None;
+        let mut loops = None;
         if let Some(shard) = starting.ready().await {
             site.set_shard(shard.clone());
-            scrapes = Some(self.scrape(shard));
+            loops = Some((self.scrape(shard.clone()), self.evaluate(shard)));
             if self.serving.fetch_add(1, Ordering::Relaxed) + 1 == context.shard_count {
                 context.set_readiness(Readiness::Ready);
                 for address in &self.addresses {
@@ -63,13 +68,21 @@ impl ShardServer {
         }
         starting.stopping().await;
         context.set_readiness(Readiness::Stopping);
-        if let Some(scrapes) = scrapes {
+        if let Some((scrapes, rules)) = loops {
             scrapes.cancel().await;
+            rules.await;
         }
         drop(stop);
         for server in servers {
             server.await;
         }
+    }
+
+    /// Starts the rule groups of a shard. They end by themselves when it is told to stop.
+    fn evaluate(&self, shard: Shard) -> runtime::Task {
+        let list = self.rules[shard.id().index()].clone();
+        let loops = rules::set::run(shard, list, self.environment.clone());
+        runtime::spawn(Class::Background, loops)
     }
 
     /// Starts the scrape loops of a shard.

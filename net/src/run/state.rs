@@ -4,12 +4,15 @@ use std::fs::File;
 use std::sync::Arc;
 
 use engine::model::Labels;
+use engine::promql::ParseOptions;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::api::context::{NamedPool, hostname};
 use crate::config::Loaded;
 use crate::discovery::TargetGroup;
+use crate::notify::NotifyPlan;
 use crate::observe::query_log::QueryLog;
+use crate::rules::manager::RulePlan;
 use crate::scrape::job::{Job, ScrapeFeatures};
 use crate::scrape::populate::{Pool, pool};
 
@@ -24,19 +27,23 @@ struct Entry {
 /// Jobs by name.
 pub struct State {
     features: ScrapeFeatures,
+    parse: ParseOptions,
+    external_url: Arc<str>,
     entries: Vec<Entry>,
 }
 
 /// A configuration made ready, but not yet in force: building it may fail, applying may not.
 pub struct Plan {
-    jobs: Vec<Arc<Job>>,
+    pub jobs: Vec<Arc<Job>>,
     /// Where queries are logged from now on.
     pub query_log: Option<File>,
+    pub rules: RulePlan,
+    pub notify: NotifyPlan,
 }
 
 impl State {
-    pub fn new(features: ScrapeFeatures) -> State {
-        State { features, entries: vec![] }
+    pub fn new(features: ScrapeFeatures, parse: ParseOptions, external_url: Arc<str>) -> State {
+        State { features, parse, external_url, entries: vec![] }
     }
 
     /// Compiles the jobs of `loaded`. A job that did not change stays the same object, and so do
@@ -56,12 +63,15 @@ impl State {
             });
         }
         let query_log = QueryLog::file(&loaded.config.global.query_log_file)?;
-        Ok(Plan { jobs, query_log })
+        let config = &loaded.config;
+        let rules = RulePlan::new(config, self.parse, &self.external_url)?;
+        let notify = NotifyPlan::new(config)?;
+        Ok(Plan { jobs, query_log, rules, notify })
     }
 
-    pub fn apply(&mut self, plan: Plan) {
+    pub fn apply(&mut self, jobs: Vec<Arc<Job>>) {
         let mut entries = vec![];
-        for job in plan.jobs {
+        for job in jobs {
             let before = self.entries.iter_mut().find(|entry| entry.job.name() == job.name());
             let (groups, pool) = before.map_or_else(Default::default, |entry| {
                 (std::mem::take(&mut entry.groups), std::mem::take(&mut entry.pool))

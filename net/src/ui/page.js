@@ -139,12 +139,55 @@ async function showServer() {
   describe(list, "Configuration", `${reload} ${runtime.data.lastConfigTime}`);
 }
 
+async function showRules() {
+  const { groups } = (await api("rules")).data;
+  const rules = groups.flatMap((group) => group.rules.map((rule) => [group, rule]));
+  const health = { ok: "up", err: "down" };
+  let body = byId("rules").tBodies[0];
+  body.replaceChildren();
+  for (const [group, rule] of rules.slice(0, rowCountMax)) {
+    const row = body.insertRow();
+    cell(row, group.name);
+    cell(row, rule.name);
+    cell(row, rule.query);
+    cell(row, rule.health, health[rule.health]);
+    cell(row, ago(rule.lastEvaluation), "number");
+    cell(row, `${(rule.evaluationTime * 1000).toFixed(1)} ms`, "number");
+    cell(row, rule.lastError || "", "error");
+  }
+  byId("rules").hidden = rules.length === 0;
+  byId("rules-note").textContent =
+    rules.length === 0
+      ? "No rules: the configuration names none."
+      : `${rules.length} in ${groups.length} groups`;
+  const alerts = rules.flatMap(([, rule]) => rule.alerts || []);
+  const firing = alerts.filter((alert) => alert.state === "firing").length;
+  body = byId("alerts").tBodies[0];
+  body.replaceChildren();
+  alerts.sort((a, b) => a.state.localeCompare(b.state));
+  for (const alert of alerts.slice(0, rowCountMax)) {
+    const row = body.insertRow();
+    cell(row, alert.state, alert.state === "firing" ? "down" : "");
+    const { alertname, ...labels } = alert.labels;
+    cell(row, seriesText({ __name__: alertname, ...labels }));
+    cell(row, String(Number(alert.value)), "number");
+    cell(row, ago(alert.activeAt), "number");
+    cell(row, Object.entries(alert.annotations).map(([name, text]) => `${name}: ${text}`).join("\n"));
+  }
+  byId("alerts").hidden = alerts.length === 0;
+  byId("alerts-note").textContent =
+    alerts.length === 0 ? "None." : `${firing} firing, ${alerts.length - firing} pending`;
+}
+
 function refresh() {
   showServer().catch((failure) => {
     byId("build").textContent = failure.message;
   });
   showTargets().catch((failure) => {
     byId("targets-note").textContent = failure.message;
+  });
+  showRules().catch((failure) => {
+    byId("rules-note").textContent = failure.message;
   });
 }
 
