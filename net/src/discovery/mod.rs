@@ -19,17 +19,24 @@
 //! `discovery/file/file.go`.
 
 mod api;
+mod aws;
 mod consul;
+mod digitalocean;
 mod dns;
 mod docker;
+mod eureka;
 mod file;
+mod hetzner;
 mod http;
 mod kubernetes;
+mod nomad;
 mod provider;
 pub mod stats;
 #[cfg(test)]
 mod tests;
+mod vultr;
 mod watch;
+mod xml;
 
 use std::sync::Arc;
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::api::Api;
 use super::stats::DiscoveryStats;
-use super::{TargetGroup, consul, dns, docker, http};
+use super::{
+    TargetGroup, aws, consul, digitalocean, dns, docker, eureka, hetzner, http, nomad, vultr,
+};
 use crate::config::*;
 
 /// What a refresh works with.
@@ -86,6 +88,19 @@ polled! {
         |config, run| docker::containers(config, run.api);
     DockerSwarm(DockerSwarmSdConfig) dockerswarm_sd_configs "dockerswarm" |config| config.http.clone();
         |config, run| docker::swarm(config, run.api);
+    Ec2(Ec2SdConfig) ec2_sd_configs "ec2" |config| config.http.clone();
+        |config, run| aws::ec2(config, run.api);
+    Nomad(NomadSdConfig) nomad_sd_configs "nomad" |config| config.http.clone();
+        |config, run| nomad::refresh(config, run.api);
+    Eureka(EurekaSdConfig) eureka_sd_configs "eureka" |config| config.http.clone();
+        |config, run| eureka::refresh(config, run.api);
+    DigitalOcean(DigitalOceanSdConfig) digitalocean_sd_configs "digitalocean"
+        |config| config.http.clone();
+        |config, run| digitalocean::refresh(config, run.api);
+    Hetzner(HetznerSdConfig) hetzner_sd_configs "hetzner" |config| config.http.clone();
+        |config, run| hetzner::refresh(config, run.api);
+    Vultr(VultrSdConfig) vultr_sd_configs "vultr" |config| config.http.clone();
+        |config, run| vultr::refresh(config, run.api);
 }
 
 #[cfg(test)]

@@ -29,6 +29,12 @@ pub const CARRIED_OUT: &[&str] = &[
     "consul_sd_configs",
     "docker_sd_configs",
     "dockerswarm_sd_configs",
+    "ec2_sd_configs",
+    "nomad_sd_configs",
+    "eureka_sd_configs",
+    "digitalocean_sd_configs",
+    "hetzner_sd_configs",
+    "vultr_sd_configs",
 ];
 
 section! {
