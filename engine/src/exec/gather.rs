@@ -20,7 +20,7 @@ use super::annotations::Annotations;
 use super::elementwise;
 use super::error::ExecError;
 use super::functions::{histogram, info, labels, math, order};
-use super::label_table::drop_reserved;
+use super::label_table::{drop_name, drop_reserved};
 use super::matrix::{Matrix, Row};
 use super::merge_rows::{Meeting, rename, settle, sort_by_labels};
 use super::outcome::{Outcome, Value};
@@ -444,8 +444,11 @@ impl<'a> Gather<'a> {
             let mut row_grid = child_grid;
             stage::run(&stage, &mut row, &mut row_grid, &mut context)?;
             let drops = stage.drops_name();
-            let labels =
-                if drops && !delayed { drop_reserved(labels, &mut label_bytes) } else { labels };
+            let labels = match drops && !delayed {
+                true if stage.keeps_type_and_unit() => drop_name(labels, &mut label_bytes),
+                true => drop_reserved(labels, &mut label_bytes),
+                false => labels,
+            };
             result.push_row(labels, drops || rows.drops_name(index), row.as_ref());
         }
         if is_window {

@@ -93,7 +93,7 @@ impl Histograms {
 
     /// Memory of the histograms; what neighbours share counts once.
     pub fn bytes(&self) -> usize {
-        let runs = self.list.chunk_by(|a, b| Arc::ptr_eq(a, b));
+        let runs = self.list.chunk_by(Arc::ptr_eq);
         runs.map(|run| run[0].prometheus_bytes()).sum()
     }
 

@@ -133,6 +133,11 @@ pub fn drop_reserved<'a>(labels: LabelsRef<'_>, out: &'a mut Vec<u8>) -> LabelsR
     filter(labels, out, |name| !is_reserved(name))
 }
 
+/// The labels without the metric's name.
+pub fn drop_name<'a>(labels: LabelsRef<'_>, out: &'a mut Vec<u8>) -> LabelsRef<'a> {
+    filter(labels, out, |name| name != METRIC_NAME)
+}
+
 /// Whether the sorted list `names` holds `name`.
 #[inline]
 pub fn names_hold(names: &[Box<str>], name: &[u8]) -> bool {

@@ -46,6 +46,8 @@ mod turn;
 mod window;
 
 #[cfg(test)]
+mod histogram_tests;
+#[cfg(test)]
 mod tests;
 
 pub use annotations::{Annotations, Severity};

@@ -17,7 +17,7 @@ use super::aggregate_all;
 use super::annotations::Annotations;
 use super::error::ExecError;
 use super::histograms::sample_count;
-use super::label_table::drop_reserved;
+use super::label_table::{drop_name, drop_reserved};
 use super::matrix::{Matrix, Row, ones};
 use super::ranges::Ranges;
 use super::series::SeriesSamples;
@@ -202,7 +202,12 @@ impl<'a> PartRun<'a> {
         }
         self.stats.hold(self.row.as_ref().sample_count())?;
         let renamed = dropped && !part.delayed_names;
-        let labels = if renamed { drop_reserved(labels, &mut self.label_bytes) } else { labels };
+        let bytes = &mut self.label_bytes;
+        let labels = match renamed {
+            true if part.keeps_type_and_unit() => drop_name(labels, bytes),
+            true => drop_reserved(labels, bytes),
+            false => labels,
+        };
         match &mut self.value {
             PartialValue::Rows(matrix) => matrix.push_row(labels, dropped, self.row.as_ref()),
             PartialValue::Groups(groups) => {
@@ -338,14 +343,6 @@ impl<'a> PartRun<'a> {
 }
 
 impl ShardPart {
-    fn select_drops_name(&self) -> bool {
-        match &self.select.output {
-            SelectOutput::Window(window) => window.drops_name(),
-            SelectOutput::Timestamp | SelectOutput::StartTimestamp => true,
-            _ => false,
-        }
-    }
-
     /// Whether the first function may have something to say about a metric of floats.
     fn asks_for_name(&self) -> bool {
         let asks = |window: &Window| {

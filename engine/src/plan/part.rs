@@ -168,6 +168,12 @@ impl Stage {
         }
     }
 
+    /// Whether a name that is dropped takes the metric's type and unit along. Numbers of native
+    /// histograms keep them, as in Prometheus.
+    pub fn keeps_type_and_unit(&self) -> bool {
+        matches!(self, Stage::Map(Map::Histogram(_))) || !self.drops_name()
+    }
+
     /// The grid of the row after this stage, where it is another.
     pub fn grid(&self) -> Option<Grid> {
         match self {
@@ -258,15 +264,24 @@ impl Grouping {
 
 impl ShardPart {
     pub fn drops_name(&self) -> bool {
-        let selected = match &self.select.output {
+        self.select_drops_name() || self.stages.iter().any(Stage::drops_name)
+    }
+
+    /// Whether the selection alone makes another metric.
+    pub fn select_drops_name(&self) -> bool {
+        match &self.select.output {
             SelectOutput::Window(window) => window.drops_name(),
             SelectOutput::Timestamp | SelectOutput::StartTimestamp => true,
             SelectOutput::Value
             | SelectOutput::TimestampMs
             | SelectOutput::Smoothed { .. }
             | SelectOutput::Samples { .. } => false,
-        };
-        selected || self.stages.iter().any(Stage::drops_name)
+        }
+    }
+
+    /// As [`Stage::keeps_type_and_unit`], of all that is done to a row.
+    pub fn keeps_type_and_unit(&self) -> bool {
+        !self.select_drops_name() && self.stages.iter().all(Stage::keeps_type_and_unit)
     }
 
     /// Whether a dropped name can have given two series the same labels, so that whoever sees all

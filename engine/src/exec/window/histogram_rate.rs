@@ -54,10 +54,6 @@ impl<'a> Mixed<'a, '_> {
         Times::at(self.histograms.times_ms, self.histograms.starts_ms, index)
     }
 
-    fn is_start_reset(&self, index: usize) -> bool {
-        self.histogram_times(index).is_reset_after(self.histogram_times(index - 1))
-    }
-
     /// The rise from the first histogram to the last, over resets.
     fn rise(&mut self, is_counter: bool) -> Option<FloatHistogram> {
         let list = self.histograms.list;
@@ -66,9 +62,11 @@ impl<'a> Mixed<'a, '_> {
         if is_counter && (is_gauge(first) || is_gauge(last)) {
             self.no_counter();
         }
+        let (lo, facts) = (self.histogram_lo, self.facts);
+        let resets = || facts.resets(lo, lo + list.len()).map(move |index| index - lo);
         let zero;
         let mut before: &FloatHistogram = first;
-        if is_counter && (self.is_start_reset(1) || list[1].detect_reset(first)) {
+        if is_counter && resets().next() == Some(1) {
             // The first one does not matter, not even its layout.
             zero = FloatHistogram {
                 schema: list[1].schema,
@@ -83,7 +81,7 @@ impl<'a> Mixed<'a, '_> {
             return None;
         }
         let mut schema = last.schema.min(before.schema);
-        if is_counter {
+        if is_counter && !facts.is_uniform {
             for histogram in &list[1..list.len() - 1] {
                 if is_gauge(histogram) {
                     self.no_counter();
@@ -98,17 +96,17 @@ impl<'a> Mixed<'a, '_> {
         let mut rise = last.copy_to_schema(schema);
         self.subtract(&mut rise, before)?;
         if is_counter {
-            let overlaps =
-                |index| self.histogram_times(index).overlaps(self.histogram_times(index - 1));
+            let overlaps = |index| {
+                let before = self.histogram_times(index - 1);
+                self.histogram_times(index).overlaps(before)
+            };
             if !self.histograms.starts_ms.is_empty() && (1..list.len()).any(overlaps) {
                 let (name, position) = (self.name(), self.position());
                 self.annotations().start_overlaps(name, position);
             }
-            for (index, histogram) in list.iter().enumerate().skip(1) {
-                if self.is_start_reset(index) || histogram.detect_reset(before) {
-                    self.add(&mut rise, before)?;
-                }
-                before = histogram;
+            // What was counted before a reset between the first two is not in the rise at all.
+            for index in resets().filter(|index| *index > 1) {
+                self.add(&mut rise, &list[index - 1])?;
             }
         } else if !is_gauge(first) || !is_gauge(last) {
             self.no_gauge();

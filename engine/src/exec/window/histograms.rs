@@ -4,7 +4,8 @@
 //! with a histogram is looked at again: functions that know histograms give theirs, those that do
 //! not say that they left some out, and where both kinds do not go together there is nothing.
 //!
-//! Cost: O(samples of all windows with histograms).
+//! Cost: for `rate` and `increase` O(histograms + windows), because where a counter was reset is
+//! found once; else O(samples of all windows with histograms).
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::exec::matrix::unset;
 use crate::exec::remarks::Operation;
 use crate::exec::stage::StageContext;
 use crate::model::FloatHistogram;
+use crate::model::histogram::CounterReset;
 use crate::plan::part::{Extend, Window};
 use crate::promql::ast::PosRange;
 use crate::promql::functions::FunctionId;
@@ -30,7 +32,52 @@ pub(super) struct Mixed<'a, 'b> {
     /// Those of the window; `histograms` of this is not used.
     pub floats: Points<'a>,
     pub histograms: HistogramPoints<'a>,
+    /// Of the whole series, in which the window's histograms begin at `histogram_lo`.
+    pub facts: &'a Facts,
+    pub histogram_lo: usize,
     pub context: &'a mut StageContext<'b>,
+}
+
+/// What is known of the histograms of a series before any window is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// Samples that those before each histogram count as, and all of them.
+    sizes: Vec<usize>,
+    /// Histograms before which a counter was reset, ascending; only for `rate` and `increase`.
+    resets: Vec<u32>,
+    /// They have one schema, and none is a gauge's.
+    pub is_uniform: bool,
+}
+
+impl Facts {
+    fn new(points: HistogramPoints<'_>, window: &Window) -> Facts {
+        let mut sizes = vec![0];
+        sizes.extend(points.list.iter().scan(0, |size, histogram| {
+            *size += sample_count(histogram);
+            Some(*size)
+        }));
+        if !matches!(window.function, FunctionId::Rate | FunctionId::Increase) {
+            return Facts { sizes, ..Facts::default() };
+        }
+        let times = |index| Times::at(points.times_ms, points.starts_ms, index);
+        let is_reset = |index: &usize| {
+            times(*index).is_reset_after(times(*index - 1))
+                || points.list[*index].detect_reset(&points.list[*index - 1])
+        };
+        let resets = (1..points.list.len()).filter(is_reset).map(|index| index as u32).collect();
+        let schema = points.list[0].schema;
+        let is_uniform = points.list.iter().all(|histogram| {
+            histogram.schema == schema && histogram.counter_reset != CounterReset::Gauge
+        });
+        Facts { sizes, resets, is_uniform }
+    }
+
+    /// Resets between the histograms `lo..hi`.
+    pub fn resets(&self, lo: usize, hi: usize) -> impl Iterator<Item = usize> {
+        let first = self.resets.partition_point(|&index| index as usize <= lo);
+        let inside = self.resets[first..].iter().map(|&index| index as usize);
+        inside.take_while(move |index| *index < hi)
+    }
 }
 
 /// What comes of a window.
@@ -47,6 +94,7 @@ pub(super) enum Found {
 pub(super) fn run(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
     let points = slide.points;
     let (before_ms, after_ms) = slide.reach();
+    let facts = Facts::new(points.histograms, slide.window);
     let mut floats = Bounds::default();
     let mut histograms = Bounds::default();
     for step in 0..slide.grid.step_count {
@@ -60,15 +108,16 @@ pub(super) fn run(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
         if histograms.lo == histograms.hi {
             continue;
         }
-        let in_window = slice_histograms(points.histograms, &histograms);
-        let size: usize = in_window.list.iter().map(|histogram| sample_count(histogram)).sum();
+        let size = facts.sizes[histograms.hi] - facts.sizes[histograms.lo];
         slide.context.stats.touch(floats.hi - floats.lo + size)?;
         slide.context.stats.queryable_per_step[step] += size as u64;
         let found = Mixed {
             span: Span { step, lo: floats.lo, hi: floats.hi, evaluation_ms, start_ms, end_ms },
             window: slide.window,
             floats: slice_floats(points, &floats),
-            histograms: in_window,
+            histograms: slice_histograms(points.histograms, &histograms),
+            facts: &facts,
+            histogram_lo: histograms.lo,
             context: slide.context,
         }
         .find()?;
