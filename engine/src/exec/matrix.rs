@@ -140,6 +140,14 @@ pub struct RowRef<'a> {
 }
 
 impl<'a> RowRef<'a> {
+    /// Calls `f` with the step and value of every point that is a float.
+    #[inline]
+    pub fn for_each_float(self, mut f: impl FnMut(usize, f64)) {
+        for step in ones(self.present).filter(|step| !self.histograms.holds(*step)) {
+            f(step, self.values[step]);
+        }
+    }
+
     /// The float at `step`, if the point there is one.
     #[inline]
     pub fn float(self, step: usize) -> Option<f64> {

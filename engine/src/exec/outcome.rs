@@ -4,7 +4,7 @@ use crate::model::{FloatHistogram, LabelsRef};
 use crate::plan::Grid;
 
 use super::annotations::Annotations;
-use super::matrix::{Matrix, ones};
+use super::matrix::Matrix;
 use super::ranges::Ranges;
 use super::stats::SampleStats;
 
@@ -70,10 +70,7 @@ impl Value {
                 }
             }
             Value::Matrix { grid, rows } => {
-                let row = rows.row(row);
-                for step in ones(row.present).filter(|step| !row.histograms.holds(*step)) {
-                    f(grid.time_ms(step), row.values[step]);
-                }
+                rows.row(row).for_each_float(|step, value| f(grid.time_ms(step), value));
             }
             Value::Ranges(ranges) => {
                 let (times_ms, values) = ranges.points(row);

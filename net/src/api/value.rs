@@ -6,7 +6,8 @@ use engine::exec::Value;
 
 use crate::http::Pull;
 use crate::wire::json::{
-    push_histogram_point, push_html_text, push_labels, push_point, push_timestamp, push_value,
+    PointHeads, push_histogram_point, push_html_text, push_labels, push_point, push_timestamp,
+    push_value,
 };
 
 /// Bytes after which a pull returns, between two series.
@@ -20,11 +21,17 @@ pub struct ValueBody {
     opened: bool,
     /// The `stats` field, if it was asked for.
     stats: Option<Vec<u8>>,
+    /// Of a matrix.
+    heads: PointHeads,
 }
 
 impl ValueBody {
     pub fn new(value: Value, row_count: usize, stats: Option<Vec<u8>>) -> ValueBody {
-        ValueBody { value, row_count, next_row: 0, opened: false, stats }
+        let heads = match &value {
+            Value::Matrix { grid, .. } => PointHeads::new(grid.times_ms()),
+            _ => PointHeads::default(),
+        };
+        ValueBody { value, row_count, next_row: 0, opened: false, stats, heads }
     }
 
     fn open(&mut self, out: &mut Vec<u8>) {
@@ -61,11 +68,21 @@ impl ValueBody {
         // A row has floats, histograms or both; what it has none of is not named.
         let mut key: &[u8] = if is_vector { br#","value":"# } else { br#","values":["# };
         let mut is_first = true;
-        self.value.for_each_point(row, |time_ms, value| {
+        let mut begin = |out: &mut Vec<u8>| {
             out.extend_from_slice(if is_first { key } else { b"," });
             is_first = false;
-            push_point(out, time_ms, value);
-        });
+        };
+        if let Value::Matrix { rows, .. } = &self.value {
+            rows.row(row).for_each_float(|step, value| {
+                begin(out);
+                self.heads.push_point(out, step, value);
+            });
+        } else {
+            self.value.for_each_point(row, |time_ms, value| {
+                begin(out);
+                push_point(out, time_ms, value);
+            });
+        }
         let ends_list = |is_first: bool| !is_first && !is_vector;
         if ends_list(is_first) {
             out.push(b']');
