@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use engine::head::Refusal;
+use engine::head::{ExemplarVerdict, Refusal};
 use engine::model::{Batch, KnownSamples, SeriesId};
 use engine::store::AppendReport;
 use engine::wal::MetadataRecord;
@@ -60,6 +60,9 @@ pub struct IngestReport {
     /// The same of native histograms.
     pub accepted_histograms: u64,
     pub refused_histograms: Vec<Refusal>,
+    /// The same of exemplars; those that were there already, or are not kept, count as neither.
+    pub accepted_exemplars: u64,
+    pub refused_exemplars: Vec<(u32, ExemplarVerdict)>,
 }
 
 /// Why a batch, or a part of it, was not taken. Parts of it may have been: to send it again is
@@ -176,6 +179,7 @@ impl Shard {
         }
         total.refused.sort_unstable_by_key(|refusal| refusal.sample);
         total.refused_histograms.sort_unstable_by_key(|refusal| refusal.sample);
+        total.refused_exemplars.sort_unstable_by_key(|&(exemplar, _)| exemplar);
         failure.map_or(Ok(total), Err)
     }
 
@@ -234,6 +238,7 @@ impl Shard {
             if space.begins_segment {
                 store.forget_logged();
             }
+            inner.settings.apply(&mut store, self.count());
             let report = store.append_all(batch, known, options.max_timestamp_ms, space.out);
             *space.chain = store.chain();
             if !batch.is_empty() {
@@ -243,6 +248,10 @@ impl Shard {
         });
         report.open_count += left_open_count;
         stats.samples_accepted.add(report.accepted_count as u64);
+        stats.exemplars_accepted.add(report.exemplars.accepted_count as u64);
+        let refused = report.exemplars.refused.iter();
+        let late = refused.filter(|(_, verdict)| *verdict == ExemplarVerdict::OutOfOrder);
+        stats.exemplars_out_of_order.add(late.count() as u64);
         stats.histograms_accepted.add(report.accepted_histogram_count as u64);
         stats.samples_repeated.add(report.repeated_count as u64);
         stats.series_created.add(report.new_series_count as u64);
@@ -348,6 +357,8 @@ impl IngestReport {
             refused: report.refused,
             accepted_histograms: report.accepted_histogram_count as u64,
             refused_histograms: report.refused_histograms,
+            accepted_exemplars: report.exemplars.accepted_count as u64,
+            refused_exemplars: report.exemplars.refused,
         }
     }
 
@@ -361,6 +372,11 @@ impl IngestReport {
         self.repeated += report.repeated_count as u64;
         self.new_series += report.new_series_count as u64;
         self.accepted_histograms += report.accepted_histogram_count as u64;
+        self.accepted_exemplars += report.exemplars.accepted_count as u64;
+        let refused = report.exemplars.refused.iter();
+        self.refused_exemplars.extend(
+            refused.map(|&(index, verdict)| (part.exemplar_indices[index as usize], verdict)),
+        );
         for (all, refused, indices) in [
             (&mut self.refused, &report.refused, &part.sample_indices),
             (&mut self.refused_histograms, &report.refused_histograms, &part.histogram_indices),

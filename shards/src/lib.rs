@@ -12,6 +12,7 @@
 //! disk           the seam to the disk, by io_uring
 //! wal            the log: frames in groups, acknowledged when durable; replay
 //! turns          heavy work, half a millisecond at a time
+//! settings       what of the storage can change while it runs
 //! message shard  what shards say to each other; what a core owns
 //! ingest query   batches to their owners; expressions over all shards
 //! maintain       retention
@@ -32,6 +33,7 @@ pub mod route;
 pub mod runtime;
 #[cfg(test)]
 mod scratch;
+mod settings;
 mod shard;
 pub mod stats;
 pub mod topology;
@@ -46,4 +48,5 @@ pub use maintain::{KeepOptions, Retention};
 pub use observe::{Event, Reporter};
 pub use query::{ActiveQuery, QueryError, QueryId, QueryOptions, QueryOutcome, QueryRequest};
 pub use route::ShardId;
+pub use settings::StorageSettings;
 pub use shard::Shard;

@@ -19,6 +19,7 @@ use crate::observe::SharedReporter;
 use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{ShardId, Split};
 use crate::runtime::{Class, panic_count, sleep, spawn};
+use crate::settings::StorageSettings;
 use crate::stats::ShardStats;
 use crate::turns::TurnQueue;
 use crate::wal::Wal;
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     pub adopted_count: Arc<AtomicUsize>,
     pub reporter: SharedReporter,
     pub stop: CancelToken,
+    pub settings: Arc<StorageSettings>,
     /// Of all shards.
     pub stats: Arc<[Arc<ShardStats>]>,
 }
@@ -167,7 +169,13 @@ impl Shard {
             stats.heartbeats.add(1);
             stats.task_panics.set(panic_count());
             {
-                let store = self.0.store.borrow();
+                let mut store = self.0.store.borrow_mut();
+                self.0.settings.apply(&mut store, self.count());
+                let exemplars = store.exemplar_counts();
+                stats.exemplars.set(exemplars.exemplars as u64);
+                stats.exemplar_series.set(exemplars.series as u64);
+                stats.exemplars_max.set(exemplars.exemplars_max as u64);
+                stats.exemplar_oldest_ms.set(exemplars.oldest_ms.unwrap_or(0).max(0) as u64);
                 let head = store.head();
                 stats.series.set(head.series_count() as u64);
                 stats.chunks.set((head.sealed_chunk_count() + head.series_count()) as u64);

@@ -104,6 +104,14 @@ pub struct ShardStats {
     pub samples_refused: Refusals,
     pub histograms_accepted: Counter,
     pub histograms_refused: Refusals,
+    pub exemplars_accepted: Counter,
+    pub exemplars_out_of_order: Counter,
+    /// Exemplars kept, series that have some, and how many may be kept.
+    pub exemplars: Counter,
+    pub exemplar_series: Counter,
+    pub exemplars_max: Counter,
+    /// Timestamp of the exemplar that is overwritten next; zero without any.
+    pub exemplar_oldest_ms: Counter,
     /// Parts of requests that were refused as overload or by the disk.
     pub parts_refused: Counter,
     pub series: Counter,

@@ -26,6 +26,12 @@ pub struct Metadata<'a> {
 pub const COUNTER: u8 = 1;
 pub const GAUGE: u8 = 2;
 
+/// Headers of a request of protocol 2.
+pub const HEADERS_V2: &[(&str, &str)] = &[
+    ("Content-Encoding", "snappy"),
+    ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+];
+
 pub const HEADERS: &[(&str, &str)] = &[
     ("Content-Encoding", "snappy"),
     ("Content-Type", "application/x-protobuf"),
@@ -111,6 +117,37 @@ pub fn send_metadata(address: SocketAddr, metadata: &[Metadata<'_>]) -> std::io:
         put_bytes(&mut request, 3, &message);
     }
     http::request(address, "POST", "/api/v1/write", HEADERS, &compress(&request))
+}
+
+/// An `io.prometheus.write.v2.Request` of series `h` with one native histogram each, of one bucket
+/// that holds its `count`, and an exemplar of the same time.
+pub fn encode_histograms_v2(job: &str, histograms: &[(i64, u8)]) -> Vec<u8> {
+    let mut request = Vec::new();
+    for symbol in ["", "__name__", "h", "job", job, "trace_id", "abc"] {
+        put_bytes(&mut request, 4, symbol.as_bytes());
+    }
+    for &(timestamp_ms, count) in histograms {
+        let mut histogram = vec![1 << 3, count, 3 << 3 | 1];
+        histogram.extend_from_slice(&(f64::from(count) * 2.0).to_le_bytes());
+        put_bytes(&mut histogram, 11, &[1 << 3, 2, 2 << 3, 1]); // Offset 1, length 1.
+        let mut deltas = Vec::new();
+        put_varint(&mut deltas, u64::from(count) * 2); // Zigzag.
+        put_bytes(&mut histogram, 12, &deltas);
+        histogram.push(15 << 3);
+        put_varint(&mut histogram, timestamp_ms as u64);
+        let mut exemplar = Vec::new();
+        put_bytes(&mut exemplar, 1, &[5, 6]);
+        exemplar.push(2 << 3 | 1);
+        exemplar.extend_from_slice(&0.5f64.to_le_bytes());
+        exemplar.push(3 << 3);
+        put_varint(&mut exemplar, timestamp_ms as u64);
+        let mut series = Vec::new();
+        put_bytes(&mut series, 1, &[1, 2, 3, 4]);
+        put_bytes(&mut series, 3, &histogram);
+        put_bytes(&mut series, 4, &exemplar);
+        put_bytes(&mut request, 5, &series);
+    }
+    request
 }
 
 /// Sends one request.

@@ -195,6 +195,54 @@ fn remote_write_judges_each_sample_and_says_so() {
 }
 
 #[test]
+fn native_histograms_and_exemplars_of_remote_write_are_kept() {
+    let mut options = Options::receiver(2);
+    options.args.push("--enable-feature=exemplar-storage".to_owned());
+    let mut hearth = Hearth::start(options);
+    let newest_ms = unix_ms() / 1000 * 1000;
+    let send = |hearth: &Hearth, job: &str, histograms: &[(i64, u8)]| {
+        let request = remote_write::encode_histograms_v2(job, histograms);
+        let body = remote_write::compress(&request);
+        let answer = hearth.post("/api/v1/write", remote_write::HEADERS_V2, &body);
+        let written = |what: &str| {
+            let name = format!("x-prometheus-remote-write-{what}-written");
+            answer.header(&name).unwrap_or_default().to_owned()
+        };
+        let written = ["samples", "histograms", "exemplars"].map(written).join(" ");
+        (answer.status, answer.text(), written)
+    };
+    let good = [(newest_ms - 2000, 3), (newest_ms - 1000, 5)];
+    for job in ["a", "b", "c"] {
+        assert_eq!(send(&hearth, job, &good), (204, String::new(), "0 2 2".into()));
+    }
+    let wrong = [(newest_ms - 3000, 1), (newest_ms - 1000, 6), (newest_ms, 9)];
+    let labels = r#"{__name__="h", job="a"}"#;
+    let text = [
+        format!("out of order sample for series {labels}"),
+        format!("out of order exemplar for series {labels}"),
+        format!("duplicate sample for timestamp for series {labels}"),
+    ];
+    assert_eq!(send(&hearth, "a", &wrong), (400, text.join("\n"), "0 1 2".into()));
+    for _ in 0..2 {
+        let answer = hearth.get("/api/v1/query_exemplars?query=h%7Bjob%3D%22b%22%7D%2B1");
+        let exemplar = |at_ms: i64| {
+            let timestamp = at_ms as f64 / 1000.0;
+            json!({"labels": {"trace_id": "abc"}, "value": "0.5", "timestamp": timestamp})
+        };
+        let expected = json!([{
+            "seriesLabels": {"__name__": "h", "job": "b"},
+            "exemplars": good.map(|(at_ms, _)| exemplar(at_ms)),
+        }]);
+        check(&answer, 200, json!({"status": "success", "data": expected}));
+        let found = hearth.query("histogram_count(h{job=\"c\"})", newest_ms);
+        assert_eq!(found["result"][0]["value"][1], "5", "{found}");
+        hearth.kill();
+        hearth.restart();
+    }
+    check(&hearth.get("/api/v1/query_exemplars?query=1"), 200, json!({"status": "success"}));
+}
+
+#[test]
 fn metadata_of_remote_write_is_kept_and_shown() {
     let mut hearth = Hearth::start(Options::receiver(2));
     let send = |hearth: &Hearth, help| {

@@ -26,7 +26,7 @@ use crate::model::{Batch, LabelsRef, SeriesId};
 pub(super) const GROUP_COUNT: usize = 64;
 
 /// Stands for a series that was not made.
-pub(super) const NO_SERIES: u32 = u32::MAX;
+pub(crate) const NO_SERIES: u32 = u32::MAX;
 
 /// What a batch may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,7 +320,7 @@ impl Head {
     /// Notes that a sample of the series is accepted; whether the series is to be named in this
     /// round of the log, because it was not yet.
     #[inline]
-    pub(super) fn note_logged(&mut self, id: u32) -> bool {
+    pub(crate) fn note_logged(&mut self, id: u32) -> bool {
         let open = &mut self.open[id as usize];
         std::mem::replace(&mut open.logged_in, self.log_round) != self.log_round
     }

@@ -23,6 +23,7 @@ mod append;
 mod append_aside;
 mod append_known;
 mod aside;
+mod exemplars;
 mod expire;
 mod flush;
 mod histograms;
@@ -37,8 +38,12 @@ mod table;
 mod tests;
 mod verdict;
 
+pub(crate) use append::NO_SERIES;
 pub use append::{AppendBounds, AppendOutcome};
 pub use append_known::KnownOutcome;
+pub use exemplars::{
+    ExemplarCounts, ExemplarRing, ExemplarVerdict, SeriesExemplars, StoredExemplar,
+};
 pub use expire::Expired;
 pub use flush::{FlushedSeries, Newest, newest_of};
 pub use metadata::{Metadata, MetadataStore};

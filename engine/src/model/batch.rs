@@ -227,6 +227,10 @@ impl Batch {
         self.histogram_starts_ms.get(histogram).copied().unwrap_or(0)
     }
 
+    pub fn clear_exemplars(&mut self) {
+        self.exemplars.clear();
+    }
+
     pub fn exemplars(&self) -> &[Exemplar] {
         &self.exemplars
     }

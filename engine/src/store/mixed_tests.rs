@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::head::Verdict;
+use crate::head::{SeriesExemplars, Verdict};
 use crate::model::histogram::{CounterReset, Side, Span};
 use crate::model::sample::stale_nan;
 use crate::model::{
-    FloatHistogram, HistogramSample, Labels, STALE_NAN_BITS, Samples, SeriesId, Source, TimeRange,
+    Exemplar, FloatHistogram, HistogramSample, Labels, MatchOp, Matcher, STALE_NAN_BITS, Samples,
+    SeriesId, Source, TimeRange,
 };
 
 const ALL_TIME: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
@@ -218,6 +219,55 @@ fn a_staleness_marker_is_of_the_kind_of_the_sample_before_it() {
     assert_eq!(samples.histogram_timestamps_ms, [0, 1, 2]);
     assert_eq!(samples.histograms[2].sum.to_bits(), STALE_NAN_BITS);
     assert_eq!((samples.timestamps_ms, samples.values[0]), (vec![3, 4], 2.0));
+}
+
+#[test]
+fn exemplars_are_judged_logged_and_made_again() {
+    let mut store = Store::new(StoreOptions::default());
+    store.set_exemplar_count_max(10);
+    let mut log = vec![];
+    store.begin_segment(0, &mut log);
+    let mut send =
+        |store: &mut Store, series: u32, has_sample, exemplars: &[(Option<i64>, f64)]| {
+            let mut batch = Batch::default();
+            let index = batch.push_series(labels(series).as_ref());
+            if has_sample {
+                batch.push_sample(index, 50, 1.0);
+            }
+            for &(timestamp_ms, value) in exemplars {
+                let labels = Labels::from_pairs([("trace_id", "x")]);
+                batch.push_exemplar(Exemplar { series: index, labels, value, timestamp_ms });
+            }
+            let report = store.append(&batch, 100, &mut log);
+            (report.exemplars.accepted_count, report.exemplars.refused)
+        };
+    use crate::head::ExemplarVerdict::{OutOfOrder, TooFarInFuture, UnknownSeries};
+    assert_eq!(send(&mut store, 0, false, &[(Some(1), 1.0)]), (0, vec![(0, UnknownSeries)]));
+    let all = [(Some(1), 1.0), (Some(1), 1.0), (Some(0), 1.0), (None, 2.0), (Some(101), 1.0)];
+    let refused = vec![(2, OutOfOrder), (4, TooFarInFuture)];
+    assert_eq!(send(&mut store, 0, true, &all), (2, refused));
+    assert_eq!(send(&mut store, 1, true, &[(Some(7), 3.0)]), (1, vec![]));
+    assert_eq!(send(&mut store, 1, false, &[(Some(8), 3.0)]), (1, vec![]));
+    let matchers =
+        |value: &str| vec![Matcher { name: "n".into(), op: MatchOp::Regexp, value: value.into() }];
+    let read = |store: &Store, value: &str, min_ms| {
+        let range = TimeRange { min_ms, max_ms: 100 };
+        let found = store.exemplars(&[matchers(value)], range).unwrap();
+        let times = |one: &SeriesExemplars| -> Vec<i64> {
+            one.exemplars.iter().map(|exemplar| exemplar.timestamp_ms).collect()
+        };
+        found.iter().map(|one| (one.labels.to_string(), times(one))).collect::<Vec<_>>()
+    };
+    let of = |series: u32, times: &[i64]| (labels(series).to_string(), times.to_vec());
+    let mut again = Store::new(StoreOptions::default());
+    again.set_exemplar_count_max(10);
+    again.replay_segment(&log).unwrap();
+    for store in [&store, &again] {
+        assert_eq!(read(store, ".*", 0), [of(0, &[1, 50]), of(1, &[7, 8])]);
+        assert_eq!(read(store, "1", 8), [of(1, &[8])]);
+        assert_eq!(read(store, "2", 0), []);
+        assert_eq!(store.exemplar_counts().exemplars, 4);
+    }
 }
 
 /// Keeps everything in a map, judged one by one.

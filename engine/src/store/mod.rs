@@ -12,6 +12,7 @@
 
 mod adopt;
 mod combine;
+mod exemplars;
 mod flush;
 #[cfg(test)]
 mod flush_tests;
@@ -24,6 +25,7 @@ mod selection;
 mod tests;
 
 pub use adopt::Adopt;
+pub use exemplars::ExemplarReport;
 pub use flush::{Flush, Restore};
 pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
 pub use select::HeadStats;
@@ -35,12 +37,13 @@ use flush::Parts;
 
 use crate::block::Block;
 use crate::head::{
-    AppendBounds, AppendOutcome, Expired, Head, HeadBytes, HeadOptions, KnownOutcome,
+    AppendBounds, AppendOutcome, ExemplarRing, Expired, Head, HeadBytes, HeadOptions, KnownOutcome,
     MetadataStore, Refusal,
 };
 use crate::model::{Batch, KnownSamples, SeriesId};
 use crate::wal::{
-    Chain, FrameWriter, HistogramColumns, MetadataRecord, SampleColumns, SegmentHeader, WhenColumns,
+    Chain, FrameWriter, HistogramColumns, LoggedExemplar, MetadataRecord, SampleColumns,
+    SegmentHeader, WhenColumns,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,7 @@ pub struct AppendReport {
     /// Native histograms stored, and those refused, ascending by their index in the batch.
     pub accepted_histogram_count: usize,
     pub refused_histograms: Vec<Refusal>,
+    pub exemplars: ExemplarReport,
     /// LSN of the frame that must be durable before the request is acknowledged; `None` when there
     /// was nothing to log.
     pub lsn: Option<u64>,
@@ -94,6 +98,7 @@ pub struct Store {
     head: Head,
     metadata: MetadataStore,
     parts: Parts,
+    exemplars: ExemplarRing,
     /// By time, the oldest first.
     blocks: Vec<Arc<Block>>,
     chain: Chain,
@@ -141,6 +146,7 @@ impl Store {
             head: Head::new(options.head),
             metadata: MetadataStore::default(),
             parts: Parts::default(),
+            exemplars: ExemplarRing::default(),
             blocks: vec![],
             chain: Chain::default(),
             epoch: 0,
@@ -228,8 +234,10 @@ impl Store {
     ) -> AppendReport {
         let bounds = AppendBounds { max_timestamp_ms };
         self.head.append_known(known, bounds, &mut self.known_outcome);
-        self.head.append(batch, bounds, &mut self.outcome);
-        let outcome = &mut self.outcome;
+        let mut outcome = std::mem::take(&mut self.outcome);
+        self.head.append(batch, bounds, &mut outcome);
+        let (exemplars, accepted_exemplars) =
+            self.append_exemplars(batch, max_timestamp_ms, &mut outcome);
         let known_outcome = &self.known_outcome;
         let work = &mut self.work;
         work.clear();
@@ -256,11 +264,17 @@ impl Store {
         frame.series(unlogged.map(|&id| (id.0, labels(id))));
         frame.samples(SampleColumns { when: work.when(), values: &work.values });
         if !outcome.accepted_histograms.is_empty() {
-            log_histograms(&mut frame, batch, outcome, work);
+            log_histograms(&mut frame, batch, &outcome, work);
         }
+        frame.exemplars(accepted_exemplars.iter().map(|accepted| LoggedExemplar {
+            series: accepted.series.0,
+            timestamp_ms: accepted.exemplar.timestamp_ms,
+            value: accepted.exemplar.value,
+            labels: accepted.exemplar.labels.as_ref(),
+        }));
         let lsn = frame.finish(&mut self.chain);
         self.bytes_since_labels = self.bytes_since_labels.saturating_add(frame_out.len() - start);
-        AppendReport {
+        let report = AppendReport {
             accepted_count: known_outcome.accepted.len() + outcome.accepted.len(),
             repeated_count: known_outcome.repeated_count + outcome.repeated_count,
             open_count: known_outcome.open_count,
@@ -268,8 +282,11 @@ impl Store {
             refused: std::mem::take(&mut outcome.refused),
             accepted_histogram_count: outcome.accepted_histograms.len(),
             refused_histograms: std::mem::take(&mut outcome.refused_histograms),
+            exemplars,
             lsn,
-        }
+        };
+        self.outcome = outcome;
+        report
     }
 
     /// Ids of the series of the batch appended last, by their index in it; `None` where the series

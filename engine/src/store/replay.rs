@@ -1,10 +1,11 @@
 //! From the bytes of the log back to the store.
 
 use super::Store;
+use crate::head::StoredExemplar;
 use crate::model::{HistogramSample, SeriesId};
 use crate::wal::{
-    Chain, Damage, DamageKind, DecodedWhen, Event, Frame, HistogramsRecord, Record, Records,
-    Replay, SamplesRecord, SegmentError, SegmentHeader,
+    Chain, Damage, DamageKind, DecodedWhen, Event, ExemplarsRecord, Frame, HistogramsRecord,
+    LoggedExemplar, Record, Records, Replay, SamplesRecord, SegmentError, SegmentHeader,
 };
 
 /// Ids of a page of [`IdMap`].
@@ -265,7 +266,11 @@ impl Store {
                 Record::Metadata(record) => {
                     self.metadata.set(record.family, record.kind, record.help, record.unit);
                 }
-                Record::Exemplars(_) | Record::Unknown { .. } => report.unknown_record_count += 1,
+                Record::Exemplars(exemplars) => {
+                    self.enter_epoch(exemplars.epoch);
+                    self.replay_exemplars(exemplars, report);
+                }
+                Record::Unknown { .. } => report.unknown_record_count += 1,
                 Record::Malformed => report.malformed_count += 1,
             }
         }
@@ -311,6 +316,24 @@ impl Store {
             &histograms[..series.len()],
             &when.starts_ms,
         );
+    }
+}
+
+impl Store {
+    /// Keeps the exemplars of a record that are new; those of series elsewhere or lost are not.
+    fn replay_exemplars(&mut self, record: ExemplarsRecord<'_>, report: &mut ReplayReport) {
+        for logged in record {
+            let Some(LoggedExemplar { series, timestamp_ms, value, labels }) = logged else {
+                report.malformed_count += 1;
+                return;
+            };
+            let id = SeriesId(self.replay.ids.get(series));
+            if let Some(of) = self.head.labels(id) {
+                let labels = labels.to_owned();
+                let own = StoredExemplar { labels, value, timestamp_ms, has_timestamp: true };
+                self.exemplars.add(id, of, &own);
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 mod alerts;
 pub mod answer;
 pub mod context;
+mod exemplars;
 pub mod json;
 mod lifecycle;
 pub mod params;

@@ -12,6 +12,7 @@ pub enum Endpoint {
     // Query and metadata.
     Query,
     QueryRange,
+    QueryExemplars,
     FormatQuery,
     ParseQuery,
     // Queries, hearth's own.
@@ -106,7 +107,7 @@ const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const TABLE: &[(&[Method], &str, Endpoint)] = &[
     (GET_POST, "/api/v1/query", Endpoint::Query),
     (GET_POST, "/api/v1/query_range", Endpoint::QueryRange),
-    (GET_POST, "/api/v1/query_exemplars", Endpoint::NotBuilt),
+    (GET_POST, "/api/v1/query_exemplars", Endpoint::QueryExemplars),
     (GET_POST, "/api/v1/format_query", Endpoint::FormatQuery),
     (GET_POST, "/api/v1/parse_query", Endpoint::ParseQuery),
     (GET_POST, "/api/v1/explain", Endpoint::Explain),

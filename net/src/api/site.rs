@@ -18,6 +18,7 @@ use crate::ui;
 
 use super::answer::ApiError;
 use super::context::{Context, Readiness};
+use super::exemplars;
 use super::query::Asked;
 use super::routes::{Endpoint, router};
 use super::write::Receiver;
@@ -138,6 +139,7 @@ impl Site {
             Endpoint::CancelQuery => {
                 return under_way::cancel_query(shard, context, &to.parameter).await;
             }
+            Endpoint::QueryExemplars => return exemplars::query_exemplars(shard, form).await,
             Endpoint::FormatQuery => return query::format_query(shard, form),
             Endpoint::ParseQuery => return query::parse_query(shard, form),
             Endpoint::Labels => return series::label_names(shard, form).await,

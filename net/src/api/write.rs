@@ -11,7 +11,7 @@
 use std::cell::RefCell;
 use std::hash::BuildHasher;
 
-use engine::head::Verdict;
+use engine::head::{ExemplarVerdict, Verdict};
 use engine::model::HistogramSample;
 use engine::model::float::format_g;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -155,8 +155,6 @@ impl Buffers {
     ) -> Response {
         let decoded = &mut self.decoded;
         stats.samples_with_invalid_labels.add(decoded.invalid_labels_count as u64);
-        let exemplar_count = decoded.batch.exemplars().len() + decoded.exemplars_left_out;
-        stats.exemplars_dropped.add(exemplar_count as u64);
         let max_timestamp_ms = now_ms.saturating_add(AHEAD_MS_MAX);
         let options = IngestOptions { wait: true, max_timestamp_ms };
         let mut known_count = decoded.known_count;
@@ -164,6 +162,9 @@ impl Buffers {
             Ok(report) => report,
             Err(error) => return unavailable(&error),
         };
+        let exemplars_refused = report.refused_exemplars.len();
+        let exemplars_written = decoded.batch.exemplars().len() - exemplars_refused;
+        stats.exemplars_dropped.add((exemplars_refused + decoded.exemplars_left_out) as u64);
         if report.open > 0 {
             // Some need to be judged with their labels: everything once more, which does no harm.
             known_count = 0;
@@ -174,6 +175,8 @@ impl Buffers {
             if let Err(refusal) = again {
                 return refused(&refusal);
             }
+            // They were judged at the first time.
+            decoded.batch.clear_exemplars();
             report = match shard.ingest(&decoded.batch, options).await {
                 Ok(report) => report,
                 Err(error) => return unavailable(&error),
@@ -196,7 +199,8 @@ impl Buffers {
             for (name, count) in [
                 (SAMPLES_WRITTEN, known_count + batch.sample_count() - report.refused.len()),
                 (HISTOGRAMS_WRITTEN, batch.histogram_count() - report.refused_histograms.len()),
-                (EXEMPLARS_WRITTEN, 0),
+                // As Prometheus counts: also those that were there, and those of a store without room.
+                (EXEMPLARS_WRITTEN, exemplars_written),
             ] {
                 response.headers_mut().insert(name, HeaderValue::from(count));
             }
@@ -258,8 +262,19 @@ fn first_error(decoded: &Decoded, report: &IngestReport) -> String {
 /// A line for each series or sample refused, in the order of the request.
 fn all_errors(decoded: &Decoded, report: &IngestReport) -> String {
     let mut lines = vec![];
+    let mut late_exemplars = report
+        .refused_exemplars
+        .iter()
+        .filter(|(_, verdict)| *verdict == ExemplarVerdict::OutOfOrder)
+        .map(|&(index, _)| decoded.batch.exemplars()[index as usize].series)
+        .peekable();
+    let about_exemplar =
+        |series| format!("out of order exemplar for series {}", decoded.batch.labels(series));
     let mut series_errors = decoded.series_errors.iter().peekable();
     for refused in refused_samples(decoded, report) {
+        while let Some(series) = late_exemplars.next_if(|&series| series < refused.series) {
+            lines.push(about_exemplar(series));
+        }
         while let Some(error) = series_errors.next_if(|error| error.series_before <= refused.series)
         {
             lines.push(error.message.clone());
@@ -267,6 +282,7 @@ fn all_errors(decoded: &Decoded, report: &IngestReport) -> String {
         let (text, labels) = (refused.text(), decoded.batch.labels(refused.series));
         lines.push(format!("{text} for series {labels}"));
     }
+    lines.extend(late_exemplars.map(about_exemplar));
     lines.extend(series_errors.map(|error| error.message.clone()));
     if decoded.series_errors_left_out > 0 {
         lines.push(format!("and {} series more", decoded.series_errors_left_out));

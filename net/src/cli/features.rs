@@ -8,7 +8,7 @@ const FEATURES: &[(&str, Fate)] = &[
     ("concurrent-rule-eval", Fate::Carried),
     ("created-timestamp-zero-ingestion", Fate::Warned(NOT_YET)),
     ("delayed-compaction", Fate::Warned(OWN_COMPACTION)),
-    ("exemplar-storage", Fate::Warned(NOT_YET)),
+    ("exemplar-storage", Fate::Carried),
     ("extra-scrape-metrics", Fate::Carried),
     ("fast-startup", Fate::Warned("hearth's log needs no such file")),
     ("histograms-st-encoding", Fate::Warned(OWN_ENCODING)),

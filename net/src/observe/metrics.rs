@@ -113,7 +113,7 @@ fn write_remote_write(out: &mut Page<'_>, context: &Context) {
     );
     out.counter(
         "hearth_remote_write_exemplars_dropped_total",
-        "Exemplars received and not stored, because hearth cannot store them yet.",
+        "Exemplars received and refused: out of order, too long, in the future, of no series.",
         sum(context, |stats| stats.remote_write.exemplars_dropped.get()),
     );
 }

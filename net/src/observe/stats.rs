@@ -27,7 +27,7 @@ pub struct RouteStats {
 pub struct RemoteWriteStats {
     pub requests: Counter,
     pub samples_with_invalid_labels: Counter,
-    /// Exemplars that came and were not stored.
+    /// Exemplars that came and were refused.
     pub exemplars_dropped: Counter,
 }
 

@@ -10,6 +10,14 @@ use super::page::Page;
 pub fn write(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
     let total = |of: fn(&ShardStats) -> u64| stats.iter().map(|stats| of(stats)).sum::<u64>();
     write_head(out, &total);
+    let oldest_ms = stats.iter().map(|stats| stats.exemplar_oldest_ms.get());
+    let oldest_ms = oldest_ms.filter(|&oldest_ms| oldest_ms > 0).min().unwrap_or(0);
+    let help = "The timestamp of the oldest exemplar stored in circular storage. Useful to check \
+                for what time range the current exemplar buffer limit allows. This usually means \
+                the last timestamp for all exemplars for a typical setup. This is not true though \
+                if one of the series timestamp is in future compared to rest series.";
+    let name = "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds";
+    out.gauge(name, help, oldest_ms as f64 / 1000.0);
     write_log(out, &total);
     write_queries(out, &total);
 }
@@ -58,6 +66,7 @@ fn write_head(out: &mut Page<'_>, total: Total<'_>) {
         out.sample(name, &[("type", "float")], floats as f64);
         out.sample(name, &[("type", "histogram")], histograms as f64);
     }
+    write_exemplars(out, total);
     let help = "Samples that were stored already, bit for bit: retries.";
     out.counter("hearth_samples_repeated_total", help, total(|s| s.samples_repeated.get()));
     let help = "Bytes of memory that series, chunks and their index take.";
@@ -66,6 +75,34 @@ fn write_head(out: &mut Page<'_>, total: Total<'_>) {
     out.counter("hearth_task_panics_total", help, total(|s| s.task_panics.get()));
     let help = "Times that a shard did not turn for more than a second.";
     out.counter("hearth_shard_stalls_total", help, total(|s| s.stalls.get()));
+}
+
+fn write_exemplars(out: &mut Page<'_>, total: Total<'_>) {
+    let help = "Total number of appended exemplars.";
+    let name = "prometheus_tsdb_exemplar_exemplars_appended_total";
+    out.counter(name, help, total(|s| s.exemplars_accepted.get()));
+    let help = "Total number of out of order exemplar ingestion failed attempts.";
+    let name = "prometheus_tsdb_exemplar_out_of_order_exemplars_total";
+    out.counter(name, help, total(|s| s.exemplars_out_of_order.get()));
+    for (name, help, value) in [
+        (
+            "prometheus_tsdb_exemplar_exemplars_in_storage",
+            "Number of exemplars currently in circular storage.",
+            total(|s| s.exemplars.get()),
+        ),
+        (
+            "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
+            "Number of series with exemplars currently in circular storage.",
+            total(|s| s.exemplar_series.get()),
+        ),
+        (
+            "prometheus_tsdb_exemplar_max_exemplars",
+            "Total number of exemplars the exemplar storage can store, resizeable.",
+            total(|s| s.exemplars_max.get()),
+        ),
+    ] {
+        out.gauge(name, help, value as f64);
+    }
 }
 
 fn write_log(out: &mut Page<'_>, total: Total<'_>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_channel::{Receiver, Sender};
 use shards::route::shard_of;
-use shards::{Stopper, runtime};
+use shards::{Stopper, StorageSettings, runtime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::task::{LocalSet, spawn_local};
@@ -21,6 +21,7 @@ use crate::rules::manager::Manager;
 use crate::{log_error, log_info, log_warn};
 
 use super::load;
+use super::options;
 use super::serve::TargetList;
 use super::state::{Plan, State};
 
@@ -31,6 +32,7 @@ pub struct Control {
     pub flags: Flags,
     pub context: Arc<Context>,
     pub state: State,
+    pub settings: Arc<StorageSettings>,
     /// By shard.
     pub lists: Vec<Sender<TargetList>>,
     pub rules: Manager,
@@ -183,6 +185,7 @@ impl Control {
         }
         self.context.query_log.set_file(plan.query_log.take());
         self.context.set_subquery_step_ms(loaded.config.global.evaluation_interval.ms());
+        options::set_storage(&self.settings, &self.flags, loaded);
         self.state.apply(plan.jobs);
         self.notifier.configure(plan.notify);
         let rules = self.rules.apply(plan.rules);

@@ -106,6 +106,8 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
     let (notifier, notifying) = Notifier::start(options::notify(&flags))?;
     let environment = Arc::new(options::rules(&flags, notifier.clone()));
     let boot = options::boot(&flags);
+    let settings = boot.settings.clone();
+    options::set_storage(&settings, &flags, &loaded);
     let shard_count = boot.shard_count.unwrap_or_else(shards::topology::default_shard_count);
     let (commands, orders) = async_channel::bounded(16);
     let retention = flags.retention();
@@ -141,6 +143,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         flags,
         context,
         state,
+        settings,
         lists: senders,
         rules: Manager::new(rule_senders),
         notifier: notifier.clone(),

@@ -7,11 +7,13 @@ use std::sync::atomic::AtomicUsize;
 use engine::promql::ParseOptions;
 use engine::regex::Regex;
 use shards::wal::{WalOptions, WalSync};
-use shards::{BootOptions, KeepOptions, QueryOptions};
+use shards::{BootOptions, KeepOptions, QueryOptions, StorageSettings};
 
 use crate::api::context::{WebOptions, hostname};
 use crate::cli::{self, Flags};
-use crate::config::{ByteSize, MESSAGE_V1, MESSAGE_V2, Millis, RetentionConfig};
+use crate::config::{
+    ByteSize, Loaded, MAX_EXEMPLARS, MESSAGE_V1, MESSAGE_V2, Millis, RetentionConfig,
+};
 use crate::http::server::ServerOptions;
 use crate::http::url::Url;
 use crate::notify::{Notifier, NotifyOptions};
@@ -101,6 +103,14 @@ pub fn boot(flags: &Flags) -> BootOptions {
         reporter: Arc::new(LogReporter),
         ..BootOptions::new(flags.data_dir())
     }
+}
+
+/// What the configuration says about the storage, and a reload may change.
+pub fn set_storage(settings: &StorageSettings, flags: &Flags, loaded: &Loaded) {
+    let exemplars = loaded.config.storage.exemplars.as_ref();
+    let count_max = exemplars.map_or(MAX_EXEMPLARS, |section| section.max_exemplars);
+    let is_kept = flags.features().has("exemplar-storage");
+    settings.set_exemplar_count_max(if is_kept { count_max.max(0) as usize } else { 0 });
 }
 
 /// As the runtime information words it: `15d or 512MB`.

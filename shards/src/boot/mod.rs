@@ -31,6 +31,7 @@ use crate::observe::{Event, SharedReporter, Silent};
 use crate::query::QueryOptions;
 use crate::route::{Layout, LayoutError, ShardId};
 use crate::runtime::{ExecutorThread, Placement, probe, start as start_executor};
+use crate::settings::StorageSettings;
 use crate::shard::{Lanes, Shard};
 use crate::stats::ShardStats;
 use crate::topology::{allowed_cpus, by_physical_core, default_shard_count};
@@ -50,6 +51,8 @@ pub struct BootOptions {
     pub head: HeadOptions,
     pub query: QueryOptions,
     pub keep: KeepOptions,
+    /// What may change while the shards run.
+    pub settings: Arc<StorageSettings>,
     pub reporter: SharedReporter,
 }
 
@@ -63,6 +66,7 @@ impl BootOptions {
             head: HeadOptions::default(),
             query: QueryOptions::default(),
             keep: KeepOptions::default(),
+            settings: Arc::default(),
             reporter: Arc::new(Silent),
         }
     }
@@ -256,6 +260,7 @@ where
             },
             query: options.query,
             keep: options.keep.clone(),
+            settings: options.settings.clone(),
             reporter: options.reporter.clone(),
             adopted_count: adopted_count.clone(),
             stop: stopper.0.clone(),

@@ -24,6 +24,7 @@ use crate::observe::SharedReporter;
 use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{Layout, ShardId, Split};
 use crate::runtime::{Class, set_reporter, sleep, spawn};
+use crate::settings::StorageSettings;
 use crate::shard::{HEARTBEAT, Inner, Lanes, Shard};
 use crate::stats::ShardStats;
 use crate::turns::TurnQueue;
@@ -39,6 +40,7 @@ pub(super) struct Seed {
     pub head: HeadOptions,
     pub query: QueryOptions,
     pub keep: KeepOptions,
+    pub settings: Arc<StorageSettings>,
     pub reporter: SharedReporter,
     pub adopted_count: Arc<AtomicUsize>,
     pub stop: CancelToken,
@@ -120,6 +122,7 @@ impl Seed {
         let (shard, shard_count_u16) = (self.id.0, shard_count as u16); // At most SHARD_COUNT_MAX.
         let store_options = StoreOptions { shard, shard_count: shard_count_u16, head: self.head };
         let mut store = Store::new(store_options);
+        self.settings.apply(&mut store, shard_count);
         let generation = self.layout.shard_counts.len();
         let mut total = Replayed::default();
         let parts_disk = self.open_parts(generation, self.id)?;
@@ -164,6 +167,7 @@ impl Seed {
             adopted_count: self.adopted_count,
             reporter: self.reporter,
             stop: self.stop,
+            settings: self.settings,
             stats: self.stats,
         };
         Ok((Shard(Rc::new(inner)), total))

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::exec::ExecError;
+use engine::head::SeriesExemplars;
 use engine::index::{Stat, Stats};
 use engine::model::{Labels, Matcher, SourceError, TimeRange};
 use engine::store::{HeadStats, Store};
@@ -62,6 +63,18 @@ impl Shard {
         let values =
             self.on_every_store(move |store| store.label_values(&name, &sets, range, limit));
         Ok(merge(values.await?, limit))
+    }
+
+    /// The exemplars in `range` of series that match one set of matchers at least, in order of
+    /// labels.
+    pub async fn exemplars(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, QueryError> {
+        let sets = matcher_sets.to_vec();
+        let found = self.on_every_store(move |store| store.exemplars(&sets, range)).await?;
+        Ok(SeriesExemplars::merged(found.into_iter().flatten().collect()))
     }
 
     /// Sizes, and the `count_max` largest of each kind of cardinality. Exact: values that several
