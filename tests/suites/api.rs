@@ -209,7 +209,7 @@ fn native_histograms_and_exemplars_of_remote_write_are_kept() {
             answer.header(&name).unwrap_or_default().to_owned()
         };
         let written = ["samples", "histograms", "exemplars"].map(written).join(" ");
-        (answer.status, answer.text(), written)
+        (answer.status, answer.text().trim_end().to_owned(), written)
     };
     let good = [(newest_ms - 2000, 3), (newest_ms - 1000, 5)];
     for job in ["a", "b", "c"] {
@@ -226,7 +226,7 @@ fn native_histograms_and_exemplars_of_remote_write_are_kept() {
     for _ in 0..2 {
         let answer = hearth.get("/api/v1/query_exemplars?query=h%7Bjob%3D%22b%22%7D%2B1");
         let exemplar = |at_ms: i64| {
-            let timestamp = at_ms as f64 / 1000.0;
+            let timestamp = at_ms / 1000; // Whole seconds.
             json!({"labels": {"trace_id": "abc"}, "value": "0.5", "timestamp": timestamp})
         };
         let expected = json!([{
