@@ -26,12 +26,6 @@ pub struct Metadata<'a> {
 pub const COUNTER: u8 = 1;
 pub const GAUGE: u8 = 2;
 
-/// Headers of a request of protocol 2.
-pub const HEADERS_V2: &[(&str, &str)] = &[
-    ("Content-Encoding", "snappy"),
-    ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
-];
-
 pub const HEADERS: &[(&str, &str)] = &[
     ("Content-Encoding", "snappy"),
     ("Content-Type", "application/x-protobuf"),
