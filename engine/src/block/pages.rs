@@ -294,3 +294,57 @@ impl Section {
         Ok(le_u64(self.get(pages, index.saturating_mul(8), 8)?, 0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{PAGE_BYTES, PageWriter, Pages};
+    use crate::block::Problem;
+
+    const MAGIC: &[u8; 8] = b"TESTFILE";
+
+    /// A file whose sums take more than one page themselves.
+    #[test]
+    fn a_large_file_is_verified_where_it_is_read() {
+        let contents: Vec<u8> = (0..1500 * PAGE_BYTES + 77).map(|n| (n * n >> 7) as u8).collect();
+        let (mut writer, mut file) = (PageWriter::default(), vec![]);
+        for piece in contents.chunks(100_001) {
+            writer.push(&mut file, piece);
+        }
+        writer.finish(&mut file, MAGIC, 3, b"body");
+        let open = |file: &[u8]| Pages::open(Arc::new(file.to_vec()), "file", MAGIC, 3);
+        let (pages, body) = open(&file).unwrap();
+        assert_eq!(body, b"body");
+        assert_eq!(pages.get(5, contents.len() - 5).unwrap(), &contents[5..]);
+        assert!(pages.get(5, contents.len()).is_err());
+        assert!(pages.get(u64::MAX, 2).is_err());
+
+        let last_page = 1500 * PAGE_BYTES;
+        let last_sum = contents.len() + 1500 * 4;
+        for (flipped, read, is_found) in [
+            (9, 0, true),
+            (9, PAGE_BYTES, false),
+            (last_page + 76, last_page + 1, true),
+            (last_page + 76, last_page - 1, false),
+            (last_sum, last_page, true),
+            (last_sum, 5 * PAGE_BYTES, false),
+            (contents.len() + 8, 1023 * PAGE_BYTES, true),
+        ] {
+            let mut broken = file.clone();
+            broken[flipped] ^= 4;
+            let (pages, _) = open(&broken).unwrap();
+            let found = pages.get(read as u64, 1);
+            assert_eq!(found.is_err(), is_found, "byte {flipped} flipped, byte {read} read");
+            if let Err(error) = found {
+                assert!(matches!(error.problem, Problem::Damaged { .. }), "{error}");
+            }
+            assert!(pages.verify_some(0, usize::MAX).is_err());
+        }
+        assert!(Pages::open(Arc::new(file.clone()), "file", b"ANOTHER!", 3).is_err());
+        let other = Pages::open(Arc::new(file.clone()), "file", MAGIC, 4).err().unwrap();
+        assert_eq!(other.problem, Problem::Version(3));
+        file.drain(PAGE_BYTES..2 * PAGE_BYTES);
+        assert!(open(&file).is_err());
+    }
+}

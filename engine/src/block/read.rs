@@ -10,7 +10,7 @@ use super::id::BlockId;
 use super::meta::{BlockMeta, SectionName, Sections};
 use super::pages::{FileBytes, PAGE_BYTES, Pages, Section, le_u32, le_u64};
 use super::run::{Run, RunChunk};
-use super::samples::{SamplesOut, cut_times};
+use super::samples::{SamplesOut, cut_samples};
 use super::write::{MAGIC, VERSION};
 use crate::encode::{self, DecodeError, ValueCodec};
 use crate::mem::varint::take_u64;
@@ -287,15 +287,7 @@ impl Block {
                 self.read_chunk(chunk, &row, out, scratch)?;
             }
         }
-        let (timestamps_ms, values, starts_ms) = out.floats();
-        let (first, end) =
-            cut_times(timestamps_ms, starts_ms, float_start, range.min_ms, range.max_ms);
-        values.truncate(end);
-        values.drain(float_start..first);
-        let (timestamps_ms, starts_ms) = out.histogram_times();
-        let (first, end) =
-            cut_times(timestamps_ms, starts_ms, histogram_start, range.min_ms, range.max_ms);
-        out.cut_histograms(histogram_start, first, end);
+        cut_samples(out, (float_start, histogram_start), range);
         Ok(())
     }
 

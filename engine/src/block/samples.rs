@@ -1,6 +1,6 @@
 //! The samples of one series on their way into a block.
 
-use crate::model::{FloatHistogram, HistogramSample, Samples};
+use crate::model::{FloatHistogram, HistogramSample, Samples, TimeRange};
 
 /// Samples of one series: floats and histograms apart, each strictly ascending by timestamp. Start
 /// timestamps are empty, or as long as the values beside them.
@@ -125,7 +125,7 @@ impl SamplesOut for SeriesSamples {
 
 /// Removes what is not between `min_ms` and `max_ms` from the end of two columns and their starts,
 /// from `start` on. Returns the place of the first that stays, and of the end, before the cut.
-pub(super) fn cut_times(
+fn cut_times(
     timestamps_ms: &mut Vec<i64>,
     starts_ms: &mut Vec<i64>,
     start: usize,
@@ -143,4 +143,17 @@ pub(super) fn cut_times(
         starts_ms.drain(start..first);
     }
     (first, end)
+}
+
+/// Removes what is not in `range` from the samples behind `before`, numbers of floats and of
+/// histograms.
+pub(super) fn cut_samples(out: &mut impl SamplesOut, before: (usize, usize), range: TimeRange) {
+    let TimeRange { min_ms, max_ms } = range;
+    let (timestamps_ms, values, starts_ms) = out.floats();
+    let (first, end) = cut_times(timestamps_ms, starts_ms, before.0, min_ms, max_ms);
+    values.truncate(end);
+    values.drain(before.0..first);
+    let (timestamps_ms, starts_ms) = out.histogram_times();
+    let (first, end) = cut_times(timestamps_ms, starts_ms, before.1, min_ms, max_ms);
+    out.cut_histograms(before.1, first, end);
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::super::error::{BlockError, Problem};
 use super::super::merge_samples::merge_samples;
 use super::super::pages::{FileBytes, PAGE_BYTES, Pages, le_u32, le_u64};
+use super::super::samples::cut_samples;
 use super::{
     GROUP_COUNT, GROUP_ROW_BYTES, MAGIC, PartExemplar, PartMeta, PartMetadata, SectionName,
     Sections, VERSION,
@@ -181,8 +182,8 @@ impl Part {
         })
     }
 
-    /// Appends the samples of a series in `range` to `out`, ascending. Of two with one timestamp,
-    /// the one written first stays.
+    /// Merges the samples of a series in `range` into `out`, ascending. Of two with one timestamp,
+    /// that of `out` stays, and of two chunks that of the one written first.
     ///
     /// Errors: the part is damaged here; `out` may then hold some of the samples.
     pub fn samples(
@@ -194,18 +195,26 @@ impl Part {
         if !self.overlaps(range) {
             return Ok(());
         }
-        let mut chunk_samples = Samples::default();
-        let mut own = Samples::default();
+        let mut apart = None;
         for chunk in self.chunks(series)? {
             let chunk = chunk?;
-            if chunk.header.min_ms <= range.max_ms && range.min_ms <= chunk.header.max_ms {
-                chunk_samples.clear();
-                encode::decode_samples(chunk.bytes, &mut chunk_samples)
-                    .map_err(|_| self.broken("chunks"))?;
-                merge_samples(&mut own, &chunk_samples, range);
+            if range.max_ms < chunk.header.min_ms || chunk.header.max_ms < range.min_ms {
+                continue;
+            }
+            let ends_ms = [out.timestamps_ms.last(), out.histogram_timestamps_ms.last()];
+            let is_behind = ends_ms.into_iter().flatten().all(|&ms| ms < chunk.header.min_ms);
+            let broken = |_| self.broken("chunks");
+            if is_behind {
+                let before = (out.timestamps_ms.len(), out.histograms.len());
+                encode::decode_samples(chunk.bytes, out).map_err(broken)?;
+                cut_samples(out, before, range);
+            } else {
+                let apart = apart.get_or_insert_with(Samples::default);
+                apart.clear();
+                encode::decode_samples(chunk.bytes, apart).map_err(broken)?;
+                merge_samples(out, apart, range);
             }
         }
-        merge_samples(out, &own, range);
         Ok(())
     }
 
