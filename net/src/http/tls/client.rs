@@ -217,6 +217,10 @@ pub fn go_error(error: &std::io::Error, host: &str) -> String {
             | CertificateError::NotValidYetContext { .. } => {
                 format!("{failed}certificate has expired or is not yet valid")
             }
+            // An authority shows its own certificate, and nobody trusts it.
+            CertificateError::Other(why) if why.to_string().contains("CaUsedAsEndEntity") => {
+                format!("{failed}certificate signed by unknown authority")
+            }
             why => format!("{failed}{why}"),
         },
         Error::AlertReceived(alert) => format!("remote error: tls: {}", alert_words(alert)),
