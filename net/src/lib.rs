@@ -11,5 +11,6 @@ pub mod relabel;
 pub mod rules;
 pub mod run;
 pub mod scrape;
+pub mod tools;
 pub mod ui;
 pub mod wire;

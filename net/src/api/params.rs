@@ -103,7 +103,7 @@ pub fn parse_int(text: &str) -> Result<i64, String> {
 }
 
 /// Seconds as a float, or RFC 3339; in milliseconds, finer parts cut off.
-fn parse_time(text: &str) -> Result<i64, String> {
+pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         // Whole seconds and the rest apart, so that large times keep their milliseconds.
         let rest_ms = (seconds.fract() * 1000.0).round() as i64;

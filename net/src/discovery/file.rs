@@ -149,6 +149,18 @@ fn read(path: &Path) -> Result<(Vec<Arc<TargetGroup>>, f64), String> {
     Ok((groups, modified.map_or(0.0, |since| since.as_secs() as f64)))
 }
 
+/// Reads a file of targets and forgets it: whether it can be read.
+pub fn check_file(path: &Path) -> Result<Vec<Arc<TargetGroup>>, String> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("json" | "yml" | "yaml") => read(path).map(|(groups, _)| groups),
+        other => {
+            let shown = other.map_or_else(String::new, |ending| format!(".{ending}"));
+            Err(format!("invalid file extension: {}", quoted(shown.as_bytes())))
+        }
+    }
+}
+
 const NULL_GROUP: &str = "nil target group item found";
 
 fn parse_yaml(text: &str) -> Result<Vec<StaticConfig>, String> {
