@@ -158,7 +158,7 @@ impl GroupColumns {
             if matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
                 let (averages, name) = (op == AggregateOp::Avg, labels.metric_name());
                 let group = self.histogram_group(index);
-                let added = group.add(row, name, averages, annotations, position);
+                let added = group.add(row, name, averages);
                 self.histogram_bytes += added;
             } else {
                 annotations.ignored_in_aggregation(op.as_str(), position);
@@ -175,12 +175,7 @@ impl GroupColumns {
     }
 
     /// Takes in the groups of another shard.
-    pub fn merge(
-        &mut self,
-        mut other: GroupColumns,
-        annotations: &mut Annotations,
-        position: PosRange,
-    ) {
+    pub fn merge(&mut self, mut other: GroupColumns) {
         assert!(self.op == other.op && self.step_count == other.step_count);
         let op = self.op;
         let mut histograms = std::mem::take(&mut other.histograms).into_iter();
@@ -188,7 +183,7 @@ impl GroupColumns {
             let into = self.intern(other.labels.get(from));
             self.drops_name[into] |= other.drops_name[from];
             if let Some(histograms) = histograms.next().filter(|group| !group.is_empty()) {
-                self.histogram_group(into).merge(histograms, annotations, position);
+                self.histogram_group(into).merge(histograms);
             }
             let from = other.group_mut(from);
             self.group_mut(into).merge(op, &from);

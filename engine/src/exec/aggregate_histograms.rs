@@ -29,8 +29,8 @@ enum Slot {
     Sum(Box<HistogramSum>),
     /// What a mean is to be of.
     Rows(Vec<Arc<FloatHistogram>>),
-    /// Exponential and custom buckets met: there is no result.
-    Incompatible,
+    /// Exponential and custom buckets met: there is no result. The metric at which they did.
+    Incompatible(Box<[u8]>),
 }
 
 impl HistogramGroup {
@@ -39,14 +39,7 @@ impl HistogramGroup {
     }
 
     /// Adds the histograms of a row; returns the bytes that are held more.
-    pub fn add(
-        &mut self,
-        row: RowRef<'_>,
-        name: &[u8],
-        averages: bool,
-        annotations: &mut Annotations,
-        position: PosRange,
-    ) -> usize {
+    pub fn add(&mut self, row: RowRef<'_>, name: &[u8], averages: bool) -> usize {
         let mut bytes = 0;
         self.steps.resize_with(row.values.len(), Slot::default);
         if *self.name != *name {
@@ -54,7 +47,7 @@ impl HistogramGroup {
         }
         for (step, histogram) in row.histograms.iter() {
             let added = match &mut self.steps[step] {
-                Slot::Incompatible => continue,
+                Slot::Incompatible(_) => continue,
                 Slot::Sum(sum) => sum.add(histogram),
                 Slot::Rows(rows) => {
                     bytes += histogram.prometheus_bytes();
@@ -72,27 +65,22 @@ impl HistogramGroup {
                 }
             };
             if added.is_err() {
-                self.refuse(step, annotations, position);
+                self.refuse(step);
             }
         }
         bytes
     }
 
     /// Takes in the sums of another shard.
-    pub fn merge(
-        &mut self,
-        other: HistogramGroup,
-        annotations: &mut Annotations,
-        position: PosRange,
-    ) {
+    pub fn merge(&mut self, other: HistogramGroup) {
         self.steps.resize_with(other.steps.len(), Slot::default);
         self.name = other.name;
         for (step, added) in other.steps.into_iter().enumerate() {
             match (&mut self.steps[step], added) {
-                (_, Slot::Empty) | (Slot::Incompatible, _) => {}
+                (_, Slot::Empty) | (Slot::Incompatible(_), _) => {}
                 (Slot::Sum(sum), Slot::Sum(added)) => {
                     if sum.merge(&added).is_err() {
-                        self.refuse(step, annotations, position);
+                        self.refuse(step);
                     }
                 }
                 (Slot::Rows(rows), Slot::Rows(added)) => rows.extend(added),
@@ -101,16 +89,15 @@ impl HistogramGroup {
         }
     }
 
-    fn refuse(&mut self, step: usize, annotations: &mut Annotations, position: PosRange) {
-        self.steps[step] = Slot::Incompatible;
-        annotations.mixed_buckets(&String::from_utf8_lossy(&self.name), position);
+    fn refuse(&mut self, step: usize) {
+        self.steps[step] = Slot::Incompatible(self.name.clone());
     }
 
     pub fn sample_count(&self) -> usize {
         let count = |slot: &Slot| match slot {
             Slot::Sum(sum) => sample_count(sum.value()),
             Slot::Rows(rows) => rows.iter().map(|histogram| sample_count(histogram)).sum(),
-            Slot::Empty | Slot::Incompatible => 0,
+            Slot::Empty | Slot::Incompatible(_) => 0,
         };
         self.steps.iter().map(count).sum()
     }
@@ -131,12 +118,15 @@ impl HistogramGroup {
             let (_, present) = rows.row_mut(row);
             let has_float = is_set(present, step);
             unset(present, step);
+            if let Slot::Incompatible(name) = &slot {
+                annotations.mixed_buckets(&String::from_utf8_lossy(name), position);
+            }
+            if has_float {
+                annotations.mixed_group(position);
+                continue;
+            }
             let sum = match slot {
-                _ if has_float => {
-                    annotations.mixed_group(position);
-                    continue;
-                }
-                Slot::Empty | Slot::Incompatible => continue,
+                Slot::Empty | Slot::Incompatible(_) => continue,
                 Slot::Sum(sum) => *sum,
                 Slot::Rows(histograms) => {
                     let mut mean = HistogramSum::first(&histograms[0], true);

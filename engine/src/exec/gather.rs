@@ -280,7 +280,7 @@ impl<'a> Gather<'a> {
                 (None, value) => together = Some(value),
                 (Some(PartialValue::Rows(rows)), PartialValue::Rows(more)) => rows.append(more),
                 (Some(PartialValue::Groups(groups)), PartialValue::Groups(more)) => {
-                    groups.merge(more, &mut self.annotations, part.child_position());
+                    groups.merge(more);
                 }
                 (Some(PartialValue::Ranges(ranges)), PartialValue::Ranges(more)) => {
                     ranges.append(&more);

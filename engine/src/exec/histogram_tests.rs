@@ -177,3 +177,26 @@ fn a_histogram_is_shared_by_the_steps_it_stands_for() {
     seen.dedup();
     assert_eq!(seen.len(), 1);
 }
+
+#[test]
+fn buckets_that_do_not_go_together_are_said_once_a_group() {
+    let custom = "{{schema:-53 count:1 sum:1 custom_values:[1] buckets:[1]}}x9";
+    let lines: Vec<String> = (0..8)
+        .flat_map(|index| {
+            let exponential = "{{count:1 sum:1 buckets:[1]}}x9";
+            [format!("c{{a=\"{index}\"}} {custom}"), format!("e{{a=\"{index}\"}} {exponential}")]
+        })
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for shards in [1, 2, 5] {
+        for op in ["sum", "avg"] {
+            let text = format!("{op}({{__name__=~\"c|e\"}})");
+            let scatter = load(&lines, shards);
+            let at = QueryTimes::instant(50_000);
+            let outcome = run(&text, &scatter, at, &PlanOptions::default()).unwrap();
+            assert_eq!(outcome.value.row_count(), 0);
+            let warnings = outcome.annotations.texts(Severity::Warning, &text);
+            assert_eq!(warnings.len(), 1, "{text}, {shards} shards: {warnings:?}");
+        }
+    }
+}
