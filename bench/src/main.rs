@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bench::body::Protocol;
 use bench::report;
-use bench::scenarios::{Common, query, remote_write, scrape};
+use bench::scenarios::{Common, query, remote_write, rules, scrape};
 use bench::server::Kind;
 use bench::workload::pods::POD_SERIES;
 use serde_json::json;
 
-const USAGE: &str = "usage: bench <remote-write|scrape|query> [--option=value ...]
+const USAGE: &str = "usage: bench <remote-write|scrape|query|rules> [--option=value ...]
 
 options of all scenarios
   --servers=LIST      hearth,prometheus,victoria-metrics (all that are installed)
@@ -47,6 +47,11 @@ query
   --end-back-minutes=N  how far before the newest sample queries end (0)
   --repeat=N          timed runs of each query (5)
   --restart=0|1       restart the server between load and queries (0)
+
+rules
+  --pods=N            pods of 19 series (52650: a million series)
+  --rules=N           rules, ten a group and namespace (10000)
+  --interval-ms=N     evaluation interval (30000)
 ";
 
 struct Options(Vec<(String, String)>);
@@ -199,6 +204,22 @@ fn run() -> Result<(), String> {
                 "restart": parameters.restarts,
             });
             (shown, query::run(&common, &parameters))
+        }
+        "rules" => {
+            let parameters = rules::Parameters {
+                pod_count: options.number("pods", 52_650)? as usize,
+                rule_count: options.number("rules", 10_000)? as usize,
+                interval: Duration::from_millis(options.number("interval-ms", 30_000)?),
+                duration,
+            };
+            options.done()?;
+            let shown = json!({
+                "series": parameters.pod_count * POD_SERIES,
+                "rules": parameters.rule_count,
+                "interval_ms": parameters.interval.as_millis() as u64,
+                "seconds": duration.as_secs(),
+            });
+            (shown, rules::run(&common, &parameters))
         }
         _ => return Err(USAGE.to_owned()),
     };

@@ -3,6 +3,7 @@
 
 pub mod query;
 pub mod remote_write;
+pub mod rules;
 pub mod scrape;
 
 use std::borrow::Cow;

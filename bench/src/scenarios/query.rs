@@ -157,7 +157,8 @@ pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
             hearth_args: common.hearth_args.clone(),
         };
         let mut server = Server::start(&setup)?;
-        load(&server, parameters, end_ms)?;
+        let begin_ms = end_ms - parameters.span_ms;
+        load(&server, parameters.pod_count, begin_ms, end_ms, parameters.interval_ms)?;
         if parameters.restarts {
             server.stop()?;
             server = Server::restart(&setup)?;
@@ -175,10 +176,17 @@ pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
 /// Pods in one request.
 const REQUEST_PODS: usize = 100;
 
-fn load(server: &Server, parameters: &Parameters, end_ms: i64) -> Result<()> {
+/// Writes the samples of `pod_count` pods, one every `interval_ms`, oldest first.
+pub(super) fn load(
+    server: &Server,
+    pod_count: usize,
+    begin_ms: i64,
+    end_ms: i64,
+    interval_ms: i64,
+) -> Result<()> {
     let mut requests = Vec::new();
-    for first in (0..parameters.pod_count).step_by(REQUEST_PODS) {
-        let pods = first..parameters.pod_count.min(first + REQUEST_PODS);
+    for first in (0..pod_count).step_by(REQUEST_PODS) {
+        let pods = first..pod_count.min(first + REQUEST_PODS);
         let series: Vec<_> = pods.flat_map(pod_series).collect();
         let values = Values::new(series.iter().map(|one| one.kind), first as u64 + 1);
         requests.push((Template::new(Protocol::V1, &series), values));
@@ -186,7 +194,7 @@ fn load(server: &Server, parameters: &Parameters, end_ms: i64) -> Result<()> {
     let mut connection = Connection::open(server.address)?;
     let mut encoder = snap::raw::Encoder::new();
     let mut body = Vec::new();
-    let mut timestamp_ms = end_ms - parameters.span_ms;
+    let mut timestamp_ms = begin_ms;
     while timestamp_ms <= end_ms {
         for (template, values) in &mut requests {
             template.fill(timestamp_ms, values, 0, &mut encoder, &mut body);
@@ -196,7 +204,7 @@ fn load(server: &Server, parameters: &Parameters, end_ms: i64) -> Result<()> {
                 return Err(Error::other(format!("status {}: {text}", answer.status)));
             }
         }
-        timestamp_ms += parameters.interval_ms;
+        timestamp_ms += interval_ms;
     }
     Ok(())
 }

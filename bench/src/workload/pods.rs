@@ -34,9 +34,17 @@ const METRICS: &[(&str, Kind)] = &[
 /// Series of one pod.
 pub const POD_SERIES: usize = METRICS.len() * CONTAINERS.len() + BUCKETS.len();
 
+/// Pods of a namespace.
+pub const NAMESPACE_PODS: usize = 50;
+
+/// The namespace of pod number `pod`.
+pub fn namespace(pod: usize) -> String {
+    format!("team-{}", pod / NAMESPACE_PODS)
+}
+
 /// The series of pod number `pod`.
 pub fn pod_series(pod: usize) -> Vec<Series> {
-    let namespace = format!("team-{}", pod % 20);
+    let namespace = namespace(pod);
     let name = format!("pod-{pod:06}");
     let series = |metric: &str, extra: (&'static str, &str), kind| {
         let mut labels = vec![
