@@ -18,6 +18,8 @@ mod columns;
 mod dictionary;
 mod error;
 mod finish;
+#[cfg(test)]
+mod golden_tests;
 mod id;
 mod merge;
 mod merge_samples;

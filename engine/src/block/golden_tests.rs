@@ -1,0 +1,153 @@
+//! The bytes of a released format never change: a block, a part and tombstones, as they must look
+//! and as they must still be read.
+
+use std::sync::Arc;
+
+use super::part::{Part, PartExemplar, PartMetadata, PartPlan, PartWriter};
+use super::*;
+use crate::encode;
+use crate::model::histogram::{CounterReset, Side, Span};
+use crate::model::sample::stale_nan;
+use crate::model::{FloatHistogram, HistogramSample, Labels, Samples, TimeRange};
+
+const BLOCK: &[u8] = include_bytes!("golden/block");
+const PART: &[u8] = include_bytes!("golden/part");
+const TOMBSTONES: &[u8] = include_bytes!("golden/tombstones");
+
+const ALL: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+
+fn labels(job: &str) -> Labels {
+    Labels::from_pairs([("__name__", "up"), ("job", job)])
+}
+
+fn histogram(count: f64) -> HistogramSample {
+    let side = Side { spans: vec![Span { offset: -1, length: 2 }], buckets: vec![count, 1.0] };
+    let histogram = FloatHistogram {
+        schema: 2,
+        count: count + 1.0,
+        sum: 0.5 * count,
+        positive: side,
+        ..FloatHistogram::default()
+    };
+    HistogramSample { histogram, is_integer: true }
+}
+
+/// Two series that share their timestamps, one of them with histograms and starts, too.
+fn series() -> [(Labels, SeriesSamples); 2] {
+    let timestamps_ms = vec![-5, 14_995, 29_996, 44_995];
+    let plain = SeriesSamples {
+        timestamps_ms: timestamps_ms.clone(),
+        values: vec![0.25, -1.5, 1e300, stale_nan()],
+        ..SeriesSamples::default()
+    };
+    let rich = SeriesSamples {
+        timestamps_ms,
+        values: vec![1.0, 1.0, 1.0, 1.0],
+        starts_ms: vec![-100, -100, 20_000, 20_000],
+        histogram_timestamps_ms: vec![50_000, 65_000],
+        histograms: vec![histogram(3.0), histogram(5.0)],
+        histogram_starts_ms: vec![],
+    };
+    [(labels("a"), plain), (labels("b"), rich)]
+}
+
+fn write_block() -> Vec<u8> {
+    let mut out = vec![];
+    let plan = BlockPlan {
+        id: BlockId::new(1_760_000_000_000, *b"0123456789"),
+        shard: 1,
+        shard_count: 2,
+        level: 2,
+        is_out_of_order: true,
+        parents: vec![BlockId([7; 16])],
+        range_start_ms: -7_200_000,
+        range_end_ms: 7_200_000,
+    };
+    let mut writer = BlockWriter::new(plan, &mut out);
+    for (labels, samples) in series() {
+        let hash = labels.as_ref().stable_hash();
+        writer.push_series(labels.as_ref(), hash, &samples, &mut out).unwrap();
+    }
+    writer.finish(&mut out).unwrap();
+    out
+}
+
+fn write_part() -> Vec<u8> {
+    let mut out = vec![];
+    let plan = PartPlan {
+        number: 3,
+        shard: 1,
+        shard_count: 2,
+        epoch: 4,
+        is_base: true,
+        next_lsn: 77,
+        id_count: 9,
+    };
+    let mut writer = PartWriter::new(plan, &mut out);
+    let (mut work, mut chunk) = (encode::Columns::default(), vec![]);
+    encode::encode(&[10, 20, 30], &[1.0, 2.0, 3.0], &mut work, &mut chunk);
+    writer.push_chunk(2, &chunk, &mut out);
+    chunk.clear();
+    let pair = [histogram(1.0), histogram(2.0)];
+    encode::encode_histograms(&[5, 15], &[], &pair, CounterReset::Unknown, &mut work, &mut chunk);
+    writer.push_chunk(5, &chunk, &mut out);
+    writer.push_labels(2, labels("a").as_ref(), &mut out);
+    writer.push_labels(5, labels("b").as_ref(), &mut out);
+    writer.push_removed(1);
+    writer.push_metadata(PartMetadata { family: "up", kind: "gauge", help: "h", unit: "" });
+    let trace = Labels::from_pairs([("trace_id", "abc")]);
+    let labels = trace.as_ref();
+    writer.push_exemplar(PartExemplar { series: 5, timestamp_ms: 15, value: 0.5, labels });
+    writer.finish(&mut out);
+    out
+}
+
+fn tombstones() -> Tombstones {
+    let mut tombstones = Tombstones::default();
+    tombstones.add(1, TimeRange { min_ms: -5, max_ms: 7 });
+    tombstones.add(1, TimeRange { min_ms: 9, max_ms: 9 });
+    tombstones.add(300, ALL);
+    tombstones
+}
+
+#[test]
+fn bytes_are_as_they_were() {
+    assert!(write_block() == BLOCK, "the bytes of a block changed");
+    assert!(write_part() == PART, "the bytes of a part changed");
+    let id = BlockId([9; 16]);
+    assert!(tombstones().encode(id) == TOMBSTONES, "the bytes of tombstones changed");
+}
+
+#[test]
+fn bytes_of_before_are_read() {
+    let block = Block::open(Arc::new(BLOCK.to_vec())).unwrap();
+    assert_eq!(block.id().to_string(), "01K742SG0060RK4CSM6MV3EE1S");
+    let meta = block.meta();
+    assert_eq!((meta.shard, meta.shard_count, meta.level), (1, 2, 2));
+    assert_eq!((meta.min_ms, meta.max_ms, meta.float_count), (-5, 65_000, 8));
+    let (mut buffer, mut scratch) = (vec![], Scratch::default());
+    for (number, (labels, expected)) in (0..).zip(series()) {
+        assert_eq!(block.labels(number, &mut buffer).unwrap(), labels.as_ref());
+        let mut samples = Samples::default();
+        block.samples(number, ALL, &mut samples, &mut scratch).unwrap();
+        assert_eq!(samples.timestamps_ms, expected.timestamps_ms);
+        let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&samples.values), bits(&expected.values));
+        assert_eq!(samples.starts_ms, expected.starts_ms);
+        assert_eq!(samples.histogram_timestamps_ms, expected.histogram_timestamps_ms);
+        for (found, expected) in samples.histograms.iter().zip(&expected.histograms) {
+            assert!(found.equals(&expected.histogram));
+        }
+    }
+    let part = Part::open(Arc::new(PART.to_vec())).unwrap();
+    assert_eq!((part.meta().number, part.meta().epoch, part.meta().next_lsn), (3, 4, 77));
+    let mut samples = Samples::default();
+    part.samples(2, ALL, &mut samples).unwrap();
+    assert_eq!(samples.timestamps_ms, [10, 20, 30]);
+    assert_eq!(samples.values, [1.0, 2.0, 3.0]);
+    part.samples(5, ALL, &mut samples).unwrap();
+    assert!(samples.histograms[1].equals(&histogram(2.0).histogram));
+    assert_eq!(part.labels().next(&part).unwrap(), Some((2, labels("a").as_ref())));
+    assert_eq!(part.exemplars().unwrap()[0].value, 0.5);
+    assert_eq!(Tombstones::decode(TOMBSTONES, BlockId([9; 16])), Ok(tombstones()));
+}
