@@ -12,6 +12,7 @@ use crate::relabel::Rules;
 use crate::wire::negotiation::{ScrapeProtocol, accept_header};
 
 use super::append::PageRules;
+use super::failure_log::FailureLog;
 use super::mutate::LabelLimits;
 
 /// Most bytes of a decoded page where the configuration sets no limit.
@@ -36,6 +37,8 @@ pub struct Job {
     pub headers: HeaderMap,
     pub body_bytes_max: usize,
     pub fallback: Option<ScrapeProtocol>,
+    /// Where scrapes that got no page are noted.
+    pub failure_log: Option<FailureLog>,
     /// Why no target of the job can be scraped, if so.
     refusal: Option<String>,
     /// Why no target may be scraped: there are too many.
@@ -43,7 +46,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Errors: a rule whose regex does not compile.
+    /// Errors: a rule whose regex does not compile, a log file that cannot be opened.
     pub fn build(config: &ScrapeConfig, features: ScrapeFeatures) -> Result<Job, String> {
         let rules = PageRules {
             honor_labels: config.honor_labels,
@@ -73,6 +76,7 @@ impl Job {
             rules: Arc::new(rules),
             relabel: Rules::new(&config.relabel_configs)?,
             client,
+            failure_log: FailureLog::open(&config.scrape_failure_log_file)?,
             headers,
             body_bytes_max: if limit == 0 { BODY_BYTES_MAX } else { limit },
             fallback: config.fallback_protocol(),

@@ -18,6 +18,7 @@ mod append_tests;
 pub mod cache;
 mod collect;
 mod commit;
+mod failure_log;
 pub mod job;
 pub mod metadata;
 pub mod mutate;

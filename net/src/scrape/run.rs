@@ -166,6 +166,10 @@ impl Loop {
         let content_type = match self.fetch().await {
             Ok(content_type) => content_type,
             Err((why, body_bytes)) => {
+                let job = &self.target.job;
+                if let Some(log) = &job.failure_log {
+                    log.record(job.name(), &self.target.url.to_string(), &why).await;
+                }
                 self.body.clear();
                 scraped.body_bytes = body_bytes;
                 scraped.result = Err(why);
