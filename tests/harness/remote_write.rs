@@ -14,6 +14,66 @@ pub struct Series<'a> {
     pub samples: Vec<(i64, f64)>,
 }
 
+/// A native histogram of integers: exponential buckets above zero, from `first_bucket` on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeHistogram {
+    pub schema: i32,
+    pub sum: f64,
+    pub zero_threshold: f64,
+    pub zero_count: u64,
+    pub first_bucket: i32,
+    pub bucket_counts: Vec<u64>,
+}
+
+impl NativeHistogram {
+    fn encode(&self, timestamp_ms: i64) -> Vec<u8> {
+        let zigzag = |value: i64| ((value << 1) ^ (value >> 63)) as u64;
+        let mut message = Vec::new();
+        let count = self.zero_count + self.bucket_counts.iter().sum::<u64>();
+        put_field(&mut message, 1, count);
+        put_double(&mut message, 3, self.sum);
+        put_field(&mut message, 4, zigzag(i64::from(self.schema)));
+        put_double(&mut message, 5, self.zero_threshold);
+        put_field(&mut message, 6, self.zero_count);
+        if !self.bucket_counts.is_empty() {
+            let mut span = Vec::new();
+            put_field(&mut span, 1, zigzag(i64::from(self.first_bucket)));
+            put_field(&mut span, 2, self.bucket_counts.len() as u64);
+            put_bytes(&mut message, 11, &span);
+            let (mut deltas, mut before) = (Vec::new(), 0);
+            for &count in &self.bucket_counts {
+                put_varint(&mut deltas, zigzag(count as i64 - before));
+                before = count as i64;
+            }
+            put_bytes(&mut message, 12, &deltas);
+        }
+        put_field(&mut message, 15, timestamp_ms as u64);
+        message
+    }
+}
+
+/// Sends a request of native histograms: labels, and samples as (timestamp in ms, histogram).
+pub fn send_histograms(
+    address: SocketAddr,
+    series: &[(Vec<(String, String)>, Vec<(i64, NativeHistogram)>)],
+) -> std::io::Result<Answer> {
+    let mut request = Vec::new();
+    for (labels, samples) in series {
+        let mut message = Vec::new();
+        for (name, value) in labels {
+            let mut label = Vec::new();
+            put_bytes(&mut label, 1, name.as_bytes());
+            put_bytes(&mut label, 2, value.as_bytes());
+            put_bytes(&mut message, 1, &label);
+        }
+        for (timestamp_ms, histogram) in samples {
+            put_bytes(&mut message, 4, &histogram.encode(*timestamp_ms));
+        }
+        put_bytes(&mut request, 1, &message);
+    }
+    http::request(address, "POST", "/api/v1/write", HEADERS, &compress(&request))
+}
+
 /// What a request says about a metric family. `kind` is a number of `MetricType` in the schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Metadata<'a> {
@@ -196,6 +256,16 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+fn put_field(out: &mut Vec<u8>, field: u32, value: u64) {
+    put_varint(out, u64::from(field << 3));
+    put_varint(out, value);
+}
+
+fn put_double(out: &mut Vec<u8>, field: u32, value: f64) {
+    put_varint(out, u64::from(field << 3 | 1));
+    out.extend_from_slice(&value.to_le_bytes());
 }
 
 fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {

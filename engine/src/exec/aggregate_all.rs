@@ -32,6 +32,11 @@ pub async fn run(
     turns: &impl Turns,
 ) -> Result<Matrix, ExecError> {
     use AggregateOp::*;
+    // Without a step nobody looks at the parameter.
+    let asks = matches!(aggregate.op, Quantile | Topk | Bottomk | Limitk | LimitRatio);
+    if asks && rows.step_count() == 0 {
+        return Ok(Matrix::new(0));
+    }
     match aggregate.op {
         CountValues => count_values(rows, aggregate, turns).await,
         Quantile => quantiles(rows, aggregate, annotations, turns).await,

@@ -4,6 +4,7 @@ use engine::model::Labels;
 use engine::model::sample::stale_nan;
 
 use super::random::Random;
+use crate::remote_write::NativeHistogram;
 
 /// From the first sample to the last.
 pub const SPAN_MS: i64 = 30 * 60_000;
@@ -136,4 +137,47 @@ fn buckets(
     for (bound, row) in BOUNDS.into_iter().zip(rows) {
         all.push((of("latency_bucket", &[("le", bound)]), row));
     }
+}
+
+/// `durations`: native histograms that grow and start anew, of one resolution or another.
+pub fn native_histograms(
+    random: &mut Random,
+    first_ms: i64,
+) -> Vec<(Labels, Vec<(i64, NativeHistogram)>)> {
+    let mut all = Vec::new();
+    for job in JOBS {
+        for instance in INSTANCES {
+            let labels = Labels::from_pairs([
+                ("__name__", "durations"),
+                ("job", job),
+                ("instance", instance),
+            ]);
+            let mut histogram = NativeHistogram {
+                schema: [0, 1, 3][random.below(3)],
+                sum: 0.0,
+                zero_threshold: 0.001,
+                zero_count: 0,
+                first_bucket: random.below(7) as i32 - 3,
+                bucket_counts: vec![0; 2 + random.below(6)],
+            };
+            let mut samples = Vec::new();
+            for time_ms in times(random, first_ms) {
+                if random.one_in(30) {
+                    histogram.bucket_counts.iter_mut().for_each(|count| *count = 0);
+                    (histogram.sum, histogram.zero_count) = (0.0, 0);
+                }
+                for _ in 0..random.below(8) {
+                    let bucket = random.below(histogram.bucket_counts.len() + 1);
+                    match histogram.bucket_counts.get_mut(bucket) {
+                        Some(count) => *count += 1,
+                        None => histogram.zero_count += 1,
+                    }
+                    histogram.sum += bucket as f64 * 0.5;
+                }
+                samples.push((time_ms, histogram.clone()));
+            }
+            all.push((labels, samples));
+        }
+    }
+    all
 }

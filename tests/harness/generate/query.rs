@@ -6,7 +6,7 @@ use super::random::Random;
 /// What the asked server understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// Prometheus 3.5, experimental functions included.
+    /// Prometheus 3.5, experimental functions included; also asked about native histograms.
     V3_5,
     /// Everything.
     Whole,
@@ -42,7 +42,8 @@ pub fn query(random: &mut Random, dialect: Dialect, first_ms: i64) -> Query {
     } else {
         Times::Instant { time_ms: at(random) }
     };
-    let mut writer = Writer { random, dialect, first_ms };
+    let asks_histograms = dialect == Dialect::V3_5;
+    let mut writer = Writer { random, dialect, first_ms, asks_histograms };
     let text = match writer.random.below(20) {
         0 => writer.scalar(depth),
         1 if !is_range => writer.matrix(depth),
@@ -55,6 +56,8 @@ struct Writer<'a> {
     random: &'a mut Random,
     dialect: Dialect,
     first_ms: i64,
+    /// Native histograms are there, too.
+    asks_histograms: bool,
 }
 
 const MATH: &[&str] = &[
@@ -148,6 +151,9 @@ impl Writer<'_> {
     }
 
     fn metric(&mut self) -> &'static str {
+        if self.asks_histograms && self.random.one_in(6) {
+            return "durations";
+        }
         self.pick(&[
             "requests_total",
             "requests_total",
@@ -295,6 +301,16 @@ impl Writer<'_> {
             }
             _ => self.vector(depth),
         };
+        let native = ["rate", "increase", "last_over_time", "sum_over_time"];
+        let buckets = match self.random.below(if self.asks_histograms { 4 } else { 1 }) {
+            0 | 1 => buckets,
+            2 => format!("{}(durations[{range}])", self.pick(&native)),
+            _ => format!("sum{} ({}(durations[{range}]))", self.grouping(), self.pick(&native)),
+        };
+        if self.asks_histograms && self.random.one_in(2) {
+            let functions = ["count", "sum", "avg", "stddev", "stdvar"];
+            return format!("histogram_{}({buckets})", self.pick(&functions));
+        }
         let (low, high) = (self.number(), self.number());
         if self.random.one_in(4) {
             return format!("histogram_fraction({low}, {high}, {buckets})");
