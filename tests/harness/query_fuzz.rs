@@ -96,7 +96,8 @@ fn store_histograms(addresses: [SocketAddr; 2], random: &mut Random, first_ms: i
         })
         .collect();
     for address in addresses {
-        let answer = remote_write::send_histograms(address, &series).expect("a server answers");
+        let answer =
+            remote_write::send_native_histograms(address, &series).expect("a server answers");
         assert!(answer.status / 100 == 2, "{address}: {} {}", answer.status, answer.text());
     }
 }

@@ -30,15 +30,15 @@ impl NativeHistogram {
         let zigzag = |value: i64| ((value << 1) ^ (value >> 63)) as u64;
         let mut message = Vec::new();
         let count = self.zero_count + self.bucket_counts.iter().sum::<u64>();
-        put_field(&mut message, 1, count);
+        put_number(&mut message, 1, count);
         put_double(&mut message, 3, self.sum);
-        put_field(&mut message, 4, zigzag(i64::from(self.schema)));
+        put_number(&mut message, 4, zigzag(i64::from(self.schema)));
         put_double(&mut message, 5, self.zero_threshold);
-        put_field(&mut message, 6, self.zero_count);
+        put_number(&mut message, 6, self.zero_count);
         if !self.bucket_counts.is_empty() {
             let mut span = Vec::new();
-            put_field(&mut span, 1, zigzag(i64::from(self.first_bucket)));
-            put_field(&mut span, 2, self.bucket_counts.len() as u64);
+            put_number(&mut span, 1, zigzag(i64::from(self.first_bucket)));
+            put_number(&mut span, 2, self.bucket_counts.len() as u64);
             put_bytes(&mut message, 11, &span);
             let (mut deltas, mut before) = (Vec::new(), 0);
             for &count in &self.bucket_counts {
@@ -47,13 +47,13 @@ impl NativeHistogram {
             }
             put_bytes(&mut message, 12, &deltas);
         }
-        put_field(&mut message, 15, timestamp_ms as u64);
+        put_number(&mut message, 15, timestamp_ms as u64);
         message
     }
 }
 
 /// Sends a request of native histograms: labels, and samples as (timestamp in ms, histogram).
-pub fn send_histograms(
+pub fn send_native_histograms(
     address: SocketAddr,
     series: &[(Vec<(String, String)>, Vec<(i64, NativeHistogram)>)],
 ) -> std::io::Result<Answer> {
@@ -256,16 +256,6 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
-}
-
-fn put_field(out: &mut Vec<u8>, field: u32, value: u64) {
-    put_varint(out, u64::from(field << 3));
-    put_varint(out, value);
-}
-
-fn put_double(out: &mut Vec<u8>, field: u32, value: f64) {
-    put_varint(out, u64::from(field << 3 | 1));
-    out.extend_from_slice(&value.to_le_bytes());
 }
 
 fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
