@@ -91,8 +91,9 @@ fn plan_from(column: &[i64], base: i64, highest: i64, below_count: usize) -> Fra
     };
     let mut width = widest;
     let mut best = cost(widest);
-    let mut exception_count = below_count;
-    let mut count = below_count;
+    // Those below the base have large offsets: mostly, as differences wrap, and so they are counted.
+    let mut count = needing[widest + 1..].iter().sum::<u32>() as usize;
+    let mut exception_count = count;
     for narrower in (shift as usize..widest).rev() {
         count += needing[narrower + 1] as usize;
         // Worse from here on: exceptions cost more than a bit each.
@@ -366,6 +367,10 @@ mod tests {
         check(&[], 4);
         check(&[5; 100], 4);
         check(&[i64::MIN, i64::MAX], 40);
+        let max = i64::MAX;
+        check(&[i64::MIN, max - 2, max - 1, max, max - 2, max - 1], 70);
+        check(&[i64::MIN, max, max, max, max, max], 70);
+        check(&[max, i64::MIN, i64::MIN + 1, i64::MIN + 2, i64::MIN], 70);
         check(&(0..64).collect::<Vec<_>>(), 4 + 48);
         check(&(0..64).map(|n| n << 12).collect::<Vec<_>>(), 4 + 48); // Pages.
         let mut gap = vec![15_000; 64];
