@@ -15,6 +15,11 @@ pub const LABEL_COUNT_MAX: usize = 4096;
 /// Most shards a process may run: a shard id is 16 bits.
 pub const SHARD_COUNT_MAX: usize = 1024;
 
+/// Most metric families whose metadata is kept, and most bytes of the texts of one. Protects memory
+/// from senders that make up names; what is beyond goes unsaid.
+pub const METADATA_FAMILY_COUNT_MAX: usize = 200_000;
+pub const METADATA_BYTES_MAX: usize = 1 << 16;
+
 /// Deepest nesting of parentheses, calls and unary operators that PromQL's parser follows.
 /// Protects the stack: the parser recurses once per level, everything after it loops.
 pub const PROMQL_DEPTH_MAX: usize = 2_000;

@@ -163,7 +163,11 @@ impl Shard {
         }
         let mut parts = Vec::new();
         self.0.split.borrow_mut().split(batch, known, self.count(), &mut parts);
-        let appends = parts.into_iter().map(|(shard, part)| self.append_part(shard, part, options));
+        let newest_ms = self.0.settings.newest_ms(batch, options.max_timestamp_ms);
+        let appends = parts.into_iter().map(|(shard, mut part)| {
+            part.newest_ms = newest_ms;
+            self.append_part(shard, part, options)
+        });
         let owners = vec![None; batch.series_count()];
         let mut total = IngestReport { owners, ..IngestReport::default() };
         let mut failure = None;
@@ -207,6 +211,7 @@ impl Shard {
         part: &mut Part,
         options: IngestOptions,
     ) -> Result<(AppendReport, u64), WalError> {
+        self.0.store.borrow_mut().tell_newest(part.newest_ms);
         self.append(&part.batch, &part.known, &mut part.series_ids, options)
     }
 
@@ -240,6 +245,7 @@ impl Shard {
             }
             inner.settings.apply(&mut store, self.count());
             let report = store.append_all(batch, known, options.max_timestamp_ms, space.out);
+            inner.settings.raise_newest(&store);
             *space.chain = store.chain();
             if !batch.is_empty() {
                 ids.extend(store.appended_series());

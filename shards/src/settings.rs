@@ -1,19 +1,25 @@
 //! What of the storage can change while it runs, and what shards know of each other's time: written
 //! by few, read by every append.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
+use engine::model::Batch;
 use engine::store::Store;
 
 /// Of the whole process. Whoever configures it writes it, at any time.
 #[derive(Debug)]
 pub struct StorageSettings {
     exemplar_count_max: AtomicUsize,
+    /// Newest sample of all shards; the lowest timestamp: none yet.
+    newest_ms: AtomicI64,
 }
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        StorageSettings { exemplar_count_max: AtomicUsize::new(0) }
+        StorageSettings {
+            exemplar_count_max: AtomicUsize::new(0),
+            newest_ms: AtomicI64::new(i64::MIN),
+        }
     }
 }
 
@@ -21,6 +27,25 @@ impl StorageSettings {
     /// How many exemplars all shards keep together; zero: none.
     pub fn set_exemplar_count_max(&self, count_max: usize) {
         self.exemplar_count_max.store(count_max, Ordering::Relaxed);
+    }
+
+    /// The newest sample of all shards, when `batch` comes in: by it all its parts are judged. While
+    /// there is none, the first sample that `batch` may have.
+    pub(crate) fn newest_ms(&self, batch: &Batch, max_timestamp_ms: i64) -> i64 {
+        let known_ms = self.newest_ms.load(Ordering::Relaxed);
+        if known_ms > i64::MIN {
+            return known_ms;
+        }
+        let all_ms = batch.timestamps_ms().iter().chain(batch.histogram_timestamps_ms());
+        all_ms.copied().find(|&first_ms| first_ms <= max_timestamp_ms).unwrap_or(known_ms)
+    }
+
+    /// A shard has samples up to here. A shared line is written only when time goes on.
+    pub(crate) fn raise_newest(&self, store: &Store) {
+        let Some((_, newest_ms)) = store.head().time_span_ms() else { return };
+        if self.newest_ms.load(Ordering::Relaxed) < newest_ms {
+            self.newest_ms.fetch_max(newest_ms, Ordering::Relaxed);
+        }
     }
 
     /// Brings a store, one of `shard_count`, to what is set now. Cheap when nothing changed.

@@ -171,6 +171,7 @@ impl Shard {
             {
                 let mut store = self.0.store.borrow_mut();
                 self.0.settings.apply(&mut store, self.count());
+                self.0.settings.raise_newest(&store);
                 let exemplars = store.exemplar_counts();
                 stats.exemplars.set(exemplars.exemplars as u64);
                 stats.exemplar_series.set(exemplars.series as u64);

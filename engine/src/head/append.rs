@@ -139,18 +139,24 @@ impl Head {
 
     /// The oldest and newest timestamps that this batch may have.
     ///
-    /// Half a block range behind the newest sample, as Prometheus's appenders; the first batch of a
-    /// head is measured against its own first sample.
+    /// Half a block range behind the newest sample of all shards, as Prometheus's appenders; the
+    /// first batch of all is measured against its own first sample.
     fn window(&self, batch: &Batch, bounds: AppendBounds) -> Window {
         let max_ms = bounds.max_timestamp_ms;
-        let newest_ms = match self.time_span_ms() {
-            Some((_, newest_ms)) => Some(newest_ms),
+        let newest_ms = match self.newest_known_ms() {
+            Some(newest_ms) => Some(newest_ms),
             None => {
                 let all_ms = batch.timestamps_ms().iter().chain(batch.histogram_timestamps_ms());
                 all_ms.copied().find(|&first_ms| first_ms <= max_ms)
             }
         };
         self.window_behind(newest_ms, bounds)
+    }
+
+    /// The newest sample of this shard or, as far as told, of another.
+    pub(super) fn newest_known_ms(&self) -> Option<i64> {
+        let newest_ms = self.max_ms.max(self.told_newest_ms);
+        (newest_ms > i64::MIN).then_some(newest_ms)
     }
 
     /// As [`Head::window`], with the newest sample known.

@@ -35,11 +35,11 @@ impl Head {
         outcome.accepted.clear();
         outcome.unlogged.clear();
         (outcome.repeated_count, outcome.open_count) = (0, 0);
-        let Some((_, newest_ms)) = self.time_span_ms() else {
+        if self.time_span_ms().is_none() {
             outcome.open_count = values.len(); // An empty head has none of these series.
             return;
-        };
-        let window = self.window_behind(Some(newest_ms), bounds);
+        }
+        let window = self.window_behind(self.newest_known_ms(), bounds);
         let groups = series.chunks(GROUP_COUNT);
         // The lines of a group are asked for while the group before it is appended.
         self.prefetch_open(groups.clone().next().unwrap_or_default());

@@ -1,8 +1,9 @@
 //! What is known about metric families: type, help, unit. The newest word counts.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use std::collections::BTreeMap;
+use crate::limits::{METADATA_BYTES_MAX, METADATA_FAMILY_COUNT_MAX};
 
 /// Type, help and unit of a family, as the exposition formats write them. Empty is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,8 +32,14 @@ impl Metadata {
 
 impl MetadataStore {
     /// Replaces what is known about `family`; whether that changed anything. Allocates only then.
+    /// A family too many, or one whose texts are too long, is not kept.
     pub fn set(&mut self, family: &str, kind: &str, help: &str, unit: &str) -> bool {
         if self.families.get(family).is_some_and(|known| known.is_same(kind, help, unit)) {
+            return false;
+        }
+        let text_bytes = family.len() + kind.len() + help.len() + unit.len();
+        let is_full = self.families.len() >= METADATA_FAMILY_COUNT_MAX;
+        if text_bytes > METADATA_BYTES_MAX || is_full && !self.families.contains_key(family) {
             return false;
         }
         let metadata = Metadata { kind: kind.into(), help: help.into(), unit: unit.into() };
@@ -75,6 +82,19 @@ impl MetadataStore {
 #[cfg(test)]
 mod tests {
     use super::MetadataStore;
+    use crate::limits::{METADATA_BYTES_MAX, METADATA_FAMILY_COUNT_MAX};
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut store = MetadataStore::default();
+        assert!(!store.set("up", "gauge", &"x".repeat(METADATA_BYTES_MAX), ""));
+        for family in 0..METADATA_FAMILY_COUNT_MAX {
+            assert!(store.set(&family.to_string(), "gauge", "", ""));
+        }
+        assert!(!store.set("one more", "gauge", "", ""));
+        assert!(store.set("7", "counter", "", ""));
+        assert_eq!(store.len(), METADATA_FAMILY_COUNT_MAX);
+    }
 
     #[test]
     fn the_newest_word_counts() {

@@ -101,6 +101,8 @@ pub struct Head {
     /// Oldest and newest sample accepted and not expired; crossed while there is none.
     min_ms: i64,
     max_ms: i64,
+    /// Newest sample of the process, as far as this shard was told; the lowest timestamp: nothing.
+    told_newest_ms: i64,
     /// Samples before this are refused, whatever the newest is: retention has passed it.
     floor_ms: i64,
     /// Counts how often the log began to name series anew, from one: a fresh series is in none.
@@ -163,6 +165,7 @@ impl Head {
             live_count: 0,
             min_ms: i64::MAX,
             max_ms: i64::MIN,
+            told_newest_ms: i64::MIN,
             floor_ms: i64::MIN,
             log_round: 1,
             work: Work::default(),
@@ -213,6 +216,12 @@ impl Head {
     fn find_hashed(&self, labels: LabelsRef<'_>, hash: u64) -> Option<SeriesId> {
         let handle = self.table.find(hash, |handle| self.labels.get(handle).1 == labels)?;
         Some(self.labels.get(handle).0)
+    }
+
+    /// Another shard has a sample of this time: from now on the bound of old samples lies behind it,
+    /// as if all shards were one.
+    pub fn tell_newest(&mut self, newest_ms: i64) {
+        self.told_newest_ms = self.told_newest_ms.max(newest_ms);
     }
 
     /// From now on every series counts as unknown to the log, and is named with its labels at its

@@ -141,6 +141,19 @@ fn a_series_without_an_acceptable_sample_is_not_made() {
 }
 
 #[test]
+fn the_newest_sample_of_another_shard_moves_the_bound() {
+    let mut head = Head::new(HeadOptions::default());
+    append(&mut head, &[(0, 1000, 0)], i64::MAX);
+    head.tell_newest(RANGE_MS);
+    head.tell_newest(5);
+    let bound_ms = RANGE_MS / 2;
+    let samples = [(0, bound_ms - 1, 0), (0, bound_ms, 0)];
+    let expected = [Verdict::OutOfBounds, Verdict::Accepted];
+    assert_eq!(append(&mut head, &samples, i64::MAX), expected);
+    assert_eq!(head.time_span_ms(), Some((1000, bound_ms)));
+}
+
+#[test]
 fn a_label_set_too_long_is_refused() {
     let mut head = Head::new(HeadOptions::default());
     let value = "x".repeat(crate::limits::LABEL_SET_BYTES_MAX);

@@ -162,6 +162,11 @@ impl Store {
         &self.head
     }
 
+    /// See [`Head::tell_newest`].
+    pub fn tell_newest(&mut self, newest_ms: i64) {
+        self.head.tell_newest(newest_ms);
+    }
+
     pub fn metadata(&self) -> &MetadataStore {
         &self.metadata
     }

@@ -7,6 +7,8 @@ use super::{ShardId, shard_of};
 /// What one shard gets of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Part {
+    /// Newest sample of all shards when the batch came in.
+    pub newest_ms: i64,
     pub batch: Batch,
     /// Samples of series that the asker knows by id.
     pub known: KnownSamples,
