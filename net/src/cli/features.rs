@@ -12,11 +12,11 @@ const FEATURES: &[(&str, Fate)] = &[
     ("extra-scrape-metrics", Fate::Carried),
     ("fast-startup", Fate::Warned("hearth's log needs no such file")),
     ("histograms-st-encoding", Fate::Warned(OWN_ENCODING)),
-    ("memory-snapshot-on-shutdown", Fate::Warned("hearth restarts from its log")),
+    ("memory-snapshot-on-shutdown", Fate::Warned(ALWAYS)),
     ("metadata-wal-records", Fate::Warned(ALWAYS)),
-    ("native-histograms", Fate::Warned(NOT_YET)),
+    ("native-histograms", Fate::Warned(SCRAPE_OPTION)),
     ("old-ui", Fate::Warned("there is one web page only")),
-    ("ooo-native-histograms", Fate::Warned(NOT_YET)),
+    ("ooo-native-histograms", Fate::Warned(ALWAYS)),
     ("otlp-deltatocumulative", Fate::Warned(NOT_YET)),
     ("otlp-native-delta-ingestion", Fate::Warned(NOT_YET)),
     ("promql-binop-fill-modifiers", Fate::Carried),
@@ -26,7 +26,7 @@ const FEATURES: &[(&str, Fate)] = &[
     ("promql-extended-range-selectors", Fate::Carried),
     ("promql-per-step-stats", Fate::Warned(NOT_YET)),
     ("search-api", Fate::Warned(NOT_YET)),
-    ("st-storage", Fate::Warned(NOT_YET)),
+    ("st-storage", Fate::Warned(ALWAYS)),
     ("st-synthesis", Fate::Warned(NOT_YET)),
     ("type-and-unit-labels", Fate::Carried),
     ("use-start-timestamps", Fate::Carried),
@@ -35,6 +35,7 @@ const FEATURES: &[(&str, Fate)] = &[
 ];
 
 const NOT_YET: &str = "hearth does not carry it out yet";
+const SCRAPE_OPTION: &str = "scrape_native_histograms of the scrape configuration says it";
 const ALWAYS: &str = "it is always on";
 const OWN_COMPACTION: &str = "hearth compacts in a way of its own";
 const OWN_ENCODING: &str = "hearth chooses encodings by itself";
