@@ -1,12 +1,14 @@
 //! One shard: what a core owns, and what it does for the others.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use engine::block::BlockId;
 use engine::store::Store;
 
 use crate::cancel::CancelToken;
@@ -49,6 +51,12 @@ pub(crate) struct Inner {
     /// Of the shard count in the layout.
     pub generation: usize,
     pub parts_disk: RingDisk,
+    /// Of the blocks of all shards.
+    pub blocks_disk: RingDisk,
+    /// Blocks of which a merge failed.
+    pub failed_merges: RefCell<BTreeSet<BlockId>>,
+    /// Blocks that another count of shards wrote, found at the start.
+    pub foreign_blocks: Vec<BlockId>,
     pub keep: KeepOptions,
     /// Held by whoever flushes, cuts, compacts or removes: one at a time.
     pub maintenance: Semaphore,
@@ -180,10 +188,13 @@ impl Shard {
                 let head = store.head();
                 stats.series.set(head.series_count() as u64);
                 stats.chunks.set((head.sealed_chunk_count() + head.series_count()) as u64);
-                let parts = store.parts();
-                stats.maintenance.parts.set(parts.len() as u64);
-                let part_bytes = parts.iter().map(|part| part.file_bytes()).sum();
+                stats.maintenance.parts.set(store.parts().count() as u64);
+                let part_bytes = store.parts().map(|part| part.file_bytes()).sum();
                 stats.maintenance.part_bytes.set(part_bytes);
+                let blocks = store.blocks();
+                stats.maintenance.blocks.set(blocks.len() as u64);
+                let block_bytes = blocks.iter().map(|open| open.block.file_bytes()).sum();
+                stats.maintenance.block_bytes.set(block_bytes);
                 let bytes = store.bytes();
                 stats.store_bytes.set((bytes.head.total() + bytes.metadata) as u64);
             }

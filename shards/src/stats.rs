@@ -90,6 +90,15 @@ pub struct MaintenanceStats {
     pub flushed_log_bytes: Counter,
     pub parts: Counter,
     pub part_bytes: Counter,
+    /// Times that complete ranges were moved to blocks.
+    pub cuts: Durations,
+    /// Blocks that were merged or written anew.
+    pub compactions: Durations,
+    /// Times that retention removed blocks.
+    pub time_retentions: Counter,
+    pub size_retentions: Counter,
+    pub blocks: Counter,
+    pub block_bytes: Counter,
 }
 
 /// Counters of a shard.

@@ -1,5 +1,7 @@
 //! Forgetting what retention has passed.
 
+use std::ops::Range;
+
 use super::Head;
 use crate::encode::ChunkHeader;
 use crate::model::SeriesId;
@@ -35,10 +37,15 @@ impl Head {
     /// A chunk that reaches past `before_ms` stays whole: its older samples remain readable until
     /// the next call. Cost: O(series) plus the chunks dropped; run it seldom.
     pub fn expire(&mut self, before_ms: i64) -> Expired {
+        self.expire_series(before_ms, 0..self.open.len() as u32)
+    }
+
+    /// As [`Head::expire`], of the series with these ids: for whoever goes through them in pieces.
+    pub fn expire_series(&mut self, before_ms: i64, ids: Range<u32>) -> Expired {
         self.floor_ms = self.floor_ms.max(before_ms);
         let mut expired = Expired::default();
-        for index in 0..self.open.len() {
-            let series = SeriesId(index as u32);
+        for series in ids.map(SeriesId) {
+            let index = series.index();
             if self.cold[index].label_handle == 0 {
                 continue;
             }

@@ -11,8 +11,10 @@ use crate::model::{HistogramSample, Samples, SeriesId, SourceError};
 /// The parts of one shard that is no more, on their way into a head. In pieces.
 pub struct Adopt {
     parts: Vec<Arc<Part>>,
+    /// The part that is read.
     at: usize,
-    /// Of the part at `at`, while they are read.
+    /// Of that part. Labels of all parts come before the chunks of any: those of a series may stand
+    /// in a later part than its chunks.
     labels: Option<PartLabels>,
     runs: PartRuns,
     /// The head's ids by those of the parts; `None` for series of other shards.
@@ -60,7 +62,10 @@ impl Store {
                             false => None,
                         };
                     }
-                    None => (adopt.labels, adopt.runs) = (None, part.runs()),
+                    None => {
+                        adopt.labels = adopt.parts.get(adopt.at + 1).map(|part| part.labels());
+                        adopt.at = if adopt.labels.is_some() { adopt.at + 1 } else { 0 };
+                    }
                 }
             } else {
                 match adopt.runs.next(&part).map_err(source_error)? {
@@ -71,10 +76,7 @@ impl Store {
                             }
                         }
                     }
-                    None => {
-                        adopt.at += 1;
-                        adopt.labels = adopt.parts.get(adopt.at).map(|part| part.labels());
-                    }
+                    None => (adopt.at, adopt.runs) = (adopt.at + 1, PartRuns::default()),
                 }
             }
             if is_enough() {

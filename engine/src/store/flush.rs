@@ -34,8 +34,8 @@ pub struct Flush {
 /// What parts of this store say, between them.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// In the order they were written.
-    pub(super) list: Vec<Arc<Part>>,
+    /// In the order they were written, with the time before which blocks have their samples.
+    pub(super) list: Vec<(Arc<Part>, i64)>,
     /// Series whose ids are below are named in a part.
     named_count: u32,
     /// Series of those that are gone since the last part.
@@ -64,7 +64,7 @@ impl Store {
     /// The caller has one flush at a time, and removes no series meanwhile.
     pub fn begin_flush(&mut self, is_base: bool, out: &mut Vec<u8>) -> Flush {
         let parts = &self.parts;
-        let number = parts.list.last().map_or(1, |last| last.meta().number + 1);
+        let number = parts.list.last().map_or(1, |(last, _)| last.meta().number + 1);
         let is_base = is_base || parts.list.is_empty();
         let id_count = self.head.id_count() as u32; // At most SERIES_COUNT_MAX.
         let writer = PartWriter::new(
@@ -142,7 +142,7 @@ impl Store {
     pub fn install_part(&mut self, part: Arc<Part>) {
         self.parts.named_count = part.meta().id_count as u32;
         self.parts.removed.clear();
-        self.parts.list.push(part);
+        self.parts.list.push((part, i64::MIN));
     }
 
     /// Drops what a part holds from the head.
@@ -152,19 +152,31 @@ impl Store {
 
     /// Whether a flush now would write anything that no part holds.
     pub fn has_unflushed(&self) -> bool {
-        let last_lsn = self.parts.list.last().map_or(1, |last| last.meta().next_lsn);
+        let last_lsn = self.parts.list.last().map_or(1, |(last, _)| last.meta().next_lsn);
         last_lsn < self.chain.next_lsn || !self.parts.removed.is_empty()
     }
 
     /// Parts, in the order they were written.
-    pub fn parts(&self) -> &[Arc<Part>] {
-        &self.parts.list
+    pub fn parts(&self) -> impl Iterator<Item = &Arc<Part>> {
+        self.parts.list.iter().map(|(part, _)| part)
     }
 
-    /// Forgets parts that are not needed any more: all samples of theirs are in blocks, and later
-    /// parts name their series. Their files may be removed.
-    pub fn drop_parts(&mut self, mut is_dropped: impl FnMut(&Part) -> bool) {
-        self.parts.list.retain(|part| !is_dropped(part));
+    /// Forgets parts all of whose samples are in blocks, and whose series a later part names; returns
+    /// their numbers. Their files may be removed.
+    pub fn drop_cut_parts(&mut self) -> Vec<u64> {
+        let base = self.parts.list.iter().rev().find(|(part, _)| part.meta().is_base);
+        let base_number = base.map_or(0, |(part, _)| part.meta().number);
+        let mut dropped = vec![];
+        self.parts.list.retain(|(part, before_ms)| {
+            let meta = part.meta();
+            let is_needed = meta.number >= base_number
+                || (*before_ms <= meta.max_ms && meta.min_ms <= meta.max_ms);
+            if !is_needed {
+                dropped.push(meta.number);
+            }
+            is_needed
+        });
+        dropped
     }
 }
 
@@ -304,13 +316,13 @@ impl Store {
         if let Some(last) = parts.last() {
             self.parts.named_count = last.meta().id_count as u32;
         }
-        self.parts.list = parts;
+        self.parts.list = parts.into_iter().map(|part| (part, i64::MIN)).collect();
         Ok(())
     }
 
     /// Where the log goes on behind the parts that were restored.
     pub fn flushed(&self) -> super::Flushed {
-        let Some(last) = self.parts.list.last().map(|part| *part.meta()) else {
+        let Some(last) = self.parts.list.last().map(|(part, _)| *part.meta()) else {
             return super::Flushed::default();
         };
         let ids = (0..last.id_count as u32).filter(|&id| self.head.labels(SeriesId(id)).is_some());

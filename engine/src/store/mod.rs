@@ -11,6 +11,7 @@
 //! appended. Nothing here reads a clock or a file.
 
 mod adopt;
+mod blocks;
 mod combine;
 mod exemplars;
 mod flush;
@@ -25,6 +26,7 @@ mod selection;
 mod tests;
 
 pub use adopt::Adopt;
+pub use blocks::OpenBlock;
 pub use exemplars::ExemplarReport;
 pub use flush::{Flush, Restore};
 pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
@@ -35,7 +37,7 @@ use std::sync::Arc;
 
 use flush::Parts;
 
-use crate::block::Block;
+use crate::block::Tombstones;
 use crate::head::{
     AppendBounds, AppendOutcome, ExemplarRing, Expired, Head, HeadBytes, HeadOptions, KnownOutcome,
     MetadataStore, Refusal,
@@ -100,7 +102,8 @@ pub struct Store {
     parts: Parts,
     exemplars: ExemplarRing,
     /// By time, the oldest first.
-    blocks: Vec<Arc<Block>>,
+    blocks: Vec<OpenBlock>,
+    head_tombstones: Arc<Tombstones>,
     chain: Chain,
     /// Starts of the process on this log: one more than the replayed segments say.
     epoch: u32,
@@ -148,6 +151,7 @@ impl Store {
             parts: Parts::default(),
             exemplars: ExemplarRing::default(),
             blocks: vec![],
+            head_tombstones: Arc::default(),
             chain: Chain::default(),
             epoch: 0,
             bytes_since_labels: usize::MAX, // Due at once.

@@ -27,7 +27,7 @@ impl Store {
         self.head.labels(SeriesId(series)).expect("the index holds living series only")
     }
 
-    fn matching(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
+    pub(super) fn matching(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
         Ok(self.matching_compiled(&compiled))
     }
@@ -61,7 +61,7 @@ impl Store {
             return vec![];
         }
         // Whether a part has a series is not asked: reading it says so.
-        let is_in_parts = self.parts.list.iter().any(|part| part.overlaps(range));
+        let is_in_parts = self.parts.in_range(range).next().is_some();
         let in_range = |&series: &SeriesId| {
             self.head.may_have_samples(series, range)
                 || (is_in_parts
@@ -72,7 +72,7 @@ impl Store {
 
     /// Whether a part has a chunk of the series that overlaps `range`.
     fn is_in_parts(&self, series: SeriesId, range: TimeRange) -> bool {
-        self.parts.list.iter().filter(|part| part.overlaps(range)).any(|part| {
+        self.parts.in_range(range).any(|(part, _)| {
             let Ok(mut chunks) = part.chunks(series.0) else { return true };
             chunks.any(|chunk| {
                 chunk.map_or(true, |chunk| {

@@ -16,10 +16,11 @@ use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
 use super::Store;
+use super::blocks::OpenBlock;
 use super::combine::Combine;
 use super::select::source_error;
 use crate::block::part::Part;
-use crate::block::{Block, BlockError, Scratch};
+use crate::block::{Block, BlockError, Scratch, Tombstones, delete_intervals};
 use crate::disk::FileBytes;
 use crate::encode;
 use crate::index::CompiledMatcher;
@@ -52,9 +53,11 @@ pub struct StoreSelection {
     entries: Vec<Entry>,
     places: Vec<Place>,
     /// Oldest first.
-    blocks: Vec<Arc<Block>>,
-    /// In the order they were written.
-    parts: Vec<Arc<Part>>,
+    blocks: Vec<OpenBlock>,
+    /// In the order they were written, with the time before which blocks have their samples.
+    parts: Vec<(Arc<Part>, i64)>,
+    /// Of the head's series.
+    tombstones: Arc<Tombstones>,
 }
 
 impl Selection for StoreSelection {
@@ -118,10 +121,10 @@ impl StoreSelection {
         let block_count = self.blocks.len() as u32;
         for &entry in &self.entries[indexes] {
             for place in self.places_of(entry) {
-                let block = &self.blocks[place.block as usize];
+                let block = &self.blocks[place.block as usize].block;
                 push(place.block, block.byte_range(place.series));
             }
-            for (part, number) in self.parts.iter().zip(block_count..) {
+            for ((part, _), number) in self.parts.iter().zip(block_count..) {
                 if entry.head != NONE {
                     push(number, part.byte_range(entry.head));
                 }
@@ -139,8 +142,8 @@ impl StoreSelection {
         }
         let owned = |(file, range): (u32, _)| {
             let bytes = match self.blocks.get(file as usize) {
-                Some(block) => block.bytes(),
-                None => self.parts[(file - block_count) as usize].bytes(),
+                Some(open) => open.block.bytes(),
+                None => self.parts[(file - block_count) as usize].0.bytes(),
             };
             (bytes.clone(), range)
         };
@@ -150,8 +153,8 @@ impl StoreSelection {
 
 impl Store {
     /// Blocks that may have samples in `range`, oldest first.
-    fn blocks_in(&self, range: TimeRange) -> impl Iterator<Item = &Arc<Block>> {
-        self.blocks.iter().filter(move |block| block.meta().overlaps(range))
+    fn blocks_in(&self, range: TimeRange) -> impl Iterator<Item = &OpenBlock> {
+        self.blocks.iter().filter(move |open| open.block.meta().overlaps(range))
     }
 
     /// The series that match, of the head and of all blocks.
@@ -162,16 +165,17 @@ impl Store {
     ) -> Result<StoreSelection, SourceError> {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
         let mut selection = StoreSelection::default();
-        let parts = self.parts.list.iter().filter(|part| part.overlaps(range));
-        selection.parts = parts.cloned().collect();
+        selection.parts = self.parts.in_range(range).cloned().collect();
+        selection.tombstones = self.head_tombstones.clone();
         let of_head = self.keep_in_range(&self.matching_compiled(&compiled), range);
         let entry = |id: SeriesId| Entry { head: id.0, first: NONE, last: NONE };
         selection.entries.extend(of_head.into_iter().map(entry));
         // By hash of the labels; of the head's series only once a block is there.
         let mut known: HashMap<u64, u32, RandomState> = HashMap::default();
         let (mut buffer, mut other_buffer) = (vec![], vec![]);
-        for block in self.blocks_in(range) {
-            let series = block.select_in(&compiled, range).map_err(source_error)?;
+        for open in self.blocks_in(range) {
+            let block = &open.block;
+            let series = open.keep_own(block.select_in(&compiled, range).map_err(source_error)?);
             if series.is_empty() {
                 continue;
             }
@@ -182,7 +186,7 @@ impl Store {
                 }
             }
             let number = selection.blocks.len() as u32;
-            selection.blocks.push(block.clone());
+            selection.blocks.push(open.clone());
             for series in &series {
                 let hash = block.hash(series).map_err(source_error)?;
                 let labels = block.labels(series, &mut buffer).map_err(source_error)?;
@@ -226,7 +230,7 @@ impl Store {
             return Ok(Some(f(labels)));
         }
         let Some(place) = selection.places_of(entry).next() else { return Ok(None) };
-        let block = &selection.blocks[place.block as usize];
+        let block = &selection.blocks[place.block as usize].block;
         let labels = block.labels(place.series, buffer).map_err(source_error)?;
         Ok(Some(f(labels)))
     }
@@ -240,8 +244,9 @@ impl Store {
         out: &mut Vec<Labels>,
     ) -> Result<(), SourceError> {
         let mut buffer = vec![];
-        for block in self.blocks_in(range) {
-            let Some(series) = block_matching(block, matcher_sets)? else { continue };
+        for open in self.blocks_in(range) {
+            let block = &open.block;
+            let Some(series) = block_matching(open, matcher_sets)? else { continue };
             for series in &series {
                 if block.may_have_samples(series, range).map_err(source_error)? {
                     out.push(block.labels(series, &mut buffer).map_err(source_error)?.to_owned());
@@ -259,9 +264,9 @@ impl Store {
         out: &mut Vec<String>,
         list: impl Fn(&Block, Option<&RoaringBitmap>) -> Result<Vec<String>, SourceError>,
     ) -> Result<(), SourceError> {
-        for block in self.blocks_in(range) {
-            let selection = block_matching(block, matcher_sets)?;
-            out.extend(list(block, selection.as_ref())?);
+        for open in self.blocks_in(range) {
+            let selection = block_matching(open, matcher_sets)?;
+            out.extend(list(&open.block, selection.as_ref())?);
         }
         Ok(())
     }
@@ -292,18 +297,18 @@ fn part_samples(
 
 /// Series of a block that match one set of matchers at least; `None` without sets: all.
 fn block_matching(
-    block: &Block,
+    open: &OpenBlock,
     matcher_sets: &[Vec<Matcher>],
 ) -> Result<Option<RoaringBitmap>, SourceError> {
     if matcher_sets.is_empty() {
-        return Ok(None);
+        return Ok(open.series.as_deref().cloned());
     }
     let mut all = RoaringBitmap::new();
     for matchers in matcher_sets {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
-        all |= block.select(&compiled).map_err(source_error)?;
+        all |= open.block.select(&compiled).map_err(source_error)?;
     }
-    Ok(Some(all))
+    Ok(Some(open.keep_own(all)))
 }
 
 impl Source for Store {
@@ -336,24 +341,46 @@ impl Source for Store {
         out: &mut Samples,
     ) -> Result<(), SourceError> {
         let entry = selection.entries[index];
-        if entry.first == NONE && selection.parts.is_empty() {
+        let deleted = selection.tombstones.get(entry.head);
+        if entry.first == NONE && selection.parts.is_empty() && deleted.is_empty() {
             return self.head_samples(SeriesId(entry.head), range, out);
         }
         let mut combine = Combine::begin(out);
         SCRATCH.with_borrow_mut(|scratch| {
             for place in selection.places_of(entry) {
-                let block = &selection.blocks[place.block as usize];
-                block.samples(place.series, range, out, scratch).map_err(source_error)?;
+                let open = &selection.blocks[place.block as usize];
+                let before = (out.values.len(), out.histograms.len());
+                open.block.samples(place.series, range, out, scratch).map_err(source_error)?;
+                let deleted = open.tombstones.get(place.series);
+                if !deleted.is_empty() {
+                    delete_intervals(out, before, deleted);
+                }
                 combine.take(out);
             }
             Ok(())
         })?;
-        if entry.head != NONE {
-            for part in selection.parts.iter().filter(|part| part.overlaps(range)) {
-                part_samples(part, entry.head, range, out, &mut combine)?;
+        if entry.head == NONE {
+            combine.finish(out);
+            return Ok(());
+        }
+        // What was deleted from the head is hidden before it can hide anything of a block.
+        let mut own = Samples::default();
+        let mut of_head = Combine::begin(&own);
+        let direct = deleted.is_empty();
+        let (target, taker) =
+            if direct { (&mut *out, &mut combine) } else { (&mut own, &mut of_head) };
+        for (part, before_ms) in &selection.parts {
+            let range = TimeRange { min_ms: range.min_ms.max(*before_ms), ..range };
+            if part.overlaps(range) && range.min_ms <= range.max_ms {
+                part_samples(part, entry.head, range, target, taker)?;
             }
-            self.head_samples(SeriesId(entry.head), range, out)?;
-            combine.take(out);
+        }
+        self.head_samples(SeriesId(entry.head), range, target)?;
+        taker.take(target);
+        if !direct {
+            of_head.finish(&mut own);
+            delete_intervals(&mut own, (0, 0), deleted);
+            combine.append(out, own);
         }
         combine.finish(out);
         Ok(())

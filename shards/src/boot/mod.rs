@@ -8,6 +8,7 @@
 //!
 //! Reading takes seconds to minutes, so whoever serves runs meanwhile and can say so.
 
+mod blocks;
 mod parts;
 mod rise;
 
@@ -256,6 +257,7 @@ where
             wal: options.wal.normalized(),
             head: HeadOptions {
                 series_count_max: options.head.series_count_max.div_ceil(shard_count),
+                chunk_range_ms: options.keep.block_ms_min,
                 ..options.head
             },
             query: options.query,

@@ -14,12 +14,13 @@ use engine::store::{Adopt, Flushed, Store, StoreOptions};
 use futures_lite::future::or;
 use futures_util::FutureExt;
 
+use super::blocks::open_blocks;
 use super::parts::{adopt, open_parts, parts_path, restore};
 use super::{Ready, Starting};
 use crate::cancel::CancelToken;
 use crate::disk::RingDisk;
 use crate::fair::Semaphore;
-use crate::maintain::KeepOptions;
+use crate::maintain::{KeepOptions, read_cut};
 use crate::observe::SharedReporter;
 use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{Layout, ShardId, Split};
@@ -128,8 +129,17 @@ impl Seed {
         let parts_disk = self.open_parts(generation, self.id)?;
         let parts = open_parts(&parts_disk, &mut total.losses).await.map_err(text)?;
         restore(&mut store, parts, &self.stop).await?;
+        if let Some((last_part, before_ms)) = read_cut(&parts_disk).await {
+            store.take_cut(last_part, before_ms);
+        }
         let flushed = store.flushed();
-        let mut is_adopting = false;
+        let blocks_disk = self.open_blocks()?;
+        let found = open_blocks(&blocks_disk, self.id, shard_count, &mut total.losses);
+        let found = found.await.map_err(text)?;
+        for block in found.blocks {
+            store.replace_blocks(&[], Some(block));
+        }
+        let mut is_adopting = !found.foreign.is_empty();
         for (&logs, number) in self.layout.shard_counts[..generation - 1].iter().zip(1..) {
             for log in ShardId::all(logs) {
                 is_adopting |= self.adopt(number, log, &mut store, &mut total).await?;
@@ -161,6 +171,9 @@ impl Seed {
             data_dir: self.data_dir,
             generation,
             parts_disk,
+            blocks_disk,
+            failed_merges: RefCell::default(),
+            foreign_blocks: found.foreign,
             keep: self.keep,
             maintenance: Semaphore::new(1),
             is_adopting: Cell::new(is_adopting),
@@ -203,6 +216,14 @@ impl Seed {
     fn keeps(&self) -> impl Fn(u64) -> bool + Copy + use<> {
         let (own, count) = (self.id, self.stats.len());
         move |hash| crate::route::shard_of(hash, count) == own
+    }
+
+    /// Opens the directory of the blocks of all shards.
+    fn open_blocks(&self) -> Result<RingDisk, String> {
+        let path = self.data_dir.join("blocks");
+        let disk = RingDisk::open(path.clone(), false, self.reporter.clone())
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(disk.with_quarantine(self.data_dir.join("quarantine"), String::new()))
     }
 
     /// Opens the directory of the parts of a shard of a generation.

@@ -1,5 +1,5 @@
-//! The end of former generations: their logs and parts go once every shard has its share of them in
-//! parts of its own.
+//! The end of former generations: their logs, parts and blocks go once every shard has its share of
+//! them in parts and blocks of its own.
 
 use std::fs;
 use std::io;
@@ -11,6 +11,12 @@ use crate::runtime::blocking;
 use crate::shard::Shard;
 
 impl Shard {
+    /// Whether nothing of former generations is left to be taken over, by any shard.
+    pub(super) fn is_adopted(&self) -> bool {
+        let adopted_count = self.0.adopted_count.load(Ordering::Acquire);
+        self.0.foreign_blocks.is_empty() || adopted_count >= self.count()
+    }
+
     /// This shard has flushed what it took from former generations. The last one to say so removes
     /// them.
     pub(super) async fn end_adoption(&self) {
@@ -23,9 +29,11 @@ impl Shard {
         }
         let (data_dir, generation) = (inner.data_dir.clone(), inner.generation);
         let removed = blocking(move || remove_before(&data_dir, generation)).await;
-        if let Err(error) = removed {
+        let removed = removed.map_err(|error| error.to_string());
+        let blocks = self.remove_blocks(&inner.foreign_blocks).await;
+        if let Err(message) = removed.and(blocks.map_err(|error| error.to_string())) {
             // The next start finds them again, and nothing new in them.
-            let (shard, message) = (self.id().index(), error.to_string());
+            let shard = self.id().index();
             inner.reporter.report(Event::MaintenanceFailed { shard, message });
         }
     }

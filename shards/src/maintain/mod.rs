@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! flush     head ─► part, and the log is cut      every ten minutes, by bytes of log, at a stop
-//! expire    what retention has passed is forgotten
+//! adopt     what another count of shards left is made own
+//! cut       parts ─► blocks                       when a range of time is complete
+//! compact   blocks ─► larger blocks               as Prometheus plans it
+//! retain    blocks that retention has passed go
 //! space     samples are refused before the disk is full
 //! ```
 //!
@@ -14,7 +17,10 @@
 //! jumps deletes nothing.
 
 mod adopt;
+mod compact;
+mod cut;
 mod flush;
+mod merge;
 mod space;
 
 use std::fmt;
@@ -26,13 +32,14 @@ use engine::block::BlockError;
 use engine::disk::DiskError;
 use engine::model::SourceError;
 
+pub(crate) use cut::read_cut;
 pub(crate) use flush::part_number;
+pub(crate) use merge::{block_name, tombstones_name};
 
 use crate::observe::Event;
 use crate::route::ShardId;
 use crate::runtime::{now, sleep};
 use crate::shard::Shard;
-use crate::turns::Work;
 use crate::wal::WalError;
 
 /// How often a shard looks whether there is anything to do.
@@ -42,7 +49,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// How often retention is looked after.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// What is kept, for how long, and when it moves from memory to disk.
 #[derive(Clone, Debug)]
@@ -54,6 +61,9 @@ pub struct KeepOptions {
     pub flush_every: Duration,
     /// … and whenever the log of a shard has grown by this.
     pub flush_log_bytes: u64,
+    /// Time that a block spans at least, and at most.
+    pub block_ms_min: i64,
+    pub block_ms_max: i64,
 }
 
 impl Default for KeepOptions {
@@ -63,6 +73,8 @@ impl Default for KeepOptions {
             free_bytes_min: 0,
             flush_every: Duration::from_secs(10 * 60),
             flush_log_bytes: 256 << 20,
+            block_ms_min: 2 * 60 * 60 * 1000,
+            block_ms_max: 31 * 24 * 60 * 60 * 1000,
         }
     }
 }
@@ -148,14 +160,14 @@ impl Shard {
         // Shards take turns at writing.
         let share = (self.id().index() as u32 + 1, self.count() as u32);
         let mut flush_due = now() + keep.flush_every * share.0 / share.1;
-        let mut expire_due = now();
+        let mut retain_due = now();
         while !self.is_stopping() {
             sleep(LOOK_EVERY).await;
             let _permit = self.0.maintenance.acquire().await;
             if self.is_stopping() {
                 return;
             }
-            if let Err(error) = self.look(&mut flush_due, &mut expire_due).await {
+            if let Err(error) = self.look(&mut flush_due, &mut retain_due).await {
                 self.own_stats().maintenance.failures.add(1);
                 let (shard, message) = (self.id().index(), error.to_string());
                 self.0.reporter.report(Event::MaintenanceFailed { shard, message });
@@ -169,7 +181,7 @@ impl Shard {
     async fn look(
         &self,
         flush_due: &mut Instant,
-        expire_due: &mut Instant,
+        retain_due: &mut Instant,
     ) -> Result<(), MaintainError> {
         let keep = &self.0.keep;
         let stats = self.own_stats();
@@ -177,33 +189,24 @@ impl Shard {
         let is_adopting = self.0.is_adopting.get();
         if *flush_due <= now() || log_bytes >= keep.flush_log_bytes || is_adopting {
             // What was adopted is in no frame of the own log: only a flush makes it durable here.
-            self.flush(is_adopting).await?;
-            self.end_adoption().await;
+            self.flush(is_adopting || self.cut_due().is_some()).await?;
             *flush_due = now() + keep.flush_every;
         }
-        if *expire_due <= now() {
-            self.expire_passed().await;
-            *expire_due = now() + EXPIRE_EVERY;
+        self.adopt_blocks().await?;
+        self.end_adoption().await;
+        if self.cut().await? {
+            *flush_due = now() + keep.flush_every;
+            *retain_due = now();
+        }
+        // A block that stands for one of another count of shards must say so until that is gone.
+        if self.is_adopted() {
+            while !self.is_stopping() && self.compact().await? {}
+        }
+        if *retain_due <= now() {
+            self.retain().await?;
+            *retain_due = now() + RETAIN_EVERY;
         }
         Ok(())
-    }
-
-    /// Forgets what retention has passed.
-    async fn expire_passed(&self) {
-        let Some(retention_ms) = self.0.keep.retention.time_ms() else { return };
-        let span_ms = self.0.store.borrow().head().time_span_ms();
-        let Some((oldest_ms, newest_ms)) = span_ms else { return };
-        let before_ms = newest_ms.saturating_sub(retention_ms);
-        // A tenth more than asked for is kept, so that the head is walked seldom.
-        if oldest_ms < before_ms.saturating_sub(retention_ms / 10) {
-            self.expire(before_ms).await;
-        }
-    }
-
-    /// Forgets what is older than `before_ms`.
-    pub(crate) async fn expire(&self, before_ms: i64) {
-        let _turn = self.0.turns.begin(Work::Background).await;
-        self.0.store.borrow_mut().expire(before_ms);
     }
 
     /// Flushes what the head holds, so that a start has no log to read. What fails costs time at
@@ -218,11 +221,16 @@ impl Shard {
 
     /// Flushes now.
     #[cfg(test)]
-    pub(crate) async fn flush_now(&self, is_base: bool) -> Result<(), MaintainError> {
+    pub(crate) async fn flush_now(&self) -> Result<(), MaintainError> {
         let _permit = self.0.maintenance.acquire().await;
-        self.flush(is_base || self.0.is_adopting.get()).await?;
-        self.end_adoption().await;
-        Ok(())
+        self.flush(false).await
+    }
+
+    /// Does all that is due now, and a flush.
+    #[cfg(test)]
+    pub(crate) async fn maintain_now(&self) -> Result<(), MaintainError> {
+        let _permit = self.0.maintenance.acquire().await;
+        self.look(&mut now(), &mut now()).await
     }
 
     /// The shard on which metadata lives.

@@ -136,6 +136,11 @@ impl<D: Disk + 'static> Wal<D> {
         Ok(())
     }
 
+    /// Bytes of a segment.
+    pub fn segment_bytes(&self) -> usize {
+        self.0.options.segment_bytes
+    }
+
     /// Refuses new frames with this message from now on; `None`: no more.
     pub fn refuse(&self, message: Option<String>) {
         self.0.refusal.replace(message);

@@ -1,0 +1,189 @@
+//! The blocks of a store, what was deleted from them and from the head, and moving samples from
+//! parts to blocks.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::select::source_error;
+use super::{Parts, Store};
+use crate::block::part::Part;
+use crate::block::{Block, BlockError, BlockId, MergeSource, Tombstones};
+use crate::head::Expired;
+use crate::index::CompiledMatcher;
+use crate::model::{LabelsRef, Matcher, SeriesId, SourceError, TimeRange};
+
+/// A block that queries read.
+#[derive(Clone, Debug)]
+pub struct OpenBlock {
+    pub block: Arc<Block>,
+    pub tombstones: Arc<Tombstones>,
+    /// Of a block that another number of shards wrote, the series that live here; `None`: all.
+    pub series: Option<Arc<RoaringBitmap>>,
+}
+
+impl OpenBlock {
+    /// A block of which only the series with these stable hashes live here. Reads all hashes.
+    pub fn of_hashes(
+        block: Arc<Block>,
+        tombstones: Arc<Tombstones>,
+        hashes: &RangeInclusive<u64>,
+    ) -> Result<OpenBlock, BlockError> {
+        let mut own = RoaringBitmap::new();
+        for series in 0..block.series_count() {
+            if hashes.contains(&block.hash(series)?) {
+                own.insert(series);
+            }
+        }
+        Ok(OpenBlock { block, tombstones, series: Some(Arc::new(own)) })
+    }
+
+    pub(super) fn keep_own(&self, series: RoaringBitmap) -> RoaringBitmap {
+        match &self.series {
+            Some(own) => series & &**own,
+            None => series,
+        }
+    }
+}
+
+impl Parts {
+    /// Parts with samples in `range` that no block has.
+    pub(super) fn in_range(&self, range: TimeRange) -> impl Iterator<Item = &(Arc<Part>, i64)> {
+        self.list.iter().filter(move |(part, before_ms)| {
+            part.overlaps(range) && *before_ms <= range.max_ms && *before_ms <= part.meta().max_ms
+        })
+    }
+}
+
+impl Store {
+    /// The blocks, the oldest first.
+    pub fn blocks(&self) -> &[OpenBlock] {
+        &self.blocks
+    }
+
+    /// Reads samples from `added` from now on, and from the blocks `removed` no more. One step: what
+    /// moves from blocks to blocks is never there twice, and never missing.
+    pub fn replace_blocks(&mut self, removed: &[BlockId], added: Option<OpenBlock>) {
+        self.blocks.retain(|open| !removed.contains(&open.block.id()));
+        self.blocks.extend(added);
+        self.blocks.sort_by_key(|open| (open.block.meta().min_ms, open.block.id()));
+    }
+
+    /// Samples before `before_ms` of the parts up to `last_part` are in blocks now.
+    pub fn mark_cut(&mut self, last_part: u64, before_ms: i64) {
+        for (part, cut_ms) in &mut self.parts.list {
+            if part.meta().number <= last_part {
+                *cut_ms = (*cut_ms).max(before_ms);
+            }
+        }
+    }
+
+    /// As [`Store::mark_cut`], at a start: the head's time begins there too.
+    pub fn take_cut(&mut self, last_part: u64, before_ms: i64) {
+        self.mark_cut(last_part, before_ms);
+        if self.oldest_uncut_ms().is_none_or(|oldest_ms| oldest_ms >= before_ms) {
+            self.head.expire_series(before_ms, 0..0);
+        }
+    }
+
+    /// What a cut of `range` reads: parts with samples there that no block has; `None` when there
+    /// are none. `order` are the head's series in order of their labels.
+    pub fn cut_source(&self, range: TimeRange, order: &[u32]) -> Option<MergeSource> {
+        let parts: Vec<Arc<Part>> = self
+            .parts
+            .in_range(range)
+            .filter(|(_, before_ms)| *before_ms <= range.min_ms)
+            .map(|(part, _)| part.clone())
+            .collect();
+        let tombstones = self.head_tombstones.clone();
+        (!parts.is_empty()).then(|| MergeSource::Parts { parts, order: order.to_vec(), tombstones })
+    }
+
+    /// Timestamp of the oldest sample of parts that no block has.
+    pub fn oldest_uncut_ms(&self) -> Option<i64> {
+        let uncut = self.parts.list.iter().filter_map(|(part, before_ms)| {
+            let meta = part.meta();
+            let min_ms = meta.min_ms.max(*before_ms);
+            (min_ms <= meta.max_ms).then_some(min_ms)
+        });
+        uncut.min()
+    }
+
+    /// Ids of the series that live, ascending.
+    pub fn series_ids(&self) -> Vec<u32> {
+        self.head.index().all_series().iter().collect()
+    }
+
+    /// The labels of a series that lives.
+    pub fn series_labels(&self, series: u32) -> Option<LabelsRef<'_>> {
+        self.head.labels(SeriesId(series))
+    }
+
+    /// Forgets chunks and series older than `before_ms` among the series from `first` on, `count` of
+    /// them at most; see [`crate::head::Head::expire`]. Returns where to go on.
+    pub fn expire_some(&mut self, before_ms: i64, first: u32, count: u32) -> Option<u32> {
+        let end = first.saturating_add(count).min(self.head.id_count() as u32);
+        let expired: Expired = self.head.expire_series(before_ms, first..end);
+        self.parts.note_removed(&expired.series);
+        (end < self.head.id_count() as u32).then_some(end)
+    }
+
+    /// What was deleted of the head's series, in parts and in memory.
+    pub fn head_tombstones(&self) -> &Arc<Tombstones> {
+        &self.head_tombstones
+    }
+
+    pub fn set_head_tombstones(&mut self, tombstones: Tombstones) {
+        self.head_tombstones = Arc::new(tombstones);
+    }
+
+    /// The head's tombstones after the deletion of the samples in `range` of series that match;
+    /// `None` when it changes nothing. Samples that come later are not deleted.
+    pub fn deleted_from_head(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Option<Tombstones>, SourceError> {
+        let matching = self.matching(matchers)?;
+        let mut tombstones = (*self.head_tombstones).clone();
+        for series in &matching {
+            let Some(newest_ms) = self.head.newest_ms(SeriesId(series)) else { continue };
+            let max_ms = range.max_ms.min(newest_ms);
+            tombstones.add(series, TimeRange { min_ms: range.min_ms, max_ms });
+        }
+        Ok((tombstones != *self.head_tombstones).then_some(tombstones))
+    }
+
+    /// As [`Store::deleted_from_head`], of the blocks: those that change, with their tombstones.
+    pub fn deleted_from_blocks(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<(BlockId, Tombstones)>, SourceError> {
+        let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
+        let mut changed = vec![];
+        for open in self.blocks.iter().filter(|open| open.block.meta().overlaps(range)) {
+            let meta = open.block.meta();
+            let within = TimeRange {
+                min_ms: range.min_ms.max(meta.min_ms),
+                max_ms: range.max_ms.min(meta.max_ms),
+            };
+            let series = open.block.select_in(&compiled, range).map_err(source_error)?;
+            let mut tombstones = (*open.tombstones).clone();
+            open.keep_own(series).iter().for_each(|series| tombstones.add(series, within));
+            if tombstones != *open.tombstones {
+                changed.push((meta.id, tombstones));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Hides what `tombstones` delete of a block.
+    pub fn set_block_tombstones(&mut self, id: BlockId, tombstones: Tombstones) {
+        let tombstones = Arc::new(tombstones);
+        for open in self.blocks.iter_mut().filter(|open| open.block.id() == id) {
+            open.tombstones = tombstones.clone();
+        }
+    }
+}

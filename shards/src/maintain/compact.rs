@@ -1,0 +1,144 @@
+//! Blocks to larger blocks, blocks of other shard counts to own ones, and blocks that retention has
+//! passed to nothing.
+
+use engine::block::{
+    BlockId, MergeScope, MergeSource, PlannedBlock, beyond_size, beyond_time, block_ranges,
+    hashes_of_shard, plan_merge,
+};
+use engine::store::OpenBlock;
+
+use super::MaintainError;
+use super::merge::NewBlock;
+use crate::runtime::now;
+use crate::shard::Shard;
+
+impl Shard {
+    /// Own blocks as planning sees them.
+    fn planned_blocks(&self) -> Vec<PlannedBlock> {
+        let store = self.0.store.borrow();
+        let failed = self.0.failed_merges.borrow();
+        let own = store.blocks().iter().filter(|open| open.series.is_none());
+        own.map(|open| {
+            let tombstones = open.tombstones.interval_count();
+            let mut planned =
+                PlannedBlock::new(open.block.meta(), tombstones, open.block.file_bytes());
+            planned.has_failed = failed.contains(&planned.id);
+            planned
+        })
+        .collect()
+    }
+
+    /// Merges what planning finds first. Whether there was anything.
+    pub(super) async fn compact(&self) -> Result<bool, MaintainError> {
+        let keep = &self.0.keep;
+        let ranges_ms = block_ranges(keep.block_ms_min, keep.block_ms_max);
+        let ids = plan_merge(&self.planned_blocks(), &ranges_ms);
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let merged = self.rewrite(&ids).await;
+        if merged.is_err() {
+            self.0.failed_merges.borrow_mut().extend(ids);
+        }
+        merged.map(|()| true)
+    }
+
+    /// Writes own blocks anew, as one and without what was deleted from them.
+    pub(super) async fn rewrite(&self, ids: &[BlockId]) -> Result<(), MaintainError> {
+        let begun = now();
+        let sources: Vec<OpenBlock> = {
+            let store = self.0.store.borrow();
+            let blocks = store.blocks().iter();
+            blocks.filter(|open| ids.contains(&open.block.id())).cloned().collect()
+        };
+        let metas = || sources.iter().map(|open| open.block.meta());
+        let start_ms = metas().map(|meta| meta.range_start_ms).min().unwrap_or(0);
+        let end_ms = metas().map(|meta| meta.range_end_ms).max().unwrap_or(0);
+        let new = NewBlock {
+            level: metas().map(|meta| meta.level).max().unwrap_or(0) + 1,
+            parents: ids.to_vec(),
+            range: start_ms..end_ms,
+            is_out_of_order: metas().any(|meta| meta.is_out_of_order),
+        };
+        let deleted: Vec<_> = sources.iter().map(|open| open.tombstones.clone()).collect();
+        let merge_sources = sources
+            .iter()
+            .map(|OpenBlock { block, tombstones, .. }| MergeSource::Block {
+                block: block.clone(),
+                tombstones: tombstones.clone(),
+            })
+            .collect();
+        let block = self.merge(merge_sources, MergeScope::default(), new).await?;
+        if self.is_stopping() && block.is_none() {
+            return Ok(());
+        }
+        debug_assert!(deleted.len() == sources.len());
+        self.0.store.borrow_mut().replace_blocks(ids, block);
+        self.remove_blocks(ids).await?;
+        self.own_stats().maintenance.compactions.record(begun.elapsed());
+        Ok(())
+    }
+
+    /// Takes the own series out of the blocks that another number of shards wrote. The files of
+    /// those go when every shard has done so.
+    pub(super) async fn adopt_blocks(&self) -> Result<(), MaintainError> {
+        loop {
+            let foreign = {
+                let store = self.0.store.borrow();
+                store.blocks().iter().find(|open| open.series.is_some()).cloned()
+            };
+            let Some(open) = foreign else { return Ok(()) };
+            let meta = open.block.meta();
+            let new = NewBlock {
+                level: meta.level,
+                parents: vec![meta.id],
+                range: meta.range_start_ms..meta.range_end_ms,
+                is_out_of_order: meta.is_out_of_order,
+            };
+            let scope = MergeScope {
+                hashes: hashes_of_shard(self.id().0, self.count() as u16),
+                ..MergeScope::default()
+            };
+            let source =
+                MergeSource::Block { block: open.block.clone(), tombstones: open.tombstones };
+            let block = self.merge(vec![source], scope, new).await?;
+            if self.is_stopping() && block.is_none() {
+                return Ok(());
+            }
+            self.0.store.borrow_mut().replace_blocks(&[meta.id], block);
+        }
+    }
+
+    /// Removes blocks that retention has passed.
+    pub(super) async fn retain(&self) -> Result<(), MaintainError> {
+        let retention = &self.0.keep.retention;
+        let planned = self.planned_blocks();
+        let stats = &self.own_stats().maintenance;
+        let by_time = beyond_time(&planned, retention.time_ms().unwrap_or(0));
+        if !by_time.is_empty() {
+            stats.time_retentions.add(1);
+            self.forget_blocks(&by_time).await?;
+        }
+        if let Some(bytes_max) = retention.bytes() {
+            let planned = self.planned_blocks();
+            let other_bytes = stats.part_bytes.get() + self.log_bytes();
+            let share = bytes_max / self.count() as u64;
+            let by_size = beyond_size(&planned, other_bytes, share.max(1));
+            if !by_size.is_empty() {
+                stats.size_retentions.add(1);
+                self.forget_blocks(&by_size).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_blocks(&self, ids: &[BlockId]) -> Result<(), MaintainError> {
+        self.0.store.borrow_mut().replace_blocks(ids, None);
+        self.remove_blocks(ids).await
+    }
+
+    /// Bytes of the own log's files, about.
+    fn log_bytes(&self) -> u64 {
+        self.own_stats().wal.segments.get() * self.0.wal.segment_bytes() as u64
+    }
+}

@@ -1,0 +1,180 @@
+//! From parts to blocks, when a range of time is complete.
+//!
+//! ```text
+//! newest sample half a range beyond its end ─► flushed ─► a block for each range ─► installed
+//!     ─► `cut` says how far, durable ─► parts and series that are not needed any more go
+//! ```
+//!
+//! `cut` is a hint: without it, what is in blocks and parts counts once all the same, and is cut
+//! once more.
+
+use std::ops::Range;
+
+use engine::block::{LabelOrder, MergeScope};
+use engine::disk::{Disk, DiskError};
+use engine::model::{LabelsRef, TimeRange};
+
+use super::MaintainError;
+use super::flush::part_name;
+use super::merge::NewBlock;
+use crate::disk::FileStream;
+use crate::runtime::now;
+use crate::shard::Shard;
+use crate::turns::Work;
+
+const CUT: &str = "cut";
+
+/// Labels that are moved between two looks at the clock.
+const WORK_PER_LOOK: usize = 512;
+
+/// Series that are looked at in one go.
+const EXPIRE_COUNT: u32 = 1024;
+
+/// What `cut` says: the last part, and the time before which blocks have the samples of it and of
+/// the parts before it.
+pub(crate) async fn read_cut<D: Disk>(disk: &D) -> Option<(u64, i64)> {
+    let bytes = disk.read(CUT).await.ok()?;
+    let text = str::from_utf8(&bytes).ok()?;
+    let (part, before_ms) = text.trim_end().split_once(' ')?;
+    Some((part.parse().ok()?, before_ms.parse().ok()?))
+}
+
+async fn write_cut<D: Disk>(disk: &D, last_part: u64, before_ms: i64) -> Result<(), DiskError> {
+    let stream = FileStream::create(disk, CUT).await?;
+    stream.finish(&mut format!("{last_part} {before_ms}\n").into_bytes()).await
+}
+
+/// The end of the last range that is complete when the newest sample is of `newest_ms`: half a range
+/// is left for samples that come late, as Prometheus does.
+fn complete_before(newest_ms: i64, range_ms: i64) -> i64 {
+    let reach_ms = newest_ms.saturating_sub(range_ms / 2);
+    reach_ms.div_euclid(range_ms).saturating_mul(range_ms)
+}
+
+impl Shard {
+    /// Moves the samples of complete ranges to blocks. Whether there was one.
+    pub(super) async fn cut(&self) -> Result<bool, MaintainError> {
+        let Some(end_ms) = self.cut_due() else { return Ok(false) };
+        let is_flushed = {
+            let store = self.0.store.borrow();
+            !store.has_unflushed() && store.parts().last().is_some_and(|part| part.meta().is_base)
+        };
+        if !is_flushed {
+            // A base: after it no earlier part is needed for its labels.
+            self.flush(true).await?;
+        }
+        self.cut_before(end_ms).await?;
+        Ok(true)
+    }
+
+    /// The time before which samples are to be moved to blocks; `None`: none are.
+    pub(super) fn cut_due(&self) -> Option<i64> {
+        let (oldest_ms, newest_ms) = self.uncut_span_ms()?;
+        let end_ms = complete_before(newest_ms, self.0.keep.block_ms_min);
+        (oldest_ms < end_ms).then_some(end_ms)
+    }
+
+    /// Moves all samples of parts before `end_ms` to blocks, each of an aligned range.
+    async fn cut_before(&self, end_ms: i64) -> Result<(), MaintainError> {
+        let inner = &self.0;
+        let begun = now();
+        let range_ms = inner.keep.block_ms_min;
+        let last_part = inner.store.borrow().parts().last().map_or(0, |last| last.meta().number);
+        let order = self.label_order().await;
+        let oldest_ms = inner.store.borrow().oldest_uncut_ms().unwrap_or(end_ms);
+        let mut start_ms = oldest_ms.div_euclid(range_ms).saturating_mul(range_ms);
+        while start_ms < end_ms {
+            let range = start_ms..start_ms.saturating_add(range_ms).min(end_ms);
+            self.cut_range(range.clone(), &order).await?;
+            if self.is_stopping() {
+                return Ok(());
+            }
+            start_ms = range.end;
+        }
+        write_cut(&inner.parts_disk, last_part, end_ms).await?;
+        inner.store.borrow_mut().mark_cut(last_part, end_ms);
+        self.remove_cut_parts().await?;
+        self.expire_before(end_ms).await;
+        self.own_stats().maintenance.cuts.record(begun.elapsed());
+        Ok(())
+    }
+
+    /// Makes the block of one range.
+    async fn cut_range(&self, range: Range<i64>, order: &[u32]) -> Result<(), MaintainError> {
+        let inner = &self.0;
+        let samples = TimeRange { min_ms: range.start, max_ms: range.end - 1 };
+        let source = inner.store.borrow().cut_source(samples, order);
+        let Some(source) = source else { return Ok(()) };
+        let scope = MergeScope { range: samples, ..MergeScope::default() };
+        let new = NewBlock { level: 1, parents: vec![], range, is_out_of_order: false };
+        let block = self.merge(vec![source], scope, new).await?;
+        if block.is_some() {
+            inner.store.borrow_mut().replace_blocks(&[], block);
+        }
+        Ok(())
+    }
+
+    /// Time of the samples of the head and the parts that no block has.
+    fn uncut_span_ms(&self) -> Option<(i64, i64)> {
+        let store = self.0.store.borrow();
+        let (oldest_ms, newest_ms) = store.head().time_span_ms()?;
+        Some((
+            store.oldest_uncut_ms().map_or(oldest_ms, |part_ms| part_ms.min(oldest_ms)),
+            newest_ms,
+        ))
+    }
+
+    /// Ids of the head's series in order of their labels.
+    async fn label_order(&self) -> Vec<u32> {
+        let inner = &self.0;
+        let mut order = LabelOrder::new(inner.store.borrow().series_ids());
+        loop {
+            let turn = inner.turns.begin(Work::Background).await;
+            let store = inner.store.borrow();
+            // Nobody removes series meanwhile: that is the task that runs this.
+            let labels = |series| store.series_labels(series).unwrap_or(LabelsRef::EMPTY);
+            loop {
+                if let Some(order) = order.step(labels, WORK_PER_LOOK) {
+                    return order;
+                }
+                if turn.is_over() {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn remove_cut_parts(&self) -> Result<(), DiskError> {
+        let inner = &self.0;
+        let dropped = inner.store.borrow_mut().drop_cut_parts();
+        for &number in &dropped {
+            // Queries that read it still have it mapped.
+            inner.parts_disk.remove(&part_name(number)).await?;
+        }
+        if dropped.is_empty() { Ok(()) } else { inner.parts_disk.sync_dir().await }
+    }
+
+    /// Forgets series that have no sample since `before_ms`, in turns.
+    pub(super) async fn expire_before(&self, before_ms: i64) {
+        let inner = &self.0;
+        let mut next = Some(0);
+        while let Some(first) = next {
+            let _turn = inner.turns.begin(Work::Background).await;
+            next = inner.store.borrow_mut().expire_some(before_ms, first, EXPIRE_COUNT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complete_before;
+
+    #[test]
+    fn a_range_is_complete_half_a_range_later() {
+        assert_eq!(complete_before(299, 100), 200);
+        assert_eq!(complete_before(250, 100), 200);
+        assert_eq!(complete_before(249, 100), 100);
+        assert_eq!(complete_before(-51, 100), -200);
+        assert_eq!(complete_before(0, 100), -100);
+    }
+}

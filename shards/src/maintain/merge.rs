@@ -1,0 +1,151 @@
+//! One merge from its sources to a block that is installed.
+//!
+//! ```text
+//! sources ─► merge, in turns ─► <id>.block, durable ─► verified ─► opened
+//! ```
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use engine::block::{Block, BlockId, BlockPlan, Merge, MergeScope, MergeSource, Progress};
+use engine::disk::Disk;
+use engine::store::OpenBlock;
+
+use super::MaintainError;
+use crate::disk::FileStream;
+use crate::runtime::{blocking, unix_ms};
+use crate::shard::Shard;
+use crate::turns::Work;
+
+/// Samples between two looks at the clock.
+const WORK_PER_LOOK: usize = 2048;
+
+/// File name of a block.
+pub(crate) fn block_name(id: BlockId) -> String {
+    format!("{id}.block")
+}
+
+/// File name of what was deleted from a block.
+pub(crate) fn tombstones_name(id: BlockId) -> String {
+    format!("{id}.tombstones")
+}
+
+/// A new id, now. Random by the seeds that the standard library gives its hash maps.
+pub(super) fn new_id() -> BlockId {
+    let random = || RandomState::new().build_hasher().finish().to_le_bytes();
+    let mut bytes = [0; 10];
+    bytes[..8].copy_from_slice(&random());
+    bytes[8..].copy_from_slice(&random()[..2]);
+    BlockId::new(unix_ms().max(0) as u64, bytes)
+}
+
+/// What a new block will be, beside its id and shard.
+pub(super) struct NewBlock {
+    pub level: u32,
+    pub parents: Vec<BlockId>,
+    /// The time it stands for.
+    pub range: std::ops::Range<i64>,
+    pub is_out_of_order: bool,
+}
+
+impl Shard {
+    /// Merges `sources` into a block of this shard, durable and verified, which is not read yet.
+    /// `None` when nothing of the sources is left, or the process stops.
+    pub(super) async fn merge(
+        &self,
+        sources: Vec<MergeSource>,
+        scope: MergeScope,
+        new: NewBlock,
+    ) -> Result<Option<OpenBlock>, MaintainError> {
+        let inner = &self.0;
+        let id = new_id();
+        let plan = BlockPlan {
+            id,
+            shard: self.id().0,
+            shard_count: self.count() as u16, // At most SHARD_COUNT_MAX.
+            level: new.level,
+            is_out_of_order: new.is_out_of_order,
+            parents: new.parents,
+            range_start_ms: new.range.start,
+            range_end_ms: new.range.end,
+        };
+        let mut bytes = vec![];
+        let mut merge = Merge::new(sources, scope, plan, &mut bytes);
+        let mut stream = FileStream::create(&inner.blocks_disk, &block_name(id)).await?;
+        let meta = loop {
+            let stepped = {
+                let turn = inner.turns.begin(Work::Background).await;
+                let store = inner.store.borrow();
+                let mut labels = |series: u32, out: &mut Vec<u8>| {
+                    let known = store.series_labels(series);
+                    known.inspect(|labels| out.extend_from_slice(labels.as_bytes())).is_some()
+                };
+                loop {
+                    match merge.step(&mut labels, WORK_PER_LOOK, &mut bytes) {
+                        Ok(Progress::More) if !turn.is_over() => {}
+                        stepped => break stepped,
+                    }
+                }
+            };
+            let done = match stepped {
+                Ok(Progress::Done(meta)) => Some(meta),
+                Ok(Progress::More) => None,
+                Err(error) => {
+                    stream.abandon().await;
+                    return Err(error.into());
+                }
+            };
+            if let Err(error) = stream.push(&mut bytes).await {
+                stream.abandon().await;
+                return Err(error.into());
+            }
+            if done.is_some() || self.is_stopping() {
+                break done;
+            }
+        };
+        if meta.is_none_or(|meta| meta.series_count == 0) {
+            stream.abandon().await;
+            return Ok(None);
+        }
+        stream.finish(&mut bytes).await?;
+        let mapped = inner.blocks_disk.map(&block_name(id)).await?;
+        let block = blocking(move || {
+            let block = Arc::new(Block::open(mapped)?);
+            let mut page = Some(0);
+            while let Some(at) = page {
+                page = block.verify(at, PAGES_PER_LOOK)?;
+            }
+            Ok::<_, engine::block::BlockError>(block)
+        })
+        .await;
+        match block {
+            Ok(block) => Ok(Some(OpenBlock { block, tombstones: Arc::default(), series: None })),
+            Err(error) => {
+                // Its sources are still there.
+                inner.blocks_disk.remove(&block_name(id)).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Removes the files of blocks that nobody opens any more; queries that read them still have
+    /// them mapped.
+    pub(super) async fn remove_blocks(&self, ids: &[BlockId]) -> Result<(), MaintainError> {
+        let disk = &self.0.blocks_disk;
+        for &id in ids {
+            for name in [block_name(id), tombstones_name(id)] {
+                match disk.remove(&name).await {
+                    Err(error) if error.kind != engine::disk::DiskErrorKind::NotFound => {
+                        return Err(error.into());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if ids.is_empty() { Ok(()) } else { Ok(disk.sync_dir().await?) }
+    }
+}
+
+/// Pages that are verified in one call.
+const PAGES_PER_LOOK: usize = 4096;
