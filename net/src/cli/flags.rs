@@ -155,12 +155,10 @@ pub const FLAGS: &[Flag] = &[
     flag("storage.tsdb.path", Text, "data/", "Directory of the data.").server(),
     flag("storage.tsdb.min-block-duration", Duration, "2h", "Time that one block spans at least.")
         .server()
-        .hidden()
-        .warned(OWN_BLOCKS),
+        .hidden(),
     flag("storage.tsdb.max-block-duration", Duration, "", "Time that one block spans at most.")
         .server()
-        .hidden()
-        .warned(OWN_BLOCKS),
+        .hidden(),
     flag("storage.tsdb.max-block-chunk-segment-size", Bytes, "", "Largest segment of chunks.")
         .server()
         .hidden()
@@ -408,6 +406,12 @@ pub const FLAGS: &[Flag] = &[
         "batch",
         "Own: when an acknowledged sample is on disk: before the answer (batch), within a time \
          (interval=1s), or when the system writes it (os).",
+    ),
+    flag(
+        "storage.flush-interval",
+        Duration,
+        "10m",
+        "Own: how often samples move from memory to disk, and the log is cut.",
     ),
     flag(
         "storage.min-free-space",

@@ -361,13 +361,20 @@ impl Flags {
         let mut values = self.values.clone();
         values.insert("storage.tsdb.retention.time", retention.time.to_string());
         values.insert("storage.tsdb.retention.size", retention.size.to_string());
-        if values[flags::MAX_BLOCK_DURATION] == Millis(0).to_string() {
-            // Prometheus derives it: a tenth of the retention, at most 31 days.
-            let tenth = Millis(retention.time.ms() / 10);
-            let derived = if tenth > Millis(0) { tenth.min(MAX_BLOCK_MAX) } else { MAX_BLOCK_MAX };
-            values.insert(flags::MAX_BLOCK_DURATION, derived.to_string());
-        }
+        let block_max = self.max_block_duration(retention);
+        values.insert(flags::MAX_BLOCK_DURATION, block_max.to_string());
         values
+    }
+
+    /// Time that a block spans at most. Unless it is given, Prometheus derives it: a tenth of the
+    /// retention, at most 31 days.
+    pub fn max_block_duration(&self, retention: &RetentionConfig) -> Millis {
+        let given = self.duration(flags::MAX_BLOCK_DURATION);
+        if given > Millis(0) {
+            return given;
+        }
+        let tenth = Millis(retention.time.ms() / 10);
+        if tenth > Millis(0) { tenth.min(MAX_BLOCK_MAX) } else { MAX_BLOCK_MAX }
     }
 }
 

@@ -20,6 +20,7 @@ pub fn write(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
     out.gauge(name, help, oldest_ms as f64 / 1000.0);
     write_log(out, &total);
     write_queries(out, &total);
+    write_blocks(out, stats, &total);
 }
 
 type Total<'a> = &'a dyn Fn(fn(&ShardStats) -> u64) -> u64;
@@ -137,4 +138,89 @@ fn write_queries(out: &mut Page<'_>, total: Total<'_>) {
     out.gauge("prometheus_engine_queries", help, current as f64);
     let help = "Queries begun.";
     out.counter("hearth_queries_total", help, total(|s| s.queries.get()));
+}
+
+fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>) {
+    let seconds = |of: fn(&ShardStats) -> u64| total(of) as f64 / 1e9;
+    for (name, help, value) in [
+        (
+            "prometheus_tsdb_blocks_loaded",
+            "Number of currently loaded data blocks",
+            total(|s| s.maintenance.blocks.get()) as f64,
+        ),
+        (
+            "prometheus_tsdb_storage_blocks_bytes",
+            "The number of bytes that are currently used for local storage by all blocks.",
+            total(|s| s.maintenance.block_bytes.get()) as f64,
+        ),
+        (
+            "hearth_tsdb_parts",
+            "Files that hold samples between memory and blocks.",
+            total(|s| s.maintenance.parts.get()) as f64,
+        ),
+        (
+            "hearth_tsdb_part_bytes",
+            "Bytes of those files.",
+            total(|s| s.maintenance.part_bytes.get()) as f64,
+        ),
+        (
+            "hearth_wal_segments",
+            "Segments of the log after the last flush.",
+            total(|s| s.wal.segments.get()) as f64,
+        ),
+        (
+            "hearth_disk_free_bytes",
+            "Bytes that may still be written to the disk.",
+            stats.iter().map(|s| s.disk_free_bytes.get()).min().unwrap_or(0) as f64,
+        ),
+    ] {
+        out.gauge(name, help, value);
+    }
+    for (name, help, value) in [
+        (
+            "prometheus_tsdb_compactions_total",
+            "Total number of compactions that were executed for the partition.",
+            total(|s| s.maintenance.compactions.count.get() + s.maintenance.cuts.count.get()),
+        ),
+        (
+            "prometheus_tsdb_compactions_failed_total",
+            "Total number of compactions that failed for the partition.",
+            total(|s| s.maintenance.failures.get()),
+        ),
+        (
+            "prometheus_tsdb_head_truncations_total",
+            "Total number of head truncations attempted.",
+            total(|s| s.maintenance.cuts.count.get()),
+        ),
+        (
+            "prometheus_tsdb_checkpoint_creations_total",
+            "Total number of checkpoint creations attempted.",
+            total(|s| s.maintenance.flushes.count.get()),
+        ),
+        (
+            "prometheus_tsdb_time_retentions_total",
+            "The number of times that blocks were deleted because the maximum time limit was \
+             exceeded.",
+            total(|s| s.maintenance.time_retentions.get()),
+        ),
+        (
+            "prometheus_tsdb_size_retentions_total",
+            "The number of times that blocks were deleted because the maximum number of bytes was \
+             exceeded.",
+            total(|s| s.maintenance.size_retentions.get()),
+        ),
+        (
+            "hearth_query_cold_ranges_total",
+            "Ranges of files that queries had to wait for, because they were not in memory.",
+            total(|s| s.cold_ranges.get()),
+        ),
+    ] {
+        out.counter(name, help, value);
+    }
+    let name = "hearth_tsdb_flush_duration_seconds";
+    out.family(name, "Duration of flushes of the head.", MetricType::Summary);
+    let flush_seconds = seconds(|s| s.maintenance.flushes.total_ns.get());
+    out.sample(&format!("{name}_sum"), &[], flush_seconds);
+    let count = total(|s| s.maintenance.flushes.count.get()) as f64;
+    out.sample(&format!("{name}_count"), &[], count);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_channel::{Receiver, Sender};
 use shards::route::shard_of;
-use shards::{Stopper, StorageSettings, runtime};
+use shards::{Retention, Stopper, StorageSettings, runtime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::task::{LocalSet, spawn_local};
@@ -22,6 +22,7 @@ use crate::{log_error, log_info, log_warn};
 
 use super::load;
 use super::options;
+use super::options::set_retention;
 use super::serve::TargetList;
 use super::state::{Plan, State};
 
@@ -37,6 +38,8 @@ pub struct Control {
     pub lists: Vec<Sender<TargetList>>,
     pub rules: Manager,
     pub notifier: Notifier,
+    /// How long samples are kept.
+    pub retention: Arc<Retention>,
     pub stopper: Stopper,
 }
 
@@ -184,6 +187,10 @@ impl Control {
             log_warn!(warning);
         }
         self.context.query_log.set_file(plan.query_log.take());
+        let tsdb = loaded.config.storage.tsdb.as_ref();
+        let retention = tsdb.and_then(|tsdb| tsdb.retention.clone());
+        let retention = retention.unwrap_or_else(|| self.flags.retention());
+        set_retention(&self.retention, &retention, &self.flags.data_dir());
         self.context.set_subquery_step_ms(loaded.config.global.evaluation_interval.ms());
         options::set_storage(&self.settings, &self.flags, loaded);
         self.state.apply(plan.jobs);

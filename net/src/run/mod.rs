@@ -137,6 +137,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         seed: state::offset_seed(&loaded),
         serving: Arc::new(AtomicUsize::new(0)),
     };
+    let kept = boot.keep.retention.clone();
     let rising = shards::start(boot, move |starting| server.clone().serve(starting))
         .map_err(|error| error.to_string())?;
     let control = Control {
@@ -147,6 +148,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         lists: senders,
         rules: Manager::new(rule_senders),
         notifier: notifier.clone(),
+        retention: kept,
         stopper: rising.stopper(),
     };
     control.start(loaded, plan, orders)?;

@@ -1,13 +1,14 @@
 //! From flags to the options of the floors below.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use engine::promql::ParseOptions;
 use engine::regex::Regex;
 use shards::wal::{WalOptions, WalSync};
-use shards::{BootOptions, KeepOptions, QueryOptions, StorageSettings};
+use shards::{BootOptions, KeepOptions, QueryOptions, Retention, StorageSettings};
 
 use crate::api::context::{WebOptions, hostname};
 use crate::cli::{self, Flags};
@@ -20,6 +21,8 @@ use crate::notify::{Notifier, NotifyOptions};
 use crate::rules::{Environment, Places};
 use crate::scrape::job::ScrapeFeatures;
 use crate::wire::remote_write::Protocol;
+
+use crate::log_warn;
 
 use super::report::LogReporter;
 
@@ -98,6 +101,9 @@ pub fn boot(flags: &Flags) -> BootOptions {
         },
         keep: KeepOptions {
             free_bytes_min: u64::try_from(flags.bytes("storage.min-free-space").0).unwrap_or(0),
+            flush_every: flags.duration("storage.flush-interval").duration(),
+            block_ms_min: flags.duration("storage.tsdb.min-block-duration").ms().max(1),
+            block_ms_max: flags.max_block_duration(&flags.retention()).ms(),
             ..KeepOptions::default()
         },
         reporter: Arc::new(LogReporter),
@@ -111,6 +117,23 @@ pub fn set_storage(settings: &StorageSettings, flags: &Flags, loaded: &Loaded) {
     let count_max = exemplars.map_or(MAX_EXEMPLARS, |section| section.max_exemplars);
     let is_kept = flags.features().has("exemplar-storage");
     settings.set_exemplar_count_max(if is_kept { count_max.max(0) as usize } else { 0 });
+}
+
+/// Puts the retention of a configuration in force. A share of the disk is a number of bytes, and
+/// prevails.
+pub fn set_retention(keep: &Retention, config: &RetentionConfig, data_dir: &Path) {
+    let mut bytes = u64::try_from(config.size.0).unwrap_or(0);
+    if config.percentage > 0.0 {
+        match shards::disk::space(data_dir) {
+            Ok(space) => bytes = (space.total_bytes as f64 * config.percentage / 100.0) as u64,
+            Err(error) => log_warn!(
+                "The size of the disk is not known, so that storage.tsdb.retention.percentage has \
+                 no effect",
+                "err" = error
+            ),
+        }
+    }
+    keep.set(Some(config.time.ms()), Some(bytes));
 }
 
 /// As the runtime information words it: `15d or 512MB`.
