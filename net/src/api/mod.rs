@@ -5,13 +5,14 @@
 //! routes   paths and methods      context  what all shards' answers have in common
 //! answer   envelope and errors    json, value, time  how things are written
 //! params   times, durations, limits, names in paths
-//! query under_way series targets status tsdb alerts lifecycle write    the endpoints
+//! query under_way series targets status tsdb admin alerts lifecycle write    the endpoints
 //! ```
 //!
 //! What Prometheus has and hearth has not answers with an error that says so.
 //!
 //! Source: Prometheus `web/web.go`, `web/api/v1/api.go`.
 
+mod admin;
 mod alerts;
 pub mod answer;
 pub mod context;

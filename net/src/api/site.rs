@@ -22,7 +22,7 @@ use super::exemplars;
 use super::query::Asked;
 use super::routes::{Endpoint, router};
 use super::write::Receiver;
-use super::{alerts, lifecycle, query, series, status, targets, tsdb, under_way};
+use super::{admin, alerts, lifecycle, query, series, status, targets, tsdb, under_way};
 
 /// The web side of one shard.
 pub struct Site {
@@ -161,7 +161,12 @@ impl Site {
             Endpoint::Alerts => alerts::alerts(context),
             Endpoint::Rules => return alerts::rules(context, form),
             Endpoint::Alertmanagers => alerts::alertmanagers(context),
-            Endpoint::Admin => return Err(admin(context)),
+            Endpoint::DeleteSeries => return admin::delete_series(shard, context, form).await,
+            Endpoint::CleanTombstones => return admin::clean_tombstones(shard, context).await,
+            Endpoint::Snapshot => {
+                return admin::snapshot(shard, context, form, runtime::unix_ms()).await;
+            }
+            Endpoint::StatusTsdbBlocks => return admin::blocks(shard).await,
             Endpoint::OtlpWrite => otlp(context),
             Endpoint::NotBuilt => return Err(ApiError::not_built(path)),
             Endpoint::Options => {
@@ -201,13 +206,6 @@ fn method_not_allowed(allow: &str) -> Response {
         response.headers_mut().insert(header::ALLOW, allow);
     }
     response
-}
-
-fn admin(context: &Context) -> ApiError {
-    if context.web.has_admin_api {
-        return ApiError::not_built("the admin API");
-    }
-    ApiError::new(super::answer::ErrorKind::Unavailable, "admin APIs disabled")
 }
 
 fn otlp(context: &Context) -> Response {

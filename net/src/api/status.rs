@@ -101,7 +101,7 @@ pub fn wal_replay(shards: &[Arc<ShardStats>]) -> Response {
 /// What is switched on, and what is there at all.
 pub fn features(context: &Context) -> Response {
     let api = [
-        ("admin", false),
+        ("admin", context.web.has_admin_api),
         ("label_values_match", true),
         ("lifecycle", context.web.has_lifecycle),
         ("otlp_write_receiver", false),

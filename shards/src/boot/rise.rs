@@ -20,7 +20,7 @@ use super::{Ready, Starting};
 use crate::cancel::CancelToken;
 use crate::disk::RingDisk;
 use crate::fair::Semaphore;
-use crate::maintain::{KeepOptions, read_cut};
+use crate::maintain::{KeepOptions, read_cut, read_head_tombstones};
 use crate::observe::SharedReporter;
 use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{Layout, ShardId, Split};
@@ -131,6 +131,10 @@ impl Seed {
         restore(&mut store, parts, &self.stop).await?;
         if let Some((last_part, before_ms)) = read_cut(&parts_disk).await {
             store.take_cut(last_part, before_ms);
+        }
+        match read_head_tombstones(&parts_disk).await {
+            Ok(tombstones) => store.set_head_tombstones(tombstones),
+            Err(why) => total.losses.push(("head.tombstones".to_owned(), why)),
         }
         let flushed = store.flushed();
         let blocks_disk = self.open_blocks()?;

@@ -95,6 +95,7 @@ impl Shard {
         inner.store.borrow_mut().mark_cut(last_part, end_ms);
         self.remove_cut_parts().await?;
         self.expire_before(end_ms).await;
+        self.forget_head_tombstones(end_ms).await?;
         self.own_stats().maintenance.cuts.record(begun.elapsed());
         Ok(())
     }

@@ -16,6 +16,7 @@
 //! Retention is measured at the newest sample, not at the clock, as Prometheus does: a clock that
 //! jumps deletes nothing.
 
+mod admin;
 mod adopt;
 mod compact;
 mod cut;
@@ -32,6 +33,7 @@ use engine::block::BlockError;
 use engine::disk::DiskError;
 use engine::model::SourceError;
 
+pub(crate) use admin::read_head_tombstones;
 pub(crate) use cut::read_cut;
 pub(crate) use flush::part_number;
 pub(crate) use merge::{block_name, tombstones_name};

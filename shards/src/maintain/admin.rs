@@ -1,0 +1,230 @@
+//! What administrators ask for: deleting samples, writing blocks anew without what was deleted, and
+//! a snapshot.
+//!
+//! ```text
+//! delete     flushed, so that ids are those of parts ─► tombstones, durable ─► hidden from queries
+//! snapshot   flushed ─► a second name for each file in snapshots/<name>: a data directory of its own
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::block::{BlockId, BlockMeta, Tombstones};
+use engine::disk::{Disk, DiskError};
+use engine::model::{Matcher, TimeRange};
+use futures_util::future::try_join_all;
+
+use super::MaintainError;
+use super::merge::{block_name, tombstones_name};
+use crate::disk::{FileStream, create_dir_durably, sync_dir};
+use crate::message::{Job, unpack};
+use crate::route::ShardId;
+use crate::runtime::blocking;
+use crate::shard::Shard;
+
+/// File of what was deleted of the head's series, beside the parts.
+const HEAD_TOMBSTONES: &str = "head.tombstones";
+
+/// What was deleted of the head's series; `Err` tells why it cannot be read.
+pub(crate) async fn read_head_tombstones<D: Disk>(disk: &D) -> Result<Tombstones, String> {
+    match disk.read(HEAD_TOMBSTONES).await {
+        Ok(bytes) => Tombstones::decode(&bytes, BlockId::default()).map_err(|e| e.to_string()),
+        Err(_) => Ok(Tombstones::default()),
+    }
+}
+
+async fn write_file<D: Disk>(disk: &D, name: &str, mut bytes: Vec<u8>) -> Result<(), DiskError> {
+    FileStream::create(disk, name).await?.finish(&mut bytes).await
+}
+
+impl Shard {
+    /// Deletes the samples in `range` of all series that match, durably, on all shards. Samples that
+    /// come later are not deleted.
+    ///
+    /// Errors: why it may have been done in part only; to do it again is safe.
+    pub async fn delete_series(
+        &self,
+        matchers: Vec<Matcher>,
+        range: TimeRange,
+    ) -> Result<(), String> {
+        self.on_every_shard(move |shard| {
+            let matchers = matchers.clone();
+            async move { shard.delete_here(&matchers, range).await }
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Writes every block anew from which something was deleted, on all shards.
+    pub async fn clean_tombstones(&self) -> Result<(), String> {
+        self.on_every_shard(|shard| async move { shard.clean_here().await }).await.map(drop)
+    }
+
+    /// Makes the directory `snapshots/<name>` below the data directory: what is stored now, or the
+    /// blocks only, as a data directory.
+    pub async fn snapshot(&self, name: &str, with_head: bool) -> Result<(), String> {
+        let data_dir = self.0.data_dir.clone();
+        let target = data_dir.join("snapshots").join(name);
+        let begin = {
+            let target = target.clone();
+            move || {
+                create_dir_durably(&target)?;
+                fs::copy(data_dir.join("layout"), target.join("layout")).map(drop)
+            }
+        };
+        blocking(begin).await.map_err(|error| error.to_string())?;
+        self.on_every_shard(move |shard| {
+            let target = target.clone();
+            async move { shard.snapshot_here(&target, with_head).await }
+        })
+        .await
+        .map(drop)
+    }
+
+    /// What the blocks of all shards say about themselves, by time, and how much was deleted of
+    /// each.
+    pub async fn block_metas(&self) -> Result<Vec<(BlockMeta, u64)>, String> {
+        let of_shards = self
+            .on_every_shard(|shard| async move {
+                let store = shard.0.store.borrow();
+                let metas = store
+                    .blocks()
+                    .iter()
+                    .map(|open| (open.block.meta().clone(), open.tombstones.interval_count()));
+                Ok::<_, MaintainError>(metas.collect::<Vec<_>>())
+            })
+            .await?;
+        let mut metas: Vec<(BlockMeta, u64)> = of_shards.into_iter().flatten().collect();
+        metas.sort_by_key(|(meta, _)| (meta.range_start_ms, meta.id));
+        metas.dedup_by_key(|(meta, _)| meta.id);
+        Ok(metas)
+    }
+
+    /// Runs `work` on all shards.
+    async fn on_every_shard<R, F>(
+        &self,
+        work: impl Fn(Shard) -> F + Clone + Send + 'static,
+    ) -> Result<Vec<R>, String>
+    where
+        R: Send + 'static,
+        F: Future<Output = Result<R, MaintainError>> + 'static,
+    {
+        let asked = ShardId::all(self.count()).map(|target| {
+            let work = work.clone();
+            async move {
+                if target == self.id() {
+                    return work(self.clone()).await.map_err(|error| error.to_string());
+                }
+                let job = Job::new(move |shard: Shard| async move {
+                    work(shard).await.map_err(|error| error.to_string())
+                });
+                let answer = self.0.lanes.control.ask(target, job).await;
+                unpack(answer.map_err(|_| "server is stopping".to_owned())?)
+            }
+        });
+        try_join_all(asked).await
+    }
+
+    async fn delete_here(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<(), MaintainError> {
+        let inner = &self.0;
+        let _permit = inner.maintenance.acquire().await;
+        if inner.store.borrow().deleted_from_head(matchers, range)?.is_some() {
+            // Ids of series that only the log names may be others after a start.
+            self.flush(false).await?;
+            let deleted = inner.store.borrow().deleted_from_head(matchers, range)?;
+            if let Some(tombstones) = deleted {
+                self.set_head_tombstones(tombstones).await?;
+            }
+        }
+        let changed = inner.store.borrow().deleted_from_blocks(matchers, range)?;
+        for (id, tombstones) in changed {
+            let bytes = tombstones.encode(id);
+            write_file(&inner.blocks_disk, &tombstones_name(id), bytes).await?;
+            inner.store.borrow_mut().set_block_tombstones(id, tombstones);
+        }
+        Ok(())
+    }
+
+    async fn set_head_tombstones(&self, tombstones: Tombstones) -> Result<(), MaintainError> {
+        let inner = &self.0;
+        let bytes = tombstones.encode(BlockId::default());
+        write_file(&inner.parts_disk, HEAD_TOMBSTONES, bytes).await?;
+        inner.store.borrow_mut().set_head_tombstones(tombstones);
+        Ok(())
+    }
+
+    /// Forgets what was deleted of the head before `before_ms`: blocks have been made without it.
+    pub(super) async fn forget_head_tombstones(&self, before_ms: i64) -> Result<(), MaintainError> {
+        let before: Arc<Tombstones> = self.0.store.borrow().head_tombstones().clone();
+        let mut left = Tombstones::default();
+        for (series, intervals) in before.iter() {
+            for &interval in intervals.iter().filter(|interval| interval.max_ms >= before_ms) {
+                left.add(series, interval);
+            }
+        }
+        if left == *before { Ok(()) } else { self.set_head_tombstones(left).await }
+    }
+
+    async fn clean_here(&self) -> Result<(), MaintainError> {
+        let _permit = self.0.maintenance.acquire().await;
+        let deleted: Vec<BlockId> = {
+            let store = self.0.store.borrow();
+            let own = store.blocks().iter().filter(|open| open.series.is_none());
+            own.filter(|open| !open.tombstones.is_empty()).map(|open| open.block.id()).collect()
+        };
+        for id in deleted {
+            self.rewrite(&[id]).await?;
+        }
+        Ok(())
+    }
+
+    async fn snapshot_here(&self, target: &Path, with_head: bool) -> Result<(), MaintainError> {
+        let inner = &self.0;
+        let _permit = inner.maintenance.acquire().await;
+        if with_head {
+            self.flush(false).await?;
+        }
+        let blocks: Vec<BlockId> =
+            inner.store.borrow().blocks().iter().map(|open| open.block.id()).collect();
+        let (data_dir, target) = (inner.data_dir.clone(), target.to_owned());
+        let parts = format!("parts/{:04}/{:04}", inner.generation, self.id().0);
+        let link = move || {
+            let blocks_dir = target.join("blocks");
+            create_dir_durably(&blocks_dir)?;
+            for id in blocks {
+                for name in [block_name(id), tombstones_name(id)] {
+                    link(&data_dir.join("blocks").join(&name), &blocks_dir.join(&name))?;
+                }
+            }
+            sync_dir(&blocks_dir)?;
+            if !with_head {
+                return Ok(());
+            }
+            let parts_dir = target.join(&parts);
+            create_dir_durably(&parts_dir)?;
+            for entry in fs::read_dir(data_dir.join(&parts))? {
+                let entry = entry?;
+                link(&entry.path(), &parts_dir.join(entry.file_name()))?;
+            }
+            sync_dir(&parts_dir)
+        };
+        let linked: io::Result<()> = blocking(link).await;
+        linked.map_err(|error| MaintainError::Data(error.to_string()))
+    }
+}
+
+/// Gives a file that is never changed a second name; a copy where the file system has no such thing.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(_) => fs::copy(from, to).map(drop),
+        Ok(()) => Ok(()),
+    }
+}
