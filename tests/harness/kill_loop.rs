@@ -1,4 +1,4 @@
-//! `cargo run --release -p tests --bin kill-loop -- [kills] [seed]`: kills hearth under load and
+//! `cargo run --release -p tests --bin kill-loop -- [kills] [seed] [--upkeep]`: kills hearth under load and
 //! checks that every acknowledged sample survived. Budget: about a second a kill.
 
 use std::process::ExitCode;
@@ -6,14 +6,19 @@ use std::process::ExitCode;
 use tests::ledger::{KillLoop, kill_loop};
 
 fn main() -> ExitCode {
-    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<u32>());
+    let arguments = || std::env::args().skip(1);
+    let texts = arguments().filter(|text| !text.starts_with("--"));
+    let mut numbers = texts.map(|text| text.parse::<u32>());
     let (Ok(kills), Ok(seed)) =
         (numbers.next().unwrap_or(Ok(200)), numbers.next().unwrap_or(Ok(1)))
     else {
-        eprintln!("usage: kill-loop [kills] [seed]");
+        eprintln!("usage: kill-loop [kills] [seed] [--upkeep]");
         return ExitCode::FAILURE;
     };
-    let parameters = KillLoop { kills, writers: 4, shard_count: 2, seed: u64::from(seed) };
+    let upkeep = arguments().any(|argument| argument == "--upkeep");
+    let writers = if upkeep { 1 } else { 4 };
+    let seed = u64::from(seed);
+    let parameters = KillLoop { kills, writers, shard_count: 2, seed, upkeep };
     let report = kill_loop(parameters, |kill, findings| {
         if kill.is_multiple_of(20) {
             println!(

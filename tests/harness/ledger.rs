@@ -181,7 +181,17 @@ pub struct KillLoop {
     pub writers: usize,
     pub shard_count: usize,
     pub seed: u64,
+    /// The server flushes, cuts blocks and merges them all the time, so that kills hit that, too.
+    /// For one writer: blocks are short, and another one would fall behind what is taken.
+    pub upkeep: bool,
 }
+
+/// What keeps a server at it: a second of samples is a hundred rounds.
+const UPKEEP: [&str; 3] = [
+    "--storage.flush-interval=40ms",
+    "--storage.tsdb.min-block-duration=1s",
+    "--storage.tsdb.max-block-duration=9s",
+];
 
 /// What it found over all kills.
 #[derive(Clone, Copy, Debug, Default)]
@@ -195,7 +205,12 @@ pub struct KillReport {
 ///
 /// Cost: about a second a kill.
 pub fn kill_loop(parameters: KillLoop, mut progress: impl FnMut(u32, Findings)) -> KillReport {
-    let mut hearth = Hearth::start(crate::Options::receiver(parameters.shard_count));
+    let mut options = crate::Options::receiver(parameters.shard_count);
+    if parameters.upkeep {
+        assert!(parameters.writers == 1);
+        options.args.extend(UPKEEP.map(str::to_owned));
+    }
+    let mut hearth = Hearth::start(options);
     let mut ledgers: Vec<Ledger> = (0..parameters.writers).map(Ledger::new).collect();
     let mut random = parameters.seed | 1;
     for kill in 0..parameters.kills {

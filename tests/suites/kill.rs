@@ -7,9 +7,17 @@ use tests::ledger::{KillLoop, kill_loop};
 #[test]
 fn acknowledged_samples_survive_kill_9() {
     for shard_count in [1, 2] {
-        let parameters = KillLoop { kills: 4, writers: 2, shard_count, seed: 7 };
+        let parameters = KillLoop { kills: 4, writers: 2, shard_count, seed: 7, upkeep: false };
         let report = kill_loop(parameters, |_, _| {});
         assert!(report.findings.is_clean(), "{report:?}");
         assert!(report.findings.acknowledged > 1_000, "the load must be real: {report:?}");
     }
+}
+
+#[test]
+fn kills_in_flushes_cuts_and_merges_lose_nothing() {
+    let parameters = KillLoop { kills: 8, writers: 1, shard_count: 2, seed: 11, upkeep: true };
+    let report = kill_loop(parameters, |_, _| {});
+    assert!(report.findings.is_clean(), "{report:?}");
+    assert!(report.findings.acknowledged > 1_000, "the load must be real: {report:?}");
 }

@@ -44,7 +44,7 @@ use crate::runtime::{now, sleep};
 use crate::shard::Shard;
 use crate::wal::WalError;
 
-/// How often a shard looks whether there is anything to do.
+/// How often a shard looks whether there is anything to do, at least.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause after something failed.
@@ -164,7 +164,7 @@ impl Shard {
         let mut flush_due = now() + keep.flush_every * share.0 / share.1;
         let mut retain_due = now();
         while !self.is_stopping() {
-            sleep(LOOK_EVERY).await;
+            sleep(LOOK_EVERY.min(keep.flush_every)).await;
             let _permit = self.0.maintenance.acquire().await;
             if self.is_stopping() {
                 return;
