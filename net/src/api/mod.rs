@@ -20,7 +20,7 @@ mod exemplars;
 pub mod json;
 mod lifecycle;
 pub mod params;
-mod query;
+pub mod query;
 mod query_stats;
 mod routes;
 mod series;

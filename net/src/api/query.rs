@@ -10,7 +10,7 @@ use shards::query::QueryTimings;
 use shards::{CancelToken, QueryError, QueryOutcome, QueryRequest, Shard, runtime};
 
 use crate::http::{Form, Response};
-use crate::observe::query_log::{Origin, Record};
+use crate::observe::query_log::{Origin, QueryLog, Record};
 
 use super::answer::{ApiError, ErrorKind, Notes, TRUNCATED, success, success_pulled};
 use super::context::Context;
@@ -93,33 +93,43 @@ impl Asked<'_> {
         Ok(success_pulled(notes, ValueBody::new(value, row_count, stats)))
     }
 
-    /// Prometheus logs what it began to evaluate: neither what could not be parsed, nor planned.
     fn log(&self, outcome: &Result<QueryOutcome, QueryError>, grid: RangeGrid, begun: Instant) {
-        let log = &self.context.query_log;
-        let refused = matches!(outcome, Err(QueryError::Parse(_) | QueryError::Plan(_)));
-        if refused || !log.is_open() {
-            return;
-        }
-        let (stats, error) = match outcome {
-            Ok(QueryOutcome { outcome, timings }) => {
-                (stats_json(&outcome.stats, timings, None), None)
-            }
-            Err(error) => {
-                let evaluated = runtime::now().duration_since(begun);
-                let timings = QueryTimings { evaluated, ..QueryTimings::default() };
-                (failed_stats_json(&timings), Some(error.to_string()))
-            }
-        };
-        log.record(&Record {
-            query: self.form.get("query"),
-            start_ms: grid.start_ms,
-            end_ms: grid.end_ms,
-            step_ms: grid.step_ms,
-            error: error.as_deref(),
-            stats: &stats,
-            origin: &self.origin,
-        });
+        let (log, text) = (&self.context.query_log, self.form.get("query"));
+        log_query(log, text, outcome, grid, begun, &self.origin);
     }
+}
+
+/// Logs a query that has ended, if there is a file. Prometheus logs what it began to evaluate:
+/// neither what could not be parsed, nor planned.
+pub fn log_query(
+    log: &QueryLog,
+    query: &str,
+    outcome: &Result<QueryOutcome, QueryError>,
+    grid: RangeGrid,
+    begun: Instant,
+    origin: &Origin,
+) {
+    let refused = matches!(outcome, Err(QueryError::Parse(_) | QueryError::Plan(_)));
+    if refused || !log.is_open() {
+        return;
+    }
+    let (stats, error) = match outcome {
+        Ok(QueryOutcome { outcome, timings }) => (stats_json(&outcome.stats, timings, None), None),
+        Err(error) => {
+            let evaluated = runtime::now().duration_since(begun);
+            let timings = QueryTimings { evaluated, ..QueryTimings::default() };
+            (failed_stats_json(&timings), Some(error.to_string()))
+        }
+    };
+    log.record(&Record {
+        query,
+        start_ms: grid.start_ms,
+        end_ms: grid.end_ms,
+        step_ms: grid.step_ms,
+        error: error.as_deref(),
+        stats: &stats,
+        origin,
+    });
 }
 
 fn shorten(texts: &mut Vec<String>, what: &str) {

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use engine::exec::Value;
 use engine::model::{Batch, Labels};
+use engine::promql;
 use engine::rules::host::NO_VECTOR;
 use engine::rules::{Alert, GroupSpec, Host, Query, Refused, RuleSample, RuleSpec, RuleValue};
 use shards::query::Expression;
 use shards::turns::Work;
-use shards::{CancelToken, IngestOptions, QueryRequest, Shard};
+use shards::{CancelToken, IngestOptions, QueryRequest, Shard, runtime};
 
+use crate::api::context::Context;
+use crate::api::params::RangeGrid;
+use crate::api::query::log_query;
 use crate::http::url::escape_query;
 use crate::notify::Notice;
+use crate::observe::query_log::Origin;
 
 use super::Environment;
 use super::manager::Settings;
@@ -19,6 +24,7 @@ use super::manager::Settings;
 pub struct ShardHost<'a> {
     pub shard: &'a Shard,
     pub environment: &'a Environment,
+    pub context: &'a Context,
     pub settings: &'a Settings,
     pub spec: &'a GroupSpec,
     /// The rules' expressions as they are printed.
@@ -66,6 +72,13 @@ impl ShardHost<'_> {
         time_ms: i64,
         lookback_ms: Option<i64>,
     ) -> Result<Value, String> {
+        let log = &self.context.query_log;
+        let text = match &expression {
+            _ if !log.is_open() => String::new(),
+            Expression::Text(text) => text.clone(),
+            Expression::Ast(ast) => promql::print(ast, ast.root()),
+        };
+        let begun = runtime::now();
         let request = QueryRequest {
             expression,
             lookback_ms,
@@ -74,6 +87,10 @@ impl ShardHost<'_> {
             ..QueryRequest::instant("", time_ms)
         };
         let outcome = self.shard.query(request, &CancelToken::default()).await;
+        let grid = RangeGrid { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
+        let origin =
+            Origin::RuleGroup { file: self.spec.file.to_string(), name: self.spec.name.clone() };
+        log_query(log, &text, &outcome, grid, begun, &origin);
         outcome.map(|outcome| outcome.outcome.value).map_err(|error| error.to_string())
     }
 }

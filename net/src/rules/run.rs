@@ -24,6 +24,8 @@ use shards::{Shard, runtime};
 
 use crate::{log_debug, log_error, log_warn};
 
+use crate::api::context::Context;
+
 use super::Environment;
 use super::cell::{GroupCell, GroupView, RuleView};
 use super::host::{ShardHost, samples};
@@ -46,6 +48,7 @@ pub struct GroupLoop {
     pub cell: Arc<GroupCell>,
     pub group: Group,
     pub environment: Arc<Environment>,
+    pub context: Arc<Context>,
     /// Of the configuration in force.
     pub settings: Rc<RefCell<Arc<Settings>>>,
     pub orders: Receiver<Order>,
@@ -240,6 +243,7 @@ impl GroupLoop {
         ShardHost {
             shard: &self.shard,
             environment: &self.environment,
+            context: &self.context,
             settings,
             spec: &self.cell.spec,
             queries: &self.cell.queries,

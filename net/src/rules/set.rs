@@ -12,6 +12,8 @@ use hashbrown::HashMap;
 use shards::Shard;
 use shards::runtime::{self, Class, Task};
 
+use crate::api::context::Context;
+
 use super::Environment;
 use super::cell::GroupCell;
 use super::manager::{RuleList, Settings};
@@ -27,6 +29,7 @@ struct Running {
 struct Loops {
     shard: Shard,
     environment: Arc<Environment>,
+    context: Arc<Context>,
     settings: Rc<RefCell<Arc<Settings>>>,
     running: HashMap<String, Running, RandomState>,
     /// The first list of this life of the server: alerts are restored.
@@ -35,10 +38,16 @@ struct Loops {
 
 /// Runs the loops of the groups that come over `updates`, each time the whole list of this shard,
 /// until the shard is told to stop; then lets every evaluation come to its end.
-pub async fn run(shard: Shard, updates: Receiver<RuleList>, environment: Arc<Environment>) {
+pub async fn run(
+    shard: Shard,
+    updates: Receiver<RuleList>,
+    environment: Arc<Environment>,
+    context: Arc<Context>,
+) {
     let mut loops = Loops {
         shard: shard.clone(),
         environment,
+        context,
         settings: Rc::default(),
         running: HashMap::default(),
         is_first: true,
@@ -108,6 +117,7 @@ impl Loops {
             cell: cell.clone(),
             group,
             environment: self.environment.clone(),
+            context: self.context.clone(),
             settings: self.settings.clone(),
             orders: receiver,
             restores: self.is_first,

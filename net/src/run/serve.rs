@@ -81,7 +81,7 @@ impl ShardServer {
     /// Starts the rule groups of a shard. They end by themselves when it is told to stop.
     fn evaluate(&self, shard: Shard) -> runtime::Task {
         let list = self.rules[shard.id().index()].clone();
-        let loops = rules::set::run(shard, list, self.environment.clone());
+        let loops = rules::set::run(shard, list, self.environment.clone(), self.context.clone());
         runtime::spawn(Class::Background, loops)
     }
 
