@@ -124,14 +124,16 @@ fn alerts_fire_are_kept_and_end() {
     webhook.wait("alert below the prefix", "/am/api/v2/alerts", is_high);
 
     // Its series, and what was recorded.
-    let firing = hearth.query("ALERTS{alertname=\"High\"}", unix_ms());
+    // The notice goes out before the series is written.
+    let is_there = |data: &Value| data["result"] != json!([]);
+    let firing = hearth.wait_query("ALERTS{alertname=\"High\"}", is_there);
     let expected = json!({"__name__": "ALERTS", "alertname": "High", "alertstate": "firing",
                           "i": "1", "severity": "page", "team": "x"});
     assert_eq!(firing["result"][0]["metric"], expected);
     let recorded = hearth.query("level:max", unix_ms());
     let expected = json!({"__name__": "level:max", "from": "rule", "i": "1", "team": "x"});
     assert_eq!(recorded["result"][0]["metric"], expected);
-    let pending = hearth.query("ALERTS{alertname=\"Slow\"}", unix_ms());
+    let pending = hearth.wait_query("ALERTS{alertname=\"Slow\"}", is_there);
     assert_eq!(pending["result"][0]["metric"]["alertstate"], "pending");
 
     // Kept for two seconds, then told as ended.
