@@ -46,7 +46,7 @@ fn made_up() -> Model {
         ("memory_bytes", 45, |series, n| {
             (((noise(series << 32 | n) % 512) + 100_000 * series) * 4096) as f64
         }),
-        ("load", 15, |series, n| (noise(series << 32 | n / 3) % 200) as f64 / 100.0),
+        ("load", 15, |series, n| (noise((series << 32) | (n / 3)) % 200) as f64 / 100.0),
         ("seconds", 20, |series, n| (noise(series << 32 | n) % 40_000) as f64 / 1e6),
     ];
     let times: Vec<i64> =

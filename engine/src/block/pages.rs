@@ -307,7 +307,7 @@ mod tests {
     /// A file whose sums take more than one page themselves.
     #[test]
     fn a_large_file_is_verified_where_it_is_read() {
-        let contents: Vec<u8> = (0..1500 * PAGE_BYTES + 77).map(|n| (n * n >> 7) as u8).collect();
+        let contents: Vec<u8> = (0..1500 * PAGE_BYTES + 77).map(|n| ((n * n) >> 7) as u8).collect();
         let (mut writer, mut file) = (PageWriter::default(), vec![]);
         for piece in contents.chunks(100_001) {
             writer.push(&mut file, piece);

@@ -91,11 +91,10 @@ fn is_unique(nodes: &[Node], node: NodeId, matching: &VectorMatching) -> bool {
 }
 
 fn groups_are_unique(grouping: &Grouping, matching: &VectorMatching) -> bool {
-    let meets_on = |name: &Box<str>| matches_on(matching, name);
     if grouping.without {
         return !matching.on && matching.labels.iter().all(|name| holds(&grouping.labels, name));
     }
-    grouping.labels.iter().all(meets_on)
+    grouping.labels.iter().all(|name| matches_on(matching, name))
 }
 
 /// Adds `wanted` to the selection that `node` is, if it may take them.

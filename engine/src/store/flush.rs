@@ -119,7 +119,7 @@ impl Store {
                 let flushed = self.head.flush_series(SeriesId(id), push).map_err(source_error)?;
                 flush.flushed.extend(flushed);
             }
-            if id % LOOK_COUNT == 0 && is_enough() {
+            if id.is_multiple_of(LOOK_COUNT) && is_enough() {
                 return Ok(false);
             }
         }

@@ -175,8 +175,8 @@ fn the_log_before_a_part_is_not_needed() {
     let part = flush(&mut store, false, |_| ());
     assert!(!store.has_unflushed());
     let expected = everything(&store, ALL_TIME);
-    assert_eq!(everything(&start_again(&[part.clone()], &[]), ALL_TIME), expected);
-    let again = start_again(&[part.clone()], &[]);
+    assert_eq!(everything(&start_again(std::slice::from_ref(&part), &[]), ALL_TIME), expected);
+    let again = start_again(std::slice::from_ref(&part), &[]);
     assert_eq!((again.chain().next_lsn, again.epoch()), (store.chain().next_lsn, 1));
 
     // Behind it the log names no series that the part does.
@@ -185,7 +185,7 @@ fn the_log_before_a_part_is_not_needed() {
     for round in 50..60 {
         append(&mut random, round * 1000, &mut [&mut store], &mut second);
     }
-    let again = start_again(&[part.clone()], &[second.clone()]);
+    let again = start_again(std::slice::from_ref(&part), std::slice::from_ref(&second));
     assert_eq!(everything(&again, ALL_TIME), everything(&store, ALL_TIME));
 
     // A segment that is missing between is noticed.

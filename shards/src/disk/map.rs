@@ -122,10 +122,9 @@ pub fn populate(bytes: &[u8], range: Range<usize>) {
     if length == 0 {
         return;
     }
-    // SAFETY: advice about whole pages that hold borrowed bytes; neither kind changes contents.
-    unsafe {
-        libc::madvise(start as *mut libc::c_void, length, libc::MADV_WILLNEED);
-        libc::madvise(start as *mut libc::c_void, length, libc::MADV_POPULATE_READ);
+    for advice in [libc::MADV_WILLNEED, libc::MADV_POPULATE_READ] {
+        // SAFETY: advice about whole pages that hold borrowed bytes; neither kind changes contents.
+        unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
     }
 }
 

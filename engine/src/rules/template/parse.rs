@@ -272,11 +272,8 @@ impl Parser<'_> {
         self.scope.range_depth -= is_range;
         let mut otherwise = None;
         if matches!(end, Statement::Else(_)) {
-            let chained = match (context, self.peek().kind) {
-                ("if", Kind::If) => true,
-                ("with", Kind::With) => true,
-                _ => false,
-            };
+            let next = (context, self.peek().kind);
+            let chained = matches!(next, ("if", Kind::If) | ("with", Kind::With));
             otherwise = Some(if chained {
                 // `else if` needs one end only: the inner one's.
                 self.next();
