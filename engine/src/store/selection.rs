@@ -164,9 +164,11 @@ impl Store {
         range: TimeRange,
     ) -> Result<StoreSelection, SourceError> {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
-        let mut selection = StoreSelection::default();
-        selection.parts = self.parts.in_range(range).cloned().collect();
-        selection.tombstones = self.head_tombstones.clone();
+        let mut selection = StoreSelection {
+            parts: self.parts.in_range(range).cloned().collect(),
+            tombstones: self.head_tombstones.clone(),
+            ..StoreSelection::default()
+        };
         let of_head = self.keep_in_range(&self.matching_compiled(&compiled), range);
         let entry = |id: SeriesId| Entry { head: id.0, first: NONE, last: NONE };
         selection.entries.extend(of_head.into_iter().map(entry));

@@ -332,13 +332,15 @@ mod tests {
 
     #[test]
     fn an_assertion_says_who_asks() {
-        let mut config = OAuth2::default();
-        config.client_id = "me".to_owned();
-        config.token_url = "http://t/".to_owned();
-        config.client_certificate_key_id = "k".to_owned();
-        config.signature_algorithm = "RS512".to_owned();
-        config.scopes = vec!["a".to_owned(), "b".to_owned()];
-        config.claims = [("n".to_owned(), Yaml::Plain("1".to_owned()))].into();
+        let config = OAuth2 {
+            client_id: "me".to_owned(),
+            token_url: "http://t/".to_owned(),
+            client_certificate_key_id: "k".to_owned(),
+            signature_algorithm: "RS512".to_owned(),
+            scopes: vec!["a".to_owned(), "b".to_owned()],
+            claims: [("n".to_owned(), Yaml::Plain("1".to_owned()))].into(),
+            ..OAuth2::default()
+        };
         let assertion = assertion(&config, KEY, 1000).unwrap();
         let parts = parts(&assertion);
         assert_eq!(parts[0], r#"{"alg":"RS512","typ":"JWT","kid":"k"}"#);
