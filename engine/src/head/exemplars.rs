@@ -225,6 +225,13 @@ impl ExemplarRing {
         self.next = (self.next + 1) % self.count_max;
     }
 
+    /// All exemplars with their series, in the order in which they came.
+    pub fn all(&self) -> impl Iterator<Item = (SeriesId, &StoredExemplar)> {
+        let (newer, older) = self.slots.split_at(self.next.min(self.slots.len()));
+        let slots = older.iter().chain(newer);
+        slots.map(|slot| (SeriesId(slot.series), &slot.exemplar))
+    }
+
     /// The exemplars in `range` of the series that `is_wanted`, in no particular order.
     pub fn select(
         &self,

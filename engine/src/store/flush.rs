@@ -11,9 +11,9 @@ use std::sync::Arc;
 use super::Store;
 use super::select::source_error;
 use crate::block::part::{
-    Part, PartLabels, PartMeta, PartMetadata, PartPlan, PartRuns, PartWriter,
+    Part, PartExemplar, PartLabels, PartMeta, PartMetadata, PartPlan, PartRuns, PartWriter,
 };
-use crate::head::{FlushedSeries, newest_of};
+use crate::head::{FlushedSeries, StoredExemplar, newest_of};
 use crate::model::{SeriesId, SourceError};
 
 /// A part that is being written. Bytes for its file come out of every call.
@@ -134,6 +134,14 @@ impl Store {
         for (family, metadata) in self.metadata.iter() {
             let (kind, help, unit) = (&*metadata.kind, &*metadata.help, &*metadata.unit);
             writer.push_metadata(PartMetadata { family, kind, help, unit });
+        }
+        for (series, exemplar) in self.exemplars.all() {
+            writer.push_exemplar(PartExemplar {
+                series: series.0,
+                timestamp_ms: exemplar.timestamp_ms,
+                value: exemplar.value,
+                labels: exemplar.labels.as_ref(),
+            });
         }
         (writer.finish(out), flushed)
     }
@@ -314,6 +322,19 @@ impl Store {
             }
         }
         if let Some(last) = parts.last() {
+            // Each part has all that were kept when it was written.
+            for exemplar in last.exemplars().map_err(source_error)? {
+                let own = StoredExemplar {
+                    labels: exemplar.labels.to_owned(),
+                    value: exemplar.value,
+                    timestamp_ms: exemplar.timestamp_ms,
+                    has_timestamp: true,
+                };
+                let series = SeriesId(exemplar.series);
+                if let Some(labels) = self.head.labels(series) {
+                    self.exemplars.add(series, labels, &own);
+                }
+            }
             self.parts.named_count = last.meta().id_count as u32;
         }
         self.parts.list = parts.into_iter().map(|part| (part, i64::MIN)).collect();
