@@ -258,7 +258,6 @@ where
             head: HeadOptions {
                 series_count_max: options.head.series_count_max.div_ceil(shard_count),
                 chunk_range_ms: options.keep.block_ms_min,
-                ..options.head
             },
             query: options.query,
             keep: options.keep.clone(),
