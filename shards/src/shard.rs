@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     pub maintenance: Semaphore,
     /// What former generations left is in the head, and not in parts yet.
     pub is_adopting: Cell<bool>,
+    /// What they left in logs and parts is in parts of this shard.
+    pub has_flushed_adopted: Cell<bool>,
     /// Shards, of all, for which that is over.
     pub adopted_count: Arc<AtomicUsize>,
     pub reporter: SharedReporter,

@@ -181,6 +181,7 @@ impl Seed {
             keep: self.keep,
             maintenance: Semaphore::new(1),
             is_adopting: Cell::new(is_adopting),
+            has_flushed_adopted: Cell::default(),
             adopted_count: self.adopted_count,
             reporter: self.reporter,
             stop: self.stop,

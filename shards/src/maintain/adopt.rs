@@ -21,7 +21,8 @@ impl Shard {
     /// them.
     pub(super) async fn end_adoption(&self) {
         let inner = &self.0;
-        if !inner.is_adopting.replace(false) {
+        let has_foreign = inner.store.borrow().blocks().iter().any(|open| open.series.is_some());
+        if has_foreign || !inner.is_adopting.replace(false) {
             return;
         }
         if inner.adopted_count.fetch_add(1, Ordering::AcqRel) + 1 < self.count() {

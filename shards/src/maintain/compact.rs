@@ -80,12 +80,13 @@ impl Shard {
     }
 
     /// Takes the own series out of the blocks that another number of shards wrote. The files of
-    /// those go when every shard has done so.
+    /// those go when every shard has done so. One that is damaged stays as it is.
     pub(super) async fn adopt_blocks(&self) -> Result<(), MaintainError> {
         loop {
             let foreign = {
-                let store = self.0.store.borrow();
-                store.blocks().iter().find(|open| open.series.is_some()).cloned()
+                let (store, failed) = (self.0.store.borrow(), self.0.failed_merges.borrow());
+                let mut foreign = store.blocks().iter().filter(|open| open.series.is_some());
+                foreign.find(|open| !failed.contains(&open.block.id())).cloned()
             };
             let Some(open) = foreign else { return Ok(()) };
             let meta = open.block.meta();
@@ -101,7 +102,11 @@ impl Shard {
             };
             let source =
                 MergeSource::Block { block: open.block.clone(), tombstones: open.tombstones };
-            let block = self.merge(vec![source], scope, new).await?;
+            let merged = self.merge(vec![source], scope, new).await;
+            if matches!(merged, Err(MaintainError::Data(_))) {
+                self.0.failed_merges.borrow_mut().insert(meta.id);
+            }
+            let block = merged?;
             if self.is_stopping() && block.is_none() {
                 return Ok(());
             }

@@ -188,10 +188,11 @@ impl Shard {
         let keep = &self.0.keep;
         let stats = self.own_stats();
         let log_bytes = stats.wal.bytes.get() - stats.maintenance.flushed_log_bytes.get();
-        let is_adopting = self.0.is_adopting.get();
+        let is_adopting = self.0.is_adopting.get() && !self.0.has_flushed_adopted.get();
         if *flush_due <= now() || log_bytes >= keep.flush_log_bytes || is_adopting {
             // What was adopted is in no frame of the own log: only a flush makes it durable here.
             self.flush(is_adopting || self.cut_due().is_some()).await?;
+            self.0.has_flushed_adopted.set(true);
             *flush_due = now() + keep.flush_every;
         }
         self.adopt_blocks().await?;
