@@ -39,7 +39,12 @@ pub(super) async fn open_blocks<D: Disk>(
         if !name.ends_with(".block") {
             continue;
         }
-        match Block::open(disk.map(&name).await?) {
+        let mapped = match disk.map(&name).await {
+            // Its shard, which starts beside this one, has just removed what another stands for.
+            Err(error) if error.kind == DiskErrorKind::NotFound => continue,
+            mapped => mapped?,
+        };
+        match Block::open(mapped) {
             Ok(block) => opened.push(Arc::new(block)),
             Err(error) => put_aside(disk, &name, &error, losses).await?,
         }

@@ -200,6 +200,9 @@ pub fn aggregate(
     value_label: &str,
 ) -> Result<Vector> {
     use AggregateOp::*;
+    if matches!(aggregate.op, Topk | Bottomk | Limitk | LimitRatio) {
+        return Err(Failure::Unknown); // Of an empty vector, too: the parameter is judged first.
+    }
     let held = |name: &str| aggregate.grouping.iter().any(|label| **label == *name);
     let group_of = |labels: &LabelMap| -> LabelMap {
         let keep = |name: &str| {
@@ -243,7 +246,7 @@ pub fn aggregate(
                 }
                 continue;
             }
-            Topk | Bottomk | Limitk | LimitRatio => return Err(Failure::Unknown),
+            Topk | Bottomk | Limitk | LimitRatio => unreachable!("given up above"),
         };
         out.insert(labels, value);
     }
