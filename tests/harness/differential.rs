@@ -3,13 +3,12 @@
 //! difference and, for lines that the corpus skips, whether their reason still holds. Budget: half
 //! a minute.
 
-use std::net::SocketAddr;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
 use serde_json::Value;
 use tests::http::{self, Answer};
-use tests::process::{Hearth, Options, free_address, unix_ms};
+use tests::process::{Hearth, Options, unix_ms};
+use tests::prometheus::start_prometheus;
 use tests::remote_write::{self, Series};
 use tests::workspace::{TemporaryFolder, root};
 
@@ -19,37 +18,6 @@ const STEP_MS: i64 = 15_000;
 
 /// How far the answers of floating-point sums may lie apart: the order of addition is free.
 const RELATIVE_ERROR_MAX: f64 = 1e-12;
-
-struct Prometheus(Child);
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_prometheus(program: &str, folder: &TemporaryFolder) -> (Prometheus, SocketAddr) {
-    let address = free_address();
-    let config = folder.path().join("prometheus.yml");
-    std::fs::write(&config, "scrape_configs: []\n").expect("the folder is writable");
-    let child = Command::new(program)
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-        .arg(format!("--web.listen-address={address}"))
-        .arg("--web.enable-remote-write-receiver")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let prometheus = Prometheus(child);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200) {
-        assert!(Instant::now() < deadline, "{program} was not ready");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    (prometheus, address)
-}
 
 /// A few instances with the metrics that the corpus asks for.
 fn data(step: i64, timestamp_ms: i64) -> Vec<Series<'static>> {
@@ -173,7 +141,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let folder = TemporaryFolder::new("prometheus");
-    let (_prometheus, prometheus) = start_prometheus(&program, &folder);
+    let (_prometheus, prometheus) = start_prometheus(&program, &folder, &[]);
     let hearth = Hearth::start(Options::receiver(2));
     let first_ms = (unix_ms() - STEP_COUNT * STEP_MS) / STEP_MS * STEP_MS;
     for step in 0..STEP_COUNT {

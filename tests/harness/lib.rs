@@ -8,6 +8,7 @@
 //! promqltest    the test language of PromQL, against the engine itself
 //! generate      random data and queries from a seed
 //! oracle        a naive evaluation, to compare with
+//! prometheus    a real Prometheus as a process, to compare with
 //! webhook       a receiver of notices of alerts
 //! workspace     where the repository, the binary and the shared test data are
 //! ```
@@ -17,6 +18,7 @@ pub mod http;
 pub mod ledger;
 pub mod oracle;
 pub mod process;
+pub mod prometheus;
 pub mod promqltest;
 pub mod remote_write;
 pub mod webhook;

@@ -8,13 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
 use serde_json::Value;
 use tests::generate::{Dialect, Query, Random, Times, data, query};
 use tests::http;
-use tests::process::{Hearth, Options, free_address, unix_ms};
+use tests::process::{Hearth, Options, unix_ms};
+use tests::prometheus::start_prometheus;
 use tests::remote_write::{self, Series};
 use tests::workspace::TemporaryFolder;
 
@@ -26,40 +26,11 @@ const ERROR_MAX: f64 = 1e-14;
 /// Series of one remote_write request.
 const SERIES_COUNT_MAX: usize = 50;
 
+/// What the peer must be asked for to know as much.
+const FEATURES: &[&str] = &["promql-experimental-functions", "native-histograms"];
+
 /// Differences that are printed in full.
 const SHOWN_COUNT_MAX: usize = 40;
-
-struct Prometheus(Child);
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_prometheus(program: &str, folder: &TemporaryFolder) -> (Prometheus, SocketAddr) {
-    let address = free_address();
-    let config = folder.path().join("prometheus.yml");
-    std::fs::write(&config, "scrape_configs: []\n").expect("the folder is writable");
-    let child = Command::new(program)
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-        .arg(format!("--web.listen-address={address}"))
-        .arg("--web.enable-remote-write-receiver")
-        .arg("--enable-feature=promql-experimental-functions,native-histograms")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let prometheus = Prometheus(child);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200) {
-        assert!(Instant::now() < deadline, "{program} was not ready");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    (prometheus, address)
-}
 
 fn store(addresses: [SocketAddr; 2], random: &mut Random, first_ms: i64) {
     let all = data::series(random, first_ms);
@@ -357,7 +328,7 @@ fn main() -> ExitCode {
     };
     let (count, seed, first) = (number(1, 20_000), number(2, 1), number(3, 0));
     let folder = TemporaryFolder::new("query-fuzz");
-    let (_prometheus, peer) = start_prometheus(program, &folder);
+    let (_prometheus, peer) = start_prometheus(program, &folder, FEATURES);
     let mut options = Options::receiver(2);
     options.args.push("--enable-feature=promql-experimental-functions".to_owned());
     let hearth = Hearth::start(options);

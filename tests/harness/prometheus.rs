@@ -1,0 +1,51 @@
+//! A real Prometheus as a process, to compare with.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::http;
+use crate::process::free_address;
+use crate::workspace::TemporaryFolder;
+
+/// Killed when dropped.
+pub struct Prometheus(Child);
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts `program` on an empty configuration with its data in `folder`, and waits until it is ready.
+///
+/// # Panics
+///
+/// When it does not start or is not ready within half a minute.
+pub fn start_prometheus(
+    program: &str,
+    folder: &TemporaryFolder,
+    features: &[&str],
+) -> (Prometheus, SocketAddr) {
+    let address = free_address();
+    let config = folder.path().join("prometheus.yml");
+    std::fs::write(&config, "scrape_configs: []\n").expect("the folder is writable");
+    let child = Command::new(program)
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--web.enable-remote-write-receiver")
+        .args(features.iter().map(|name| format!("--enable-feature={name}")))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let prometheus = Prometheus(child);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200) {
+        assert!(Instant::now() < deadline, "{program} was not ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (prometheus, address)
+}
