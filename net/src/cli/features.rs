@@ -6,7 +6,7 @@ use super::flags::Fate;
 const FEATURES: &[(&str, Fate)] = &[
     ("auto-reload-config", Fate::Warned(NOT_YET)),
     ("concurrent-rule-eval", Fate::Carried),
-    ("created-timestamp-zero-ingestion", Fate::Warned(NOT_YET)),
+    ("created-timestamp-zero-ingestion", Fate::Warned(AS_SUCH)),
     ("delayed-compaction", Fate::Warned(OWN_COMPACTION)),
     ("exemplar-storage", Fate::Carried),
     ("extra-scrape-metrics", Fate::Carried),
@@ -26,7 +26,7 @@ const FEATURES: &[(&str, Fate)] = &[
     ("promql-extended-range-selectors", Fate::Carried),
     ("promql-per-step-stats", Fate::Warned(NOT_YET)),
     ("search-api", Fate::Warned(NOT_YET)),
-    ("st-storage", Fate::Warned(ALWAYS)),
+    ("st-storage", Fate::Carried),
     ("st-synthesis", Fate::Warned(NOT_YET)),
     ("type-and-unit-labels", Fate::Carried),
     ("use-start-timestamps", Fate::Carried),
@@ -36,6 +36,7 @@ const FEATURES: &[(&str, Fate)] = &[
 
 const NOT_YET: &str = "hearth does not carry it out yet";
 const SCRAPE_OPTION: &str = "scrape_native_histograms of the scrape configuration says it";
+const AS_SUCH: &str = "start timestamps are kept as such, no samples of zero are made of them";
 const ALWAYS: &str = "it is always on";
 const OWN_COMPACTION: &str = "hearth compacts in a way of its own";
 const OWN_ENCODING: &str = "hearth chooses encodings by itself";
