@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use engine::disk::Tree;
 use engine::head::{ExemplarVerdict, Refusal};
 use engine::model::{Batch, KnownSamples, SeriesId};
 use engine::store::AppendReport;
@@ -14,6 +15,7 @@ use crate::message::{IngestAnswer, IngestQuestion};
 use crate::route::{Part, ShardId};
 use crate::runtime::{Class, spawn};
 use crate::shard::Shard;
+use crate::storage::Storage;
 use crate::wal::WalError;
 
 /// Requests that wait on one shard for another one to take their part, before further ones are
@@ -148,7 +150,7 @@ impl Shard {
             let none = KnownSamples::default();
             let mut ids = Vec::new();
             let first = known.first().unwrap_or(&none);
-            let appended = self.append(batch, first, &mut ids, options);
+            let appended = self.0.storage.append(batch, first, &mut ids, options);
             known.iter_mut().for_each(KnownSamples::clear);
             let (report, lsn) = appended?;
             if options.wait {
@@ -212,62 +214,7 @@ impl Shard {
         options: IngestOptions,
     ) -> Result<(AppendReport, u64), WalError> {
         self.0.store.borrow_mut().tell_newest(part.newest_ms);
-        self.append(&part.batch, &part.known, &mut part.series_ids, options)
-    }
-
-    /// Appends samples of which this shard owns every series. Returns what became of them, and the
-    /// LSN to await: that of their own frame or, if it had nothing new, of those that have it.
-    /// `ids` gets the ids of the batch's series.
-    fn append(
-        &self,
-        batch: &Batch,
-        known: &KnownSamples,
-        ids: &mut Vec<Option<SeriesId>>,
-        options: IngestOptions,
-    ) -> Result<(AppendReport, u64), WalError> {
-        let inner = &self.0;
-        let stats = self.own_stats();
-        let mut frame_bytes = inner.store.borrow().frame_bytes_max(batch, known);
-        let none = KnownSamples::default();
-        let mut left_open_count = 0;
-        let known = if frame_bytes <= KNOWN_FRAME_BYTES_MAX {
-            known
-        } else {
-            left_open_count = known.len();
-            frame_bytes = inner.store.borrow().frame_bytes_max(batch, &none);
-            &none
-        };
-        inner.wal.admit(frame_bytes).inspect_err(|_| stats.parts_refused.add(1))?;
-        let (mut report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
-            let mut store = inner.store.borrow_mut();
-            if space.begins_segment {
-                store.forget_logged();
-            }
-            inner.settings.apply(&mut store, self.count());
-            let report = store.append_all(batch, known, options.max_timestamp_ms, space.out);
-            inner.settings.raise_newest(&store);
-            *space.chain = store.chain();
-            if !batch.is_empty() {
-                ids.extend(store.appended_series());
-            }
-            report
-        });
-        report.open_count += left_open_count;
-        stats.samples_accepted.add(report.accepted_count as u64);
-        stats.exemplars_accepted.add(report.exemplars.accepted_count as u64);
-        let refused = report.exemplars.refused.iter();
-        let late = refused.filter(|(_, verdict)| *verdict == ExemplarVerdict::OutOfOrder);
-        stats.exemplars_out_of_order.add(late.count() as u64);
-        stats.histograms_accepted.add(report.accepted_histogram_count as u64);
-        stats.samples_repeated.add(report.repeated_count as u64);
-        stats.series_created.add(report.new_series_count as u64);
-        for (refused, counters) in [
-            (&report.refused, &stats.samples_refused),
-            (&report.refused_histograms, &stats.histograms_refused),
-        ] {
-            refused.iter().for_each(|refusal| counters.count(refusal.verdict));
-        }
-        Ok((report, lsn))
+        self.0.storage.append(&part.batch, &part.known, &mut part.series_ids, options)
     }
 
     /// Appends what other shards send. Asks nobody, so that no circle of shards can wait.
@@ -346,6 +293,63 @@ impl Shard {
             owned.collect()
         };
         self.call(Shard::METADATA, list).await
+    }
+}
+
+impl<T: Tree> Storage<T> {
+    /// Appends samples of which this shard owns every series. Returns what became of them, and the
+    /// LSN to await: that of their own frame or, if it had nothing new, of those that have it.
+    /// `ids` gets the ids of the batch's series.
+    pub fn append(
+        &self,
+        batch: &Batch,
+        known: &KnownSamples,
+        ids: &mut Vec<Option<SeriesId>>,
+        options: IngestOptions,
+    ) -> Result<(AppendReport, u64), WalError> {
+        let inner = &self.0;
+        let stats = self.own_stats();
+        let mut frame_bytes = inner.store.borrow().frame_bytes_max(batch, known);
+        let none = KnownSamples::default();
+        let mut left_open_count = 0;
+        let known = if frame_bytes <= KNOWN_FRAME_BYTES_MAX {
+            known
+        } else {
+            left_open_count = known.len();
+            frame_bytes = inner.store.borrow().frame_bytes_max(batch, &none);
+            &none
+        };
+        inner.wal.admit(frame_bytes).inspect_err(|_| stats.parts_refused.add(1))?;
+        let (mut report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
+            let mut store = inner.store.borrow_mut();
+            if space.begins_segment {
+                store.forget_logged();
+            }
+            inner.settings.apply(&mut store, self.count());
+            let report = store.append_all(batch, known, options.max_timestamp_ms, space.out);
+            inner.settings.raise_newest(&store);
+            *space.chain = store.chain();
+            if !batch.is_empty() {
+                ids.extend(store.appended_series());
+            }
+            report
+        });
+        report.open_count += left_open_count;
+        stats.samples_accepted.add(report.accepted_count as u64);
+        stats.exemplars_accepted.add(report.exemplars.accepted_count as u64);
+        let refused = report.exemplars.refused.iter();
+        let late = refused.filter(|(_, verdict)| *verdict == ExemplarVerdict::OutOfOrder);
+        stats.exemplars_out_of_order.add(late.count() as u64);
+        stats.histograms_accepted.add(report.accepted_histogram_count as u64);
+        stats.samples_repeated.add(report.repeated_count as u64);
+        stats.series_created.add(report.new_series_count as u64);
+        for (refused, counters) in [
+            (&report.refused, &stats.samples_refused),
+            (&report.refused_histograms, &stats.histograms_refused),
+        ] {
+            refused.iter().for_each(|refusal| counters.count(refusal.verdict));
+        }
+        Ok((report, lsn))
     }
 }
 

@@ -13,9 +13,10 @@
 //! wal            the log: frames in groups, acknowledged when durable; replay
 //! turns          heavy work, half a millisecond at a time
 //! settings       what of the storage can change while it runs
+//! storage        what one shard stores, over any tree of directories
 //! message shard  what shards say to each other; what a core owns
 //! ingest query   batches to their owners; expressions over all shards
-//! maintain       retention
+//! maintain       upkeep of what is stored
 //! watchdog boot  start, stop, and a look at whether every shard turns
 //! ```
 
@@ -36,6 +37,7 @@ mod scratch;
 mod settings;
 mod shard;
 pub mod stats;
+pub mod storage;
 pub mod topology;
 pub mod turns;
 pub mod wal;

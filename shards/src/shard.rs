@@ -1,30 +1,21 @@
 //! One shard: what a core owns, and what it does for the others.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use engine::block::BlockId;
-use engine::store::Store;
-
-use crate::cancel::CancelToken;
-use crate::disk::RingDisk;
+use crate::disk::DirTree;
 use crate::fair::Semaphore;
-use crate::maintain::KeepOptions;
 use crate::mesh::{Gone, Lane};
 use crate::message::{IngestAnswer, IngestQuestion, Job, JobAnswer, unpack};
-use crate::observe::SharedReporter;
 use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{ShardId, Split};
 use crate::runtime::{Class, panic_count, sleep, spawn};
-use crate::settings::StorageSettings;
 use crate::stats::ShardStats;
+use crate::storage::{Storage, StorageInner};
 use crate::turns::TurnQueue;
-use crate::wal::Wal;
 
 /// Requests under way between two shards, by lane. Memory: so many sub-batches at most.
 pub(crate) const INGEST_CREDITS: usize = 32;
@@ -37,40 +28,22 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct Shard(pub(crate) Rc<Inner>);
 
+/// A shard is what it stores, and how it speaks to the others.
 pub(crate) struct Inner {
-    pub id: ShardId,
-    pub store: RefCell<Store>,
-    pub wal: Wal<RingDisk>,
+    pub storage: Storage<DirTree>,
     pub lanes: Lanes,
     pub split: RefCell<Split>,
-    pub turns: TurnQueue,
     pub query_places: Semaphore,
     pub query_options: QueryOptions,
     pub active_queries: ActiveQueries,
-    pub data_dir: PathBuf,
-    /// Of the shard count in the layout.
-    pub generation: usize,
-    pub parts_disk: RingDisk,
-    /// Of the blocks of all shards.
-    pub blocks_disk: RingDisk,
-    /// Blocks of which a merge failed.
-    pub failed_merges: RefCell<BTreeSet<BlockId>>,
-    /// Blocks that another count of shards wrote, found at the start.
-    pub foreign_blocks: Vec<BlockId>,
-    pub keep: KeepOptions,
-    /// Held by whoever flushes, cuts, compacts or removes: one at a time.
-    pub maintenance: Semaphore,
-    /// What former generations left is in the head, and not in parts yet.
-    pub is_adopting: Cell<bool>,
-    /// What they left in logs and parts is in parts of this shard.
-    pub has_flushed_adopted: Cell<bool>,
-    /// Shards, of all, for which that is over.
-    pub adopted_count: Arc<AtomicUsize>,
-    pub reporter: SharedReporter,
-    pub stop: CancelToken,
-    pub settings: Arc<StorageSettings>,
-    /// Of all shards.
-    pub stats: Arc<[Arc<ShardStats>]>,
+}
+
+impl Deref for Inner {
+    type Target = StorageInner<DirTree>;
+
+    fn deref(&self) -> &StorageInner<DirTree> {
+        &self.storage.0
+    }
 }
 
 /// This shard's ends of the conversations, the earliest in the order of who may ask whom last.
@@ -150,13 +123,12 @@ impl Shard {
     /// Starts what this shard does for the others and for itself.
     pub(crate) fn start_services(&self) {
         let inner = &self.0;
-        spawn(Class::Storage, self.clone().maintain()).detach();
-        let watching = self.clone().watch_space(inner.data_dir.clone(), inner.keep.free_bytes_min);
-        spawn(Class::Storage, watching).detach();
+        spawn(Class::Storage, inner.storage.clone().maintain()).detach();
+        spawn(Class::Storage, inner.storage.clone().watch_space()).detach();
         spawn(Class::Storage, self.clone().serve_ingest()).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.control)).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.query)).detach();
-        spawn(Class::Storage, inner.turns.clone().rest()).detach();
+        spawn(Class::Storage, inner.storage.clone().rest()).detach();
         spawn(Class::Storage, self.clone().beat()).detach();
     }
 
@@ -205,11 +177,9 @@ impl Shard {
     }
 
     /// Ends the services: what other shards sent is still served, the head is flushed, the log
-    /// written out. Called
-    /// when nobody asks any more.
+    /// written out. Called when nobody asks any more.
     pub(crate) async fn stop_services(&self) -> Result<(), crate::wal::WalError> {
         self.0.lanes.close();
-        self.flush_at_stop().await;
-        self.0.wal.close().await
+        self.0.storage.close().await
     }
 }

@@ -191,13 +191,13 @@ impl Turn {
     /// Whether it has been used up.
     #[inline]
     pub fn is_over(&self) -> bool {
-        self.begun.elapsed() >= TURN
+        now() - self.begun >= TURN
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.queue.end(self.begun.elapsed());
+        self.queue.end(now() - self.begun);
     }
 }
 

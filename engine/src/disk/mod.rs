@@ -57,6 +57,38 @@ impl fmt::Display for DiskError {
 
 impl std::error::Error for DiskError {}
 
+/// How a directory of a [`Tree`] is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DirUse {
+    /// Its files are written in place and whole blocks at a time, past the page cache where that is
+    /// possible: a log's.
+    pub is_direct: bool,
+    /// What the names of its damaged files begin with where they are kept.
+    pub kept_prefix: String,
+}
+
+/// A data directory: a tree of directories, each a [`Disk`]. Paths are names joined by `/`, from its
+/// root, which is the empty path.
+pub trait Tree: Clone {
+    type Dir: Disk + 'static;
+
+    /// Opens directory `path`; it and those above it are there, durably, when this returns.
+    fn open(&self, path: &str, of: DirUse) -> impl Future<Output = Result<Self::Dir, DiskError>>;
+
+    /// Names of the directories in directory `path`, sorted; none when there is no `path`.
+    fn directories(&self, path: &str) -> impl Future<Output = Result<Vec<String>, DiskError>>;
+
+    /// Removes directory `path` with all that is in it, in any order. Nothing, if it is not there.
+    fn remove_all(&self, path: &str) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Gives file `from`, which never changes, the second name `to`, unless that is taken. Durable
+    /// after [`Disk::sync_dir`] of the directory of `to`.
+    fn link(&self, from: &str, to: &str) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Bytes that may still be written; `None` when that is not known.
+    fn free_bytes(&self) -> impl Future<Output = Option<u64>>;
+}
+
 /// One directory of one shard. Names are plain file names in it.
 ///
 /// Futures are not `Send`: a disk belongs to its shard. Buffers of writes are owned by the

@@ -9,8 +9,14 @@
 //! Reading takes seconds to minutes, so whoever serves runs meanwhile and can say so.
 
 mod blocks;
+mod layout;
+mod open;
 mod parts;
 mod rise;
+
+pub(crate) use layout::LAYOUT;
+pub use layout::{Layout, LayoutError};
+pub use open::OpenPlan;
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -26,12 +32,12 @@ use engine::head::HeadOptions;
 use engine::limits::SHARD_COUNT_MAX;
 
 use crate::cancel::CancelToken;
-use crate::disk::create_dir_durably;
+use crate::disk::{DirTree, create_dir_durably};
 use crate::maintain::KeepOptions;
 use crate::observe::{Event, SharedReporter, Silent};
 use crate::query::QueryOptions;
-use crate::route::{Layout, LayoutError, ShardId};
-use crate::runtime::{ExecutorThread, Placement, probe, start as start_executor};
+use crate::route::ShardId;
+use crate::runtime::{ExecutorThread, Placement, probe, run, start as start_executor};
 use crate::settings::StorageSettings;
 use crate::shard::{Lanes, Shard};
 use crate::stats::ShardStats;
@@ -234,7 +240,12 @@ where
         BootError(format!("data directory {} cannot be made: {error}", data_dir.display()))
     })?;
     let lock = lock(data_dir)?;
-    let layout = take_layout(data_dir, shard_count, &options.reporter)?;
+    let tree = DirTree::new(data_dir.clone(), options.reporter.clone());
+    let taken = {
+        let (tree, reporter) = (tree.clone(), options.reporter.clone());
+        run(move || async move { Layout::take(&tree, shard_count, &reporter).await })
+    };
+    let layout = taken.map_err(|error| BootError(error.to_string()))??;
 
     let begun = Instant::now();
     let stopper = Stopper(CancelToken::default());
@@ -249,17 +260,15 @@ where
     for ((id, lanes), placement) in
         ShardId::all(shard_count).zip(Lanes::ends(shard_count)).zip(placements)
     {
-        let seed = rise::Seed {
+        let storage = OpenPlan {
             id,
-            lanes,
+            tree: tree.clone(),
             layout: layout.clone(),
-            data_dir: options.data_dir.clone(),
             wal: options.wal.normalized(),
             head: HeadOptions {
                 series_count_max: options.head.series_count_max.div_ceil(shard_count),
                 chunk_range_ms: options.keep.block_ms_min,
             },
-            query: options.query,
             keep: options.keep.clone(),
             settings: options.settings.clone(),
             reporter: options.reporter.clone(),
@@ -267,6 +276,7 @@ where
             stop: stopper.0.clone(),
             stats: stats.clone(),
         };
+        let seed = rise::Seed { lanes, query: options.query, storage };
         let gates = rise::Gates {
             ready: ready_sender.clone(),
             go: go.clone(),
@@ -330,24 +340,6 @@ fn lock(data_dir: &Path) -> Result<File, BootError> {
             }
         }
     }
-}
-
-/// Reads the layout; begins a new generation when the number of shards changed.
-fn take_layout(
-    data_dir: &Path,
-    shard_count: usize,
-    reporter: &SharedReporter,
-) -> Result<Layout, BootError> {
-    let mut layout = Layout::read(data_dir)?.unwrap_or_default();
-    let recorded = layout.shard_counts.last().copied();
-    if recorded != Some(shard_count) {
-        layout.shard_counts.push(shard_count);
-        layout.write(data_dir)?;
-        if let Some(recorded) = recorded {
-            reporter.report(Event::ShardCountChanged { recorded, now: shard_count });
-        }
-    }
-    Ok(layout)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Parts at a start: found, opened, and taken back into the store.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +11,10 @@ use engine::store::{Adopt, Restore, Store};
 use crate::cancel::CancelToken;
 use crate::disk::finished_files;
 use crate::maintain::part_number;
-use crate::route::ShardId;
 use crate::runtime::{now, park};
 
 /// How long the store works in one go.
 const PIECE: Duration = Duration::from_millis(2);
-
-/// Where the parts of a shard of a generation stand.
-pub(super) fn parts_path(data_dir: &Path, generation: usize, shard: ShardId) -> PathBuf {
-    data_dir.join("parts").join(format!("{generation:04}")).join(format!("{:04}", shard.0))
-}
 
 /// The parts of a directory, in order of number. One that cannot be read is kept aside, taken away,
 /// and told in `losses`.
@@ -81,7 +74,7 @@ async fn pieces(
 ) -> Result<(), String> {
     loop {
         let begun = now();
-        if work(&mut || begun.elapsed() >= PIECE).map_err(message)? {
+        if work(&mut || now() - begun >= PIECE).map_err(message)? {
             return Ok(());
         }
         if stop.is_canceled() {

@@ -370,8 +370,10 @@ fn a_start_that_fails_says_why() {
     };
     check(&file.join("below"), 1, "cannot be made");
     check(scratch.path(), 0, "0 shards: 1 to 1024 can be run");
-    fs::write(scratch.path().join("layout"), "something else").unwrap();
-    check(scratch.path(), 1, "layout: does not begin with");
+    let later = "hearth-layout 9\n";
+    let later = format!("{later}crc32c {:08x}\n", crc32c::crc32c(later.as_bytes()));
+    fs::write(scratch.path().join("layout"), &later).unwrap();
+    check(scratch.path(), 1, "layout: \"hearth-layout 9\" where \"hearth-layout 2\" belongs");
     fs::remove_file(scratch.path().join("layout")).unwrap();
     // A log of a later version is not touched.
     with_shards(scratch.path(), 1, |shard| async move {
@@ -529,7 +531,7 @@ fn a_flush_cuts_the_log_and_a_crash_at_any_step_of_it_loses_nothing() {
             }
             let before = fs::read_dir(from.join("wal/0001/0000")).unwrap().count();
             // Images are made while the flush is under way.
-            let flush = std::pin::pin!(shard.flush_now());
+            let flush = std::pin::pin!(shard.0.storage.flush_now());
             let mut image = 0;
             let copy = async {
                 loop {
@@ -571,10 +573,10 @@ fn what_another_shard_count_left_is_taken_over_and_removed() {
         assert_eq!(shard.ingest(&batch(300, 11_000), WAIT).await.unwrap().accepted, 300);
         for other in ShardId::all(3) {
             let flush = crate::message::Job::new(|shard: Shard| async move {
-                shard.maintain_now().await.map_err(|error| error.to_string())
+                shard.0.storage.maintain_now().await.map_err(|error| error.to_string())
             });
             match other == shard.id() {
-                true => shard.maintain_now().await.unwrap(),
+                true => shard.0.storage.maintain_now().await.unwrap(),
                 false => {
                     let answer = shard.0.lanes.control.ask(other, flush).await.unwrap();
                     crate::message::unpack::<Result<(), String>>(answer).unwrap();
@@ -600,11 +602,11 @@ fn small_blocks(data_dir: &Path, shard_count: usize) -> BootOptions {
 async fn maintain_all(shard: &Shard) {
     for other in ShardId::all(shard.count()) {
         if other == shard.id() {
-            shard.maintain_now().await.unwrap();
+            shard.0.storage.maintain_now().await.unwrap();
             continue;
         }
         let maintain = crate::message::Job::new(|shard: Shard| async move {
-            shard.maintain_now().await.map_err(|error| error.to_string())
+            shard.0.storage.maintain_now().await.map_err(|error| error.to_string())
         });
         let answer = shard.0.lanes.control.ask(other, maintain).await.unwrap();
         crate::message::unpack::<Result<(), String>>(answer).unwrap();
@@ -690,7 +692,7 @@ fn a_crash_while_blocks_are_made_loses_nothing() {
                 if step != 30 && step != 50 {
                     continue;
                 }
-                let maintain = async { shard.maintain_now().await.unwrap() };
+                let maintain = async { shard.0.storage.maintain_now().await.unwrap() };
                 let copy = async {
                     loop {
                         crash_image(&from, &to.join(format!("{image:03}-{step}")));

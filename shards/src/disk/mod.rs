@@ -10,6 +10,7 @@ mod space;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File, OpenOptions};
@@ -27,6 +28,7 @@ pub use map::{Mapping, is_resident, populate};
 use ring::WriteRing;
 pub use space::{Space, space};
 pub use stream::{FileStream, finished_files};
+pub use tree::DirTree;
 
 use crate::fair::Semaphore;
 use crate::observe::{Event, SharedReporter};
@@ -81,13 +83,7 @@ impl RingDisk {
     }
 
     fn error(&self, operation: &'static str, name: &str, error: &io::Error) -> DiskError {
-        let kind = match error.raw_os_error() {
-            Some(libc::ENOENT) => DiskErrorKind::NotFound,
-            Some(libc::ENOSPC | libc::EDQUOT) => DiskErrorKind::NoSpace,
-            _ => DiskErrorKind::Io,
-        };
-        let path = self.path.join(name).display().to_string();
-        DiskError { operation, path, kind, cause: error.to_string() }
+        disk_error(operation, &self.path.join(name), error)
     }
 
     /// Runs `call` with the path of `name`, off the shard.
@@ -144,6 +140,16 @@ impl RingDisk {
         }
         RingFile { name: name.into(), file: Arc::new(opened.file) }
     }
+}
+
+/// What the system said, as the seam has it.
+fn disk_error(operation: &'static str, path: &Path, error: &io::Error) -> DiskError {
+    let kind = match error.raw_os_error() {
+        Some(libc::ENOENT) => DiskErrorKind::NotFound,
+        Some(libc::ENOSPC | libc::EDQUOT) => DiskErrorKind::NoSpace,
+        _ => DiskErrorKind::Io,
+    };
+    DiskError { operation, path: path.display().to_string(), kind, cause: error.to_string() }
 }
 
 /// A file of a [`RingDisk`].

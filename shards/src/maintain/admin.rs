@@ -6,23 +6,21 @@
 //! snapshot   flushed ─► a second name for each file in snapshots/<name>: a data directory of its own
 //! ```
 
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use engine::block::{BlockId, BlockMeta, Tombstones};
-use engine::disk::{Disk, DiskError};
+use engine::disk::{DirUse, Disk, DiskError, DiskErrorKind, Tree};
 use engine::model::{Matcher, TimeRange};
 use futures_util::future::try_join_all;
 
 use super::MaintainError;
 use super::merge::{block_name, tombstones_name};
-use crate::disk::{FileStream, create_dir_durably, sync_dir};
+use crate::boot::LAYOUT;
+use crate::disk::FileStream;
 use crate::message::{Job, unpack};
 use crate::route::ShardId;
-use crate::runtime::blocking;
 use crate::shard::Shard;
+use crate::storage::Storage;
 
 /// File of what was deleted of the head's series, beside the parts.
 const HEAD_TOMBSTONES: &str = "head.tombstones";
@@ -51,7 +49,7 @@ impl Shard {
     ) -> Result<(), String> {
         self.on_every_shard(move |shard| {
             let matchers = matchers.clone();
-            async move { shard.delete_here(&matchers, range).await }
+            async move { shard.0.storage.delete_here(&matchers, range).await }
         })
         .await
         .map(drop)
@@ -59,25 +57,20 @@ impl Shard {
 
     /// Writes every block anew from which something was deleted, on all shards.
     pub async fn clean_tombstones(&self) -> Result<(), String> {
-        self.on_every_shard(|shard| async move { shard.clean_here().await }).await.map(drop)
+        self.on_every_shard(|shard| async move { shard.0.storage.clean_here().await })
+            .await
+            .map(drop)
     }
 
     /// Makes the directory `snapshots/<name>` below the data directory: what is stored now, or the
     /// blocks only, as a data directory.
     pub async fn snapshot(&self, name: &str, with_head: bool) -> Result<(), String> {
-        let data_dir = self.0.data_dir.clone();
-        let target = data_dir.join("snapshots").join(name);
-        let begin = {
-            let target = target.clone();
-            move || {
-                create_dir_durably(&target)?;
-                fs::copy(data_dir.join("layout"), target.join("layout")).map(drop)
-            }
-        };
-        blocking(begin).await.map_err(|error| error.to_string())?;
+        let target = format!("snapshots/{name}");
+        let begun = self.0.storage.begin_snapshot(&target).await;
+        begun.map_err(|error| error.to_string())?;
         self.on_every_shard(move |shard| {
             let target = target.clone();
-            async move { shard.snapshot_here(&target, with_head).await }
+            async move { shard.0.storage.snapshot_here(&target, with_head).await }
         })
         .await
         .map(drop)
@@ -126,8 +119,11 @@ impl Shard {
         });
         try_join_all(asked).await
     }
+}
 
-    async fn delete_here(
+impl<T: Tree> Storage<T> {
+    /// As [`Shard::delete_series`], of this shard.
+    pub async fn delete_here(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
@@ -171,7 +167,8 @@ impl Shard {
         if left == *before { Ok(()) } else { self.set_head_tombstones(left).await }
     }
 
-    async fn clean_here(&self) -> Result<(), MaintainError> {
+    /// As [`Shard::clean_tombstones`], of this shard.
+    pub async fn clean_here(&self) -> Result<(), MaintainError> {
         let _permit = self.0.maintenance.acquire().await;
         let deleted: Vec<BlockId> = {
             let store = self.0.store.borrow();
@@ -184,7 +181,17 @@ impl Shard {
         Ok(())
     }
 
-    async fn snapshot_here(&self, target: &Path, with_head: bool) -> Result<(), MaintainError> {
+    /// Makes the directory of a snapshot at `target`, once for all shards.
+    pub async fn begin_snapshot(&self, target: &str) -> Result<(), MaintainError> {
+        let tree = &self.0.tree;
+        let root = tree.open("", DirUse::default()).await?;
+        let layout = root.read(LAYOUT).await?;
+        let snapshot = tree.open(target, DirUse::default()).await?;
+        Ok(write_file(&snapshot, LAYOUT, layout).await?)
+    }
+
+    /// This shard's share of a snapshot: its blocks and, if wanted, what is in its head.
+    pub async fn snapshot_here(&self, target: &str, with_head: bool) -> Result<(), MaintainError> {
         let inner = &self.0;
         let _permit = inner.maintenance.acquire().await;
         if with_head {
@@ -192,39 +199,34 @@ impl Shard {
         }
         let blocks: Vec<BlockId> =
             inner.store.borrow().blocks().iter().map(|open| open.block.id()).collect();
-        let (data_dir, target) = (inner.data_dir.clone(), target.to_owned());
+        let names = blocks.iter().flat_map(|&id| [block_name(id), tombstones_name(id)]);
+        self.link_all("blocks", target, names).await?;
+        if !with_head {
+            return Ok(());
+        }
         let parts = format!("parts/{:04}/{:04}", inner.generation, self.id().0);
-        let link = move || {
-            let blocks_dir = target.join("blocks");
-            create_dir_durably(&blocks_dir)?;
-            for id in blocks {
-                for name in [block_name(id), tombstones_name(id)] {
-                    link(&data_dir.join("blocks").join(&name), &blocks_dir.join(&name))?;
-                }
-            }
-            sync_dir(&blocks_dir)?;
-            if !with_head {
-                return Ok(());
-            }
-            let parts_dir = target.join(&parts);
-            create_dir_durably(&parts_dir)?;
-            for entry in fs::read_dir(data_dir.join(&parts))? {
-                let entry = entry?;
-                link(&entry.path(), &parts_dir.join(entry.file_name()))?;
-            }
-            sync_dir(&parts_dir)
-        };
-        let linked: io::Result<()> = blocking(link).await;
-        linked.map_err(|error| MaintainError::Data(error.to_string()))
+        let names = inner.parts_disk.list().await?;
+        self.link_all(&parts, target, names).await
     }
-}
 
-/// Gives a file that is never changed a second name; a copy where the file system has no such thing.
-fn link(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(_) => fs::copy(from, to).map(drop),
-        Ok(()) => Ok(()),
+    /// Gives files of directory `dir` a second name in that of the same name below `target`. None of
+    /// them is ever changed.
+    async fn link_all(
+        &self,
+        dir: &str,
+        target: &str,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<(), MaintainError> {
+        let tree = &self.0.tree;
+        let target = format!("{target}/{dir}");
+        let snapshot = tree.open(&target, DirUse::default()).await?;
+        for name in names {
+            match tree.link(&format!("{dir}/{name}"), &format!("{target}/{name}")).await {
+                // Not every block has tombstones.
+                Err(error) if error.kind == DiskErrorKind::NotFound => {}
+                linked => linked?,
+            }
+        }
+        Ok(snapshot.sync_dir().await?)
     }
 }

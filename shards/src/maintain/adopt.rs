@@ -1,16 +1,14 @@
 //! The end of former generations: their logs, parts and blocks go once every shard has its share of
 //! them in parts and blocks of its own.
 
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use crate::observe::Event;
-use crate::runtime::blocking;
-use crate::shard::Shard;
+use engine::disk::{DiskError, Tree};
 
-impl Shard {
+use crate::observe::Event;
+use crate::storage::Storage;
+
+impl<T: Tree> Storage<T> {
     /// Whether nothing of former generations is left to be taken over, by any shard.
     pub(super) fn is_adopted(&self) -> bool {
         let adopted_count = self.0.adopted_count.load(Ordering::Acquire);
@@ -28,10 +26,9 @@ impl Shard {
         if inner.adopted_count.fetch_add(1, Ordering::AcqRel) + 1 < self.count() {
             return;
         }
-        let (data_dir, generation) = (inner.data_dir.clone(), inner.generation);
-        let removed = blocking(move || remove_before(&data_dir, generation)).await;
-        let removed = removed.map_err(|error| error.to_string());
+        let removed = remove_before(&inner.tree, inner.generation).await;
         let blocks = self.remove_blocks(&inner.foreign_blocks).await;
+        let removed = removed.map_err(|error| error.to_string());
         if let Err(message) = removed.and(blocks.map_err(|error| error.to_string())) {
             // The next start finds them again, and nothing new in them.
             let shard = self.id().index();
@@ -40,13 +37,10 @@ impl Shard {
     }
 }
 
-fn remove_before(data_dir: &Path, generation: usize) -> io::Result<()> {
+async fn remove_before<T: Tree>(tree: &T, generation: usize) -> Result<(), DiskError> {
     for kind in ["wal", "parts"] {
         for former in 1..generation {
-            match fs::remove_dir_all(data_dir.join(kind).join(format!("{former:04}"))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            tree.remove_all(&format!("{kind}/{former:04}")).await?;
         }
     }
     Ok(())

@@ -5,14 +5,15 @@ use engine::block::{
     BlockId, MergeScope, MergeSource, PlannedBlock, beyond_size, beyond_time, block_ranges,
     hashes_of_shard, plan_merge,
 };
+use engine::disk::Tree;
 use engine::store::OpenBlock;
 
 use super::MaintainError;
 use super::merge::NewBlock;
 use crate::runtime::now;
-use crate::shard::Shard;
+use crate::storage::Storage;
 
-impl Shard {
+impl<T: Tree> Storage<T> {
     /// Own blocks as planning sees them.
     fn planned_blocks(&self) -> Vec<PlannedBlock> {
         let store = self.0.store.borrow();
@@ -75,7 +76,7 @@ impl Shard {
         debug_assert!(deleted.len() == sources.len());
         self.0.store.borrow_mut().replace_blocks(ids, block);
         self.remove_blocks(ids).await?;
-        self.own_stats().maintenance.compactions.record(begun.elapsed());
+        self.own_stats().maintenance.compactions.record(now() - begun);
         Ok(())
     }
 

@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use engine::block::{LabelOrder, MergeScope};
-use engine::disk::{Disk, DiskError};
+use engine::disk::{Disk, DiskError, Tree};
 use engine::model::{LabelsRef, TimeRange};
 
 use super::MaintainError;
@@ -19,7 +19,7 @@ use super::flush::part_name;
 use super::merge::NewBlock;
 use crate::disk::FileStream;
 use crate::runtime::now;
-use crate::shard::Shard;
+use crate::storage::Storage;
 use crate::turns::Work;
 
 const CUT: &str = "cut";
@@ -51,7 +51,7 @@ fn complete_before(newest_ms: i64, range_ms: i64) -> i64 {
     reach_ms.div_euclid(range_ms).saturating_mul(range_ms)
 }
 
-impl Shard {
+impl<T: Tree> Storage<T> {
     /// Moves the samples of complete ranges to blocks. Whether there was one.
     pub(super) async fn cut(&self) -> Result<bool, MaintainError> {
         let Some(end_ms) = self.cut_due() else { return Ok(false) };
@@ -96,7 +96,7 @@ impl Shard {
         self.remove_cut_parts().await?;
         self.expire_before(end_ms).await;
         self.forget_head_tombstones(end_ms).await?;
-        self.own_stats().maintenance.cuts.record(begun.elapsed());
+        self.own_stats().maintenance.cuts.record(now() - begun);
         Ok(())
     }
 

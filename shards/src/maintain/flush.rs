@@ -11,12 +11,12 @@
 use std::sync::Arc;
 
 use engine::block::part::Part;
-use engine::disk::Disk;
+use engine::disk::{Disk, Tree};
 
 use super::MaintainError;
 use crate::disk::FileStream;
 use crate::runtime::now;
-use crate::shard::Shard;
+use crate::storage::Storage;
 use crate::turns::Work;
 
 /// Series forgotten in one go: about a tenth of a turn.
@@ -32,10 +32,10 @@ pub(crate) fn part_number(name: &str) -> Option<u64> {
     name.strip_suffix(".part")?.parse().ok()
 }
 
-impl Shard {
+impl<T: Tree> Storage<T> {
     /// Writes what the head holds into a part and cuts the log; nothing when all is in parts
     /// already. As a base the part names all series. One at a time: the caller has the permit of
-    /// [`crate::shard::Inner::maintenance`].
+    /// [`crate::storage::StorageInner::maintenance`].
     pub(super) async fn flush(&self, is_base: bool) -> Result<(), MaintainError> {
         let inner = &self.0;
         if !is_base && !inner.store.borrow().has_unflushed() {
@@ -73,7 +73,7 @@ impl Shard {
             let _turn = inner.turns.begin(Work::Background).await;
             inner.store.borrow_mut().forget_flushed(some);
         }
-        self.own_stats().maintenance.flushes.record(begun.elapsed());
+        self.own_stats().maintenance.flushes.record(now() - begun);
         self.own_stats().maintenance.flushed_log_bytes.set(self.own_stats().wal.bytes.get());
         self.cut_log(meta.next_lsn).await
     }

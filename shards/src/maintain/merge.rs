@@ -9,13 +9,13 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use engine::block::{Block, BlockId, BlockPlan, Merge, MergeScope, MergeSource, Progress};
-use engine::disk::Disk;
+use engine::disk::{Disk, Tree};
 use engine::store::OpenBlock;
 
 use super::MaintainError;
 use crate::disk::FileStream;
 use crate::runtime::{blocking, unix_ms};
-use crate::shard::Shard;
+use crate::storage::Storage;
 use crate::turns::Work;
 
 /// Samples between two looks at the clock.
@@ -49,7 +49,7 @@ pub(super) struct NewBlock {
     pub is_out_of_order: bool,
 }
 
-impl Shard {
+impl<T: Tree> Storage<T> {
     /// Merges `sources` into a block of this shard, durable and verified, which is not read yet.
     /// `None` when nothing of the sources is left, or the process stops.
     pub(super) async fn merge(

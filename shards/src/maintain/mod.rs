@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::block::BlockError;
-use engine::disk::DiskError;
+use engine::disk::{DiskError, Tree};
 use engine::model::SourceError;
 
 pub(crate) use admin::read_head_tombstones;
@@ -42,6 +42,7 @@ use crate::observe::Event;
 use crate::route::ShardId;
 use crate::runtime::{now, sleep};
 use crate::shard::Shard;
+use crate::storage::Storage;
 use crate::wal::WalError;
 
 /// How often a shard looks whether there is anything to do, at least.
@@ -155,9 +156,9 @@ impl Retention {
     }
 }
 
-impl Shard {
+impl<T: Tree> Storage<T> {
     /// Looks after what the shard holds until the process stops: a task of its own.
-    pub(crate) async fn maintain(self) {
+    pub async fn maintain(self) {
         let keep = &self.0.keep;
         // Shards take turns at writing.
         let share = (self.id().index() as u32 + 1, self.count() as u32);
@@ -223,19 +224,19 @@ impl Shard {
     }
 
     /// Flushes now.
-    #[cfg(test)]
-    pub(crate) async fn flush_now(&self) -> Result<(), MaintainError> {
+    pub async fn flush_now(&self) -> Result<(), MaintainError> {
         let _permit = self.0.maintenance.acquire().await;
         self.flush(false).await
     }
 
     /// Does all that is due now, and a flush.
-    #[cfg(test)]
-    pub(crate) async fn maintain_now(&self) -> Result<(), MaintainError> {
+    pub async fn maintain_now(&self) -> Result<(), MaintainError> {
         let _permit = self.0.maintenance.acquire().await;
         self.look(&mut now(), &mut now()).await
     }
+}
 
+impl Shard {
     /// The shard on which metadata lives.
     pub(crate) const METADATA: ShardId = ShardId(0);
 }

@@ -1,10 +1,7 @@
-//! Which shard a series lives on: the single function, the split of a batch by it, and its record
-//! in the data directory.
+//! Which shard a series lives on: the single function, and the split of a batch by it.
 
-mod record;
 mod split;
 
-pub use record::{Layout, LayoutError};
 pub use split::{Part, Split};
 
 /// Position of a shard among the shards of this process: dense, from zero.
@@ -24,7 +21,7 @@ impl ShardId {
     }
 }
 
-/// Name of [`shard_of`] with the hash it is fed, as [`Layout`] records it.
+/// Name of [`shard_of`] with the hash it is fed, as `boot`'s layout records it.
 pub const ROUTE_NAME: &str = "xxh3-64/multiply-high";
 
 /// The shard, of `count`, of the series with the stable hash `hash`.

@@ -139,7 +139,7 @@ impl<D: Disk + 'static> Commit<D> {
             start = now();
         }
         let inner = &*self.inner;
-        inner.stats.writes.record(start.elapsed());
+        inner.stats.writes.record(now() - start);
         inner.stats.bytes.add(self.buffer.as_ref().len() as u64);
         let durable_lsn = inner.watermark.durable_lsn();
         inner.stats.frames.add(group.last_lsn.saturating_sub(durable_lsn));

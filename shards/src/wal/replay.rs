@@ -86,7 +86,7 @@ pub async fn replay<D: Disk>(
             Ok(mut segment) => {
                 loop {
                     let begun = now();
-                    if store.replay_frames(&mut segment, keep, || begun.elapsed() >= PIECE) {
+                    if store.replay_frames(&mut segment, keep, || now() - begun >= PIECE) {
                         break;
                     }
                     if !progress(&replayed) {
