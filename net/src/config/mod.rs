@@ -4,7 +4,7 @@
 //! yaml      text <-> fields, strict, with lines      (no section known here)
 //! units     durations, sizes, secrets    value       paths, URLs, label sets, schemes
 //! global scrape alerting remote storage  sd          the sections
-//! load path files: the main one, scrape_config_files, patterns of paths
+//! load path files: the main one, scrape_config_files, patterns of paths     web    the web server's file
 //! ```
 //!
 //! What is loaded is plain data, complete (every job carries what it inherits) and never changed
@@ -25,6 +25,7 @@ mod sd;
 mod storage;
 mod units;
 mod value;
+pub mod web;
 pub mod yaml;
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub use storage::{
     ChunkEncodingConfig, ExemplarsConfig, MAX_EXEMPLARS, OtlpConfig, RetentionConfig,
     StorageConfig, TracingConfig, TsdbConfig,
 };
-pub use units::{ByteSize, Millis, Secret};
+pub use units::{ByteSize, GoDuration, Millis, Secret};
 pub use value::{FilePath, LabelSet, Url, ValidationScheme};
 
 use yaml::{Field, section};

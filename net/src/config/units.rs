@@ -258,3 +258,86 @@ impl Field for Secret {
         if self.0.is_empty() { Yaml::Null } else { Yaml::Text("<secret>".to_owned()) }
     }
 }
+
+/// A duration in Go's own notation, in nanoseconds: `1h2m3.5s`, `-1.5ms`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GoDuration(pub i64);
+
+/// Units of Go's notation in nanoseconds.
+const GO_UNITS: [(&str, f64); 8] = [
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("µs", 1e3),
+    ("μs", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("m", 60e9),
+    ("h", 3600e9),
+];
+
+impl GoDuration {
+    pub fn ms(self) -> i64 {
+        self.0 / 1_000_000
+    }
+
+    /// # Errors
+    ///
+    /// Go's text: `time: invalid duration "1x"`.
+    pub fn parse(text: &str) -> Result<GoDuration, String> {
+        let shown = quoted(text.as_bytes());
+        let invalid = || format!("time: invalid duration {shown}");
+        let (sign, mut rest) = match text.as_bytes().first() {
+            Some(b'-') => (-1.0, &text[1..]),
+            Some(b'+') => (1.0, &text[1..]),
+            _ => (1.0, text),
+        };
+        if rest == "0" {
+            return Ok(GoDuration(0));
+        }
+        if rest.is_empty() {
+            return Err(invalid());
+        }
+        let mut total_ns = 0.0;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
+            let (number, after) = rest.split_at(digits.unwrap_or(rest.len()));
+            let number: f64 = number.parse().map_err(|_| invalid())?;
+            let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.');
+            let (unit, after) = after.split_at(unit_end.unwrap_or(after.len()));
+            if unit.is_empty() {
+                return Err(format!("time: missing unit in duration {shown}"));
+            }
+            let Some((_, scale)) = GO_UNITS.iter().find(|(name, _)| *name == unit) else {
+                let unit = quoted(unit.as_bytes());
+                return Err(format!("time: unknown unit {unit} in duration {shown}"));
+            };
+            total_ns += number * scale;
+            rest = after;
+        }
+        if total_ns > i64::MAX as f64 {
+            return Err(invalid());
+        }
+        Ok(GoDuration((sign * total_ns) as i64))
+    }
+}
+
+impl Field for GoDuration {
+    plain_field!("time.Duration", GoDuration(0), |value| value.0 == 0);
+
+    /// A number is nanoseconds.
+    fn decode(&mut self, decoder: &mut Decoder, node: &Node) -> Decoded {
+        let mut text = String::new();
+        if !text.decode(decoder, node)? {
+            return Ok(false);
+        }
+        match text.parse().map(GoDuration).or_else(|_| GoDuration::parse(&text)) {
+            Ok(duration) => *self = duration,
+            Err(_) => return Ok(decoder.mismatch(node, "time.Duration")),
+        }
+        Ok(true)
+    }
+
+    fn to_yaml(&self) -> Yaml {
+        Yaml::Plain(format!("{}ns", self.0))
+    }
+}

@@ -42,6 +42,7 @@ use std::sync::Arc;
 
 use engine::model::Labels;
 
+pub use aws::Signer;
 pub use file::check_file;
 pub use stats::DiscoveryStats;
 pub use watch::watch;

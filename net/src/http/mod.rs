@@ -9,6 +9,7 @@
 //! client   requests as a configuration says: keep-alive, TLS, credentials, proxies, bounded gzip
 //! tls      encrypted streams, both sides
 //! place    sockets of a shard or of the control thread
+//! sigv4    signatures for services of AWS
 //! url      the part of Go's net/url that targets need
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod place;
 pub mod request;
 pub mod router;
 pub mod server;
+pub mod sigv4;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

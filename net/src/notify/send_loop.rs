@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
+use shards::runtime;
 use tokio::time::timeout;
 
+use crate::discovery::Signer;
 use crate::http::client::{AGENT, Ask, Client, ClientOptions};
 use crate::http::url::Url;
 use crate::{log_error, log_warn};
@@ -26,6 +28,8 @@ use super::stats::LoopStats;
 
 /// Most bytes of an answer, of which only the status counts.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+const JSON: &str = "application/json";
 
 /// What stands between whoever adds and the loop.
 pub struct Queue {
@@ -93,11 +97,13 @@ pub struct SendLoop {
     pub has_work: Receiver<()>,
     pub url: Url,
     pub client: Arc<ClientOptions>,
+    /// Of a section with `sigv4`.
+    pub signer: Option<Signer>,
     pub timeout: Duration,
 }
 
 impl SendLoop {
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut client = Client::new(self.client.clone());
         while !self.has_work.is_closed() && self.has_work.recv().await.is_ok() {
             self.send_batch(&mut client).await;
@@ -119,12 +125,12 @@ impl SendLoop {
         }
     }
 
-    async fn send_batch(&self, client: &mut Client) {
+    async fn send_batch(&mut self, client: &mut Client) {
         let batch = self.queue.take_batch();
         if batch.is_empty() {
             return;
         }
-        let stats = &self.queue.stats;
+        let stats = self.queue.stats.clone();
         let count = batch.len() as u64;
         let begun = Instant::now();
         match self.send(client, json(&batch)).await {
@@ -147,10 +153,14 @@ impl SendLoop {
         }
     }
 
-    async fn send(&self, client: &mut Client, body: Vec<u8>) -> Result<(), String> {
+    async fn send(&mut self, client: &mut Client, body: Vec<u8>) -> Result<(), String> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        if let Some(signer) = &mut self.signer {
+            let now_seconds = runtime::unix_ms() / 1000;
+            headers.extend(signer.headers(&self.url, JSON, &body, now_seconds).await?);
+        }
         let ask = Ask::post(&self.url, &headers, body, ANSWER_BYTES_MAX);
         let mut answer = vec![];
         match timeout(self.timeout, client.send(&ask, &mut answer)).await {

@@ -10,7 +10,7 @@ use engine::model::{Labels, LabelsBuilder};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::config::AlertmanagerConfig;
-use crate::discovery::TargetGroup;
+use crate::discovery::{Signer, TargetGroup};
 use crate::http::client::ClientOptions;
 use crate::http::url::{Url, escape_path};
 use crate::log_error;
@@ -35,6 +35,7 @@ pub struct SetPlan {
 
 impl SetPlan {
     pub fn new(config: &AlertmanagerConfig) -> Result<SetPlan, String> {
+        config.sigv4.as_ref().map(Signer::new).transpose()?;
         Ok(SetPlan {
             relabel: Rules::new(&config.relabel_configs)?,
             alert_relabel: Rules::new(&config.alert_relabel_configs)?,
@@ -110,6 +111,8 @@ impl AlertmanagerSet {
                 has_work,
                 url: parsed,
                 client: self.plan.client.clone(),
+                // It was made once before, of the same section.
+                signer: self.plan.config.sigv4.as_ref().and_then(|own| Signer::new(own).ok()),
                 timeout: self.plan.config.timeout.duration(),
             };
             started.push(spawn_local(send_loop.run()));

@@ -110,6 +110,27 @@ fn a_batch_that_fails_is_dropped_and_the_next_is_sent() {
 }
 
 #[test]
+fn a_section_with_sigv4_signs() {
+    let (server, received) = alertmanager(200);
+    let (notifier, running) = Notifier::start(OPTIONS).unwrap();
+    let text = format!(
+        "alerting: {{alertmanagers: [{{sigv4: {{region: r1, access_key: id, secret_key: s}}, \
+         static_configs: [{{targets: ['{}']}}]}}]}}",
+        server.address
+    );
+    configure(&notifier, &text);
+    notifier.send(notices(&["a"]));
+    notifier.finish(running);
+    let received = received.lock().unwrap();
+    let line = received.first().unwrap();
+    assert!(
+        line.contains("AWS4-HMAC-SHA256 Credential=id/")
+            && line.contains("/r1/aps/aws4_request, SignedHeaders=content-type;host;x-amz-date, "),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_reload_keeps_what_did_not_change() {
     let (server, received) = alertmanager(200);
     let (notifier, running) = Notifier::start(OPTIONS).unwrap();
@@ -138,6 +159,7 @@ fn a_full_queue_loses_its_oldest() {
             has_work,
             url: crate::http::url::Url::parse(&server.url("/")).unwrap(),
             client: crate::http::client::ClientOptions::plain(),
+            signer: None,
             timeout: std::time::Duration::from_secs(10),
         };
         queue.stop();

@@ -240,10 +240,6 @@ fn not_carried_out(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
     let mut sentences = vec![];
     for (section, is_used) in [
-        (
-            "sigv4 of Alertmanagers",
-            config.alerting.alertmanagers.iter().any(|section| section.sigv4.is_some()),
-        ),
         ("remote_write", !config.remote_write.is_empty()),
         ("remote_read", !config.remote_read.is_empty()),
     ] {

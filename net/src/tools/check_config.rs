@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use engine::model::LabelsBuilder;
 
-use super::arguments::{Arguments, Flag};
+use super::arguments::{Arguments, Flag, Kind, Positional, flag, many};
 use super::check_rules::{self, Verdict};
+use super::lint::{LINT_FATAL, Lint};
 use super::{Console, say};
 use crate::config::{
     AlertmanagerConfig, DiscoveryConfigs, LoadOptions, Loaded, Millis, ScrapeConfig, TlsConfig,
@@ -19,23 +20,23 @@ use crate::scrape::populate;
 use crate::wire::quote::quoted;
 
 pub(super) const FLAGS: &[Flag] = &[
-    ("syntax-only", false),
-    ("lint", true),
-    ("lint-fatal", false),
-    ("ignore-unknown-fields", false),
-    ("query.lookback-delta", true),
-    ("agent", false),
+    flag("syntax-only", Kind::Switch, "Look at no other file."),
+    flag("lint", Kind::Text, "all, duplicate-rules, none, too-long-scrape-interval.")
+        .or("duplicate-rules"),
+    LINT_FATAL,
+    flag("ignore-unknown-fields", Kind::Switch, "Pass over fields of rules that are not known."),
+    flag("query.lookback-delta", Kind::Duration, "The server's lookback.").or("5m"),
+    flag("agent", Kind::Switch, "Check for agent mode."),
 ];
+pub(super) const POSITIONALS: &[Positional] = &[many("config-files", Kind::File, true)];
 
 pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<u8, String> {
-    arguments.require_files("config-files")?;
-    let known = ["all", "duplicate-rules", "none", "too-long-scrape-interval"];
-    let lint = arguments.lint(&known)?;
-    let lookback = Millis::parse(arguments.value("query.lookback-delta").unwrap_or("5m"))?;
+    let lint = Lint::of_config(arguments, console);
+    let lookback = Millis(arguments.duration("query.lookback-delta").ms());
     let syntax_only = arguments.is_set("syntax-only");
     let load = LoadOptions { agent: arguments.is_set("agent"), ..LoadOptions::default() };
     let mut verdict = Verdict::default();
-    for file in &arguments.files {
+    for file in arguments.values("config-files") {
         say!(console.out, "Checking {file}");
         let checked = check(Path::new(file), &load, syntax_only, console);
         let (rule_files, jobs) = match checked {
@@ -58,6 +59,7 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<u8
         }
         let is_long = |job: &&Arc<ScrapeConfig>| job.scrape_interval >= lookback;
         if lint.long_intervals
+            && lookback > Millis(0)
             && let Some(job) = jobs.iter().find(is_long)
         {
             say!(

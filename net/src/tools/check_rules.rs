@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
 use std::path::Path;
 
-use super::arguments::{Arguments, Flag, Lint};
+use super::arguments::{Arguments, Flag, Kind, Positional, flag, many};
+use super::lint::{LINT_FATAL, Lint};
 use super::{BAD, Console, GOOD, LINT, say};
 use crate::config::rules::{RuleGroups, RuleOptions};
 
-pub(super) const FLAGS: &[Flag] =
-    &[("lint", true), ("lint-fatal", false), ("ignore-unknown-fields", false)];
+pub(super) const FLAGS: &[Flag] = &[
+    flag("lint", Kind::Text, "all, duplicate-rules, none.").or("duplicate-rules"),
+    LINT_FATAL,
+    flag("ignore-unknown-fields", Kind::Switch, "Pass over fields that are not known."),
+];
+pub(super) const POSITIONALS: &[Positional] = &[many("rule-files", Kind::File, false)];
 
 /// What came of some files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,18 +46,14 @@ pub(super) fn options(arguments: &Arguments) -> RuleOptions {
     }
 }
 
-pub(super) fn run(
-    arguments: &Arguments,
-    input: &mut dyn io::Read,
-    console: &mut Console<'_>,
-) -> Result<u8, String> {
-    let lint = arguments.lint(&["all", "duplicate-rules", "none"])?;
+pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<u8, String> {
+    let lint = Lint::of_rules(arguments, console);
     let options = options(arguments);
     let mut verdict = Verdict::default();
-    if arguments.files.is_empty() {
+    if arguments.value("rule-files").is_none() {
         say!(console.out, "Checking standard input");
         let mut text = String::new();
-        match input.read_to_string(&mut text) {
+        match console.input.read_to_string(&mut text) {
             Ok(_) => verdict = judge(RuleGroups::parse(&text, &options), lint, console),
             Err(error) => {
                 say!(console.err, "  FAILED: {error}");
@@ -61,7 +61,7 @@ pub(super) fn run(
             }
         }
     }
-    for file in &arguments.files {
+    for file in arguments.values("rule-files") {
         verdict.merge(check_file(Path::new(file), &options, lint, console));
     }
     Ok(verdict.code(lint))

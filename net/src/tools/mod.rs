@@ -1,8 +1,8 @@
 //! promtool's commands, in the one binary: `hearth check rules FILE…`, `hearth test rules FILE…`.
 //!
 //! ```text
-//! arguments      flags and files of a command
-//! check_rules    check_config      verdicts on files
+//! commands       the table of them          arguments      flags and values of a command
+//! check_rules    check_config    check_web_config          verdicts on files
 //! test_rules     unit tests of rules, on the engine's own state machine
 //! ```
 //!
@@ -13,17 +13,21 @@
 mod arguments;
 mod check_config;
 mod check_rules;
+mod check_web_config;
+mod commands;
+mod lint;
 mod test_rules;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use arguments::Arguments;
+use arguments::Kind;
 
-/// Where a command writes.
+/// What a command reads and where it writes.
 pub struct Console<'a> {
+    pub input: &'a mut dyn Read,
     pub out: &'a mut dyn Write,
     pub err: &'a mut dyn Write,
 }
@@ -43,67 +47,42 @@ const GOOD: u8 = 0;
 const BAD: u8 = 1;
 const LINT: u8 = 3;
 
-const USAGE: &str = "\
-usage: hearth <command> [<flags>] [<files>...]
-
-  check rules [<rule-files>...]     Check if the rule files are valid or not; reads standard input
-                                    without files.
-      --lint=duplicate-rules        all, duplicate-rules, none
-      --lint-fatal                  Make lint errors exit with exit code 3.
-      --ignore-unknown-fields
-  check config <config-files>...    Check if the config files are valid or not.
-      --syntax-only                 Look at no other file.
-      --lint=duplicate-rules        all, duplicate-rules, too-long-scrape-interval, none
-      --lint-fatal
-      --ignore-unknown-fields
-      --query.lookback-delta=5m
-      --agent
-  test rules <test-rule-file>...    Unit tests for rules.
-      --run=REGEX ...               Only groups of tests whose names match.
-      --debug                       Dump what series there were.
-      --junit=FILE                  Write the results as JUnit XML.
-      --ignore-unknown-fields
-
-  --enable-feature=NAME ...         promql-experimental-functions, promql-delayed-name-removal,
-                                    promql-extended-range-selectors, promql-binop-fill-modifiers
-";
-
-/// Whether arguments ask for a command instead of the server.
+/// Whether arguments ask for a command instead of the server, which takes flags alone.
 pub fn is_command(arguments: &[String]) -> bool {
-    matches!(arguments.first().map(String::as_str), Some("check" | "test"))
+    let of_all = |argument: &&String| {
+        arguments::COMMON_FLAGS.iter().any(|flag| {
+            argument
+                .strip_prefix("--")
+                .is_some_and(|body| body.split('=').next() == Some(flag.name))
+        })
+    };
+    let first = arguments.iter().find(|argument| !of_all(argument));
+    first.is_some_and(|first| commands::COMMANDS.iter().any(|command| command.words[0] == first))
 }
 
 /// Carries out a command.
 pub fn run(program: &str, arguments: &[String]) -> ExitCode {
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
-    let mut console = Console { out: &mut out, err: &mut err };
-    ExitCode::from(run_on(program, arguments, &mut io::stdin().lock(), &mut console))
+    let (mut input, mut out, mut err) = (io::stdin().lock(), io::stdout().lock(), io::stderr());
+    let mut console = Console { input: &mut input, out: &mut out, err: &mut err };
+    ExitCode::from(run_on(program, arguments, &mut console))
 }
 
-fn run_on(
-    program: &str,
-    arguments: &[String],
-    input: &mut dyn io::Read,
-    console: &mut Console<'_>,
-) -> u8 {
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let rest = arguments.get(2..).unwrap_or_default();
-    let done = match words[..] {
-        _ if words.iter().any(|word| matches!(*word, "--help" | "-h")) => {
-            let _ = console.out.write_all(USAGE.as_bytes());
-            Ok(GOOD)
+fn run_on(program: &str, arguments: &[String], console: &mut Console<'_>) -> u8 {
+    if arguments.iter().any(|word| matches!(&**word, "--help" | "-h")) {
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let _ = console.out.write_all(commands::usage(&words).as_bytes());
+        return GOOD;
+    }
+    let (command, arguments) = match arguments::parse(arguments, commands::COMMANDS) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            say!(console.err, "{program}: error: {error}, try --help");
+            return BAD;
         }
-        ["check", "rules", ..] => Arguments::parse(rest, check_rules::FLAGS)
-            .and_then(|arguments| check_rules::run(&arguments, input, console)),
-        ["check", "config", ..] => Arguments::parse(rest, check_config::FLAGS)
-            .and_then(|arguments| check_config::run(&arguments, console)),
-        ["test", "rules", ..] => Arguments::parse(rest, test_rules::FLAGS)
-            .and_then(|arguments| test_rules::run(&arguments, console)),
-        [_, command, ..] => Err(format!("expected command but got \"{command}\"")),
-        _ => Err("must select a subcommand".to_owned()),
     };
-    done.unwrap_or_else(|error| {
-        say!(console.err, "{program}: error: {error}, try --help");
+    arguments.warn_of_features(console);
+    (command.run)(&arguments, console).unwrap_or_else(|error| {
+        say!(console.err, "{error}");
         BAD
     })
 }

@@ -10,8 +10,9 @@ const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/conforma
 fn run(arguments: &[&str], input: &str) -> (u8, String, String) {
     let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut console = Console { out: &mut out, err: &mut err };
-    let code = run_on("hearth", &arguments, &mut input.as_bytes(), &mut console);
+    let mut input = input.as_bytes();
+    let mut console = Console { input: &mut input, out: &mut out, err: &mut err };
+    let code = run_on("hearth", &arguments, &mut console);
     let text = |bytes| String::from_utf8(bytes).expect("texts are UTF-8");
     (code, text(out), text(err))
 }
@@ -154,6 +155,63 @@ fn arguments_are_refused_as_kingpin_refuses() {
         error(&["check", "nothing"]),
         "hearth: error: expected command but got \"nothing\", try --help\n"
     );
+}
+
+#[test]
+fn web_configs_are_checked_with_what_they_name() {
+    let dir = std::env::temp_dir().join(format!("hearth-web-config-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a folder for files");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).expect("a file");
+    write("cert.pem", &made.cert.pem());
+    write("key.pem", &made.signing_key.serialize_pem());
+    write("good.yml", "tls_server_config: {cert_file: cert.pem, key_file: key.pem}");
+    write("bad.yml", "tls_server_config: {cert_file: cert.pem, key_file: good.yml}");
+    let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let (good, bad) = (path("good.yml"), path("bad.yml"));
+    let told = format!(
+        "{good} SUCCESS\n{bad} FAILED: failed to load X509KeyPair: tls: failed to find any PEM data \
+         in key input\n"
+    );
+    assert_eq!(run(&["check", "web-config", &good, &bad], ""), (1, String::new(), told));
+    std::fs::remove_dir_all(dir).expect("the folder goes");
+}
+
+#[test]
+fn differences_are_shown_in_colours() {
+    let dir = std::env::temp_dir().join(format!("hearth-test-diff-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a folder for files");
+    std::fs::write(dir.join("rules.yml"), RULES).expect("a file");
+    let tests = "rule_files: [rules.yml]\ntests:\n- input_series: [{series: up, values: '0x9'}]\n  \
+                 alert_rule_test:\n  - eval_time: 2m\n    alertname: Down\n    exp_alerts: \
+                 [{exp_labels: {severity: info, x: y}}]\n";
+    std::fs::write(dir.join("tests.yml"), tests).expect("a file");
+    let tests = dir.join("tests.yml");
+    let (code, _, err) = run(&["test", "rules", "--diff", &tests.to_string_lossy()], "");
+    let indent = " ".repeat(12);
+    let lines = [
+        "  FAILED:",
+        "    alertname: Down, time: 2m, ",
+        "        diff: [",
+        "    {",
+        "        \"Annotations\": {",
+        "            \x1b[0;32m\"summary\": \" is 0: 1\"\x1b[0m",
+        "        },",
+        "        \"Labels\": {",
+        "            \"alertname\": \"Down\",",
+        "            \"severity\": \x1b[0;33m\"info\" => \"page\"\x1b[0m,",
+        "            \x1b[0;31m\"x\": \"y\"\x1b[0m",
+        "        }",
+        "    }",
+        "]",
+        "",
+    ];
+    let lines: Vec<String> = (0..)
+        .zip(lines)
+        .map(|(at, line)| if (3..=13).contains(&at) { indent.clone() + line } else { line.into() })
+        .collect();
+    assert_eq!((code, err), (1, lines.join("\n")));
+    std::fs::remove_dir_all(dir).expect("the folder goes");
 }
 
 const RULES: &str = r#"groups:

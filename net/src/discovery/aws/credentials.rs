@@ -6,17 +6,10 @@
 use std::fs;
 
 use crate::discovery::api::{Api, parse, text};
+use crate::http::sigv4::Credentials;
 
 /// Where a machine of AWS asks about itself.
 pub const METADATA: &str = "http://169.254.169.254";
-
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Credentials {
-    pub id: String,
-    pub secret: String,
-    /// Of a session; empty for keys that last.
-    pub token: String,
-}
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()

@@ -3,7 +3,7 @@
 //! Source: Prometheus `discovery/aws/ec2.go`; the EC2 Query API.
 
 mod credentials;
-mod sign;
+mod signer;
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,12 @@ use engine::model::Labels;
 use shards::runtime;
 
 use self::credentials::{METADATA, credentials, region};
-use self::sign::sign;
+pub use self::signer::Signer;
 use super::TargetGroup;
 use super::api::{Api, Meta, host_port, joined, one_group};
 use super::xml::{self, Element};
 use crate::config::Ec2SdConfig;
+use crate::http::sigv4::sign;
 use crate::http::url::{Url, escape_query};
 
 /// Version of the API.
@@ -82,7 +83,8 @@ async fn ask(
     }
     let url = Url::parse(endpoint)?;
     let now_seconds = runtime::unix_ms() / 1000;
-    let signed = sign(&credentials, &url, "ec2", region, body.as_bytes(), now_seconds);
+    let form = "application/x-www-form-urlencoded; charset=utf-8";
+    let signed = sign(&credentials, &url, "ec2", region, form, body.as_bytes(), now_seconds);
     for (name, value) in signed {
         api.header(name, &value)?;
     }

@@ -3,10 +3,12 @@
 //! ```text
 //! file       what the file says        store     series, and what rules write
 //! run        one group of tests        report    texts of what differs; JUnit
+//! diff       the same in colours
 //! ```
 //!
 //! Source: Prometheus `cmd/promtool/unittest.go`, `util/junitxml`.
 
+mod diff;
 mod file;
 mod report;
 mod run;
@@ -17,7 +19,7 @@ use std::path::Path;
 use engine::promql::ParseOptions;
 use engine::regex::CaptureRegex;
 
-use super::arguments::{Arguments, Flag};
+use super::arguments::{Arguments, Flag, Kind, Positional, flag, many};
 use super::{BAD, Console, GOOD, check_rules, say};
 use crate::config::rules::RuleOptions;
 use crate::config::{glob, yaml};
@@ -25,12 +27,13 @@ use file::TestFile;
 use report::Suite;
 
 pub(super) const FLAGS: &[Flag] = &[
-    ("run", true),
-    ("diff", false),
-    ("debug", false),
-    ("junit", true),
-    ("ignore-unknown-fields", false),
+    flag("run", Kind::Text, "Only groups of tests whose names match; can stand many times."),
+    flag("diff", Kind::Switch, "Show what differs in colours."),
+    flag("debug", Kind::Switch, "Dump what series there were."),
+    flag("junit", Kind::Text, "File for the results as JUnit XML."),
+    flag("ignore-unknown-fields", Kind::Switch, "Pass over fields that are not known."),
 ];
+pub(super) const POSITIONALS: &[Positional] = &[many("test-rule-file", Kind::File, true)];
 
 /// What all groups of tests are run with.
 struct Settings {
@@ -38,20 +41,18 @@ struct Settings {
     promql: ParseOptions,
     delayed_names: bool,
     debug: bool,
+    diff: bool,
     run: Option<CaptureRegex>,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<u8, String> {
-    arguments.require_files("test-rule-file")?;
-    if arguments.is_set("diff") {
-        return Err("--diff is not carried out: differences are shown whole".to_owned());
-    }
     let patterns: Vec<&str> = arguments.values("run").collect();
     let settings = Settings {
         rules: check_rules::options(arguments),
         promql: arguments.promql(),
         delayed_names: arguments.delayed_names(),
         debug: arguments.is_set("debug"),
+        diff: arguments.is_set("diff"),
         run: match patterns.is_empty() {
             true => None,
             false => {
@@ -62,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<u8
     };
     let mut suites = Vec::new();
     let mut failed = false;
-    for name in &arguments.files {
+    for name in arguments.values("test-rule-file") {
         let mut suite = Suite::new(name);
         let faults = run_file(Path::new(name), &settings, &mut suite, console);
         suites.push(suite);

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use engine::model::float::push_e;
+use serde_json::{Value, json};
 
 use crate::wire::quote::labels_text;
 
@@ -38,6 +39,21 @@ pub(super) fn alerts_text(alerts: &[ShownAlert]) -> String {
         })
         .collect();
     format!("[\n{}\n]", shown.join(",\n"))
+}
+
+/// As promtool compares alerts; where there are none, an empty one stands.
+pub(super) fn alerts_json(alerts: &[ShownAlert]) -> Value {
+    let object = |pairs: &Pairs| -> Value {
+        pairs.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect()
+    };
+    let alert = |labels, annotations| json!({"Labels": labels, "Annotations": annotations});
+    match alerts {
+        [] => json!([alert(json!({}), json!({}))]),
+        alerts => alerts
+            .iter()
+            .map(|shown| alert(object(&shown.labels), object(&shown.annotations)))
+            .collect(),
+    }
 }
 
 /// A sample that is expected or was found.

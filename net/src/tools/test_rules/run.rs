@@ -10,9 +10,10 @@ use engine::rules::group::Evaluation;
 use engine::rules::{AlertState, Globals, Group, RuleKind, RuleValue};
 
 use super::Settings;
+use super::diff::diff;
 use super::file::{AlertTest, ExpectedSample, ExprTest, TestFile, TestGroup};
 use super::report::{
-    Pairs, ShownAlert, ShownSample, alerts_text, go_duration, indented, samples_text,
+    Pairs, ShownAlert, ShownSample, alerts_json, alerts_text, go_duration, indented, samples_text,
 };
 use super::store::Store;
 use crate::config::rules::RuleGroups;
@@ -67,7 +68,7 @@ pub(super) fn run_group(
         // A test between two evaluations sees what the earlier one left.
         let next_ms = now_ms + step_ms - begin_ms;
         while let Some(alert_test) = alert_tests.next_if(|test| test.eval_time.ms() < next_ms) {
-            faults.extend(check_alerts(&groups, alert_test, &test.name));
+            faults.extend(check_alerts(&groups, alert_test, &test.name, settings.diff));
         }
         now_ms += step_ms;
     }
@@ -142,7 +143,12 @@ fn owned(labels: &Labels) -> Pairs {
     labels.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-fn check_alerts(groups: &[Group], test: &AlertTest, group_name: &str) -> Option<String> {
+fn check_alerts(
+    groups: &[Group],
+    test: &AlertTest,
+    group_name: &str,
+    shows_diff: bool,
+) -> Option<String> {
     let mut found = Vec::new();
     for group in groups {
         for (index, rule) in group.spec().rules.iter().enumerate() {
@@ -175,6 +181,15 @@ fn check_alerts(groups: &[Group], test: &AlertTest, group_name: &str) -> Option<
         name => format!("    name: {name},\n"),
     };
     let indent = "            ";
+    if shows_diff {
+        let diff = diff(&alerts_json(&expected), &alerts_json(&found));
+        return Some(format!(
+            "{of_group}    alertname: {}, time: {}, \n        diff: {}",
+            test.alertname,
+            test.eval_time,
+            indented(&diff, indent)
+        ));
+    }
     Some(format!(
         "{of_group}    alertname: {}, time: {}, \n        exp:{}, \n        got:{}",
         test.alertname,

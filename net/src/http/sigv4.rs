@@ -4,24 +4,31 @@
 
 use ring::{digest, hmac};
 
-use super::credentials::Credentials;
-use crate::http::url::Url;
+use super::url::Url;
 
-const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
+/// Who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    pub id: String,
+    pub secret: String,
+    /// Of a session; empty for keys that last.
+    pub token: String,
+}
 
-/// Headers that make a POST of `body` to `url` a signed one.
+/// Headers that make a POST of `body` to `url` a signed one; `content-type` is among them.
 pub fn sign(
     credentials: &Credentials,
     url: &Url,
     service: &str,
     region: &str,
+    content_type: &str,
     body: &[u8],
     now_seconds: i64,
 ) -> Vec<(&'static str, String)> {
     let time = jiff::Timestamp::from_second(now_seconds).unwrap_or_default();
     let time = time.strftime("%Y%m%dT%H%M%SZ").to_string();
     let date = &time[..8];
-    let mut headers = vec![("content-type", CONTENT_TYPE.to_owned())];
+    let mut headers = vec![("content-type", content_type.to_owned())];
     headers.push(("host", url.authority.clone()));
     headers.push(("x-amz-date", time.clone()));
     if !credentials.token.is_empty() {
