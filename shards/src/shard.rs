@@ -15,7 +15,7 @@ use crate::route::{ShardId, Split};
 use crate::runtime::{Class, panic_count, sleep, spawn};
 use crate::stats::ShardStats;
 use crate::storage::{Storage, StorageInner};
-use crate::turns::TurnQueue;
+use crate::turns::{TurnQueue, Work};
 
 /// Requests under way between two shards, by lane. Memory: so many sub-batches at most.
 pub(crate) const INGEST_CREDITS: usize = 32;
@@ -118,6 +118,26 @@ impl Shard {
         }
         let job = Job::new(move |shard: Shard| async move { call(&shard) });
         self.0.lanes.control.ask(target, job).await.map(unpack)
+    }
+
+    /// Computes on the shard `target`, in one of its turns: for some hundred microseconds at most.
+    ///
+    /// Errors: [`Gone`] while the process stops, or when `compute` panicked.
+    pub async fn compute<R: Send + 'static>(
+        &self,
+        target: ShardId,
+        work: Work,
+        compute: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Gone> {
+        let in_turn = async move |shard: &Shard| {
+            let _turn = shard.turns().begin(work).await;
+            compute()
+        };
+        if target == self.0.id {
+            return Ok(in_turn(self).await);
+        }
+        let job = Job::new(move |shard: Shard| async move { in_turn(&shard).await });
+        self.0.lanes.query.ask(target, job).await.map(unpack)
     }
 
     /// Starts what this shard does for the others and for itself.

@@ -4,7 +4,8 @@
 //! ```text
 //! labels      one set a group
 //! first       [group][step]   the sum, extreme, mean or sum of squared deviations
-//! second      [group][step]   what the sum lost, or the mean         only where an operator has it
+//! second      [group][step]   what the sum lost, or the mean         only where an operator has it,
+//!                             of a sum once a group has a second row
 //! counts      [group][step]   rows that were added                   likewise
 //! present     [group] bits    steps that have a value
 //! histograms  [group]         sums of native histograms              only where there are any
@@ -36,6 +37,8 @@ pub struct GroupColumns {
     drops_name: Vec<bool>,
     first: Vec<f64>,
     second: Vec<f64>,
+    /// A sum has a `second`.
+    loses: bool,
     counts: Vec<f64>,
     present: Vec<u64>,
     /// Steps at which the sum of an average overflowed, so that `first` is the mean.
@@ -66,6 +69,7 @@ impl GroupColumns {
             drops_name: Vec::new(),
             first: Vec::new(),
             second: Vec::new(),
+            loses: false,
             counts: Vec::new(),
             present: Vec::new(),
             overflowed: Vec::new(),
@@ -77,7 +81,15 @@ impl GroupColumns {
 
     fn has_second(&self) -> bool {
         use AggregateOp::*;
-        matches!(self.op, Sum | Avg | Stddev | Stdvar)
+        matches!(self.op, Avg | Stddev | Stdvar) || self.loses
+    }
+
+    /// A group gets a second row: from now on sums lose something.
+    fn join(&mut self) {
+        if self.op == AggregateOp::Sum && !self.loses {
+            self.loses = true;
+            self.second.resize(self.first.len(), 0.0);
+        }
     }
 
     fn has_counts(&self) -> bool {
@@ -111,7 +123,9 @@ impl GroupColumns {
 
     fn intern(&mut self, labels: LabelsRef<'_>) -> usize {
         let (group, is_new) = self.labels.intern(labels);
-        if is_new {
+        if !is_new {
+            self.join();
+        } else {
             let groups = group + 1;
             let points = groups * self.step_count;
             let words = groups * words(self.step_count);
@@ -178,6 +192,9 @@ impl GroupColumns {
     pub fn merge(&mut self, mut other: GroupColumns) {
         assert!(self.op == other.op && self.step_count == other.step_count);
         let op = self.op;
+        if other.loses {
+            self.join();
+        }
         let mut histograms = std::mem::take(&mut other.histograms).into_iter();
         for from in 0..other.labels.len() {
             let into = self.intern(other.labels.get(from));
@@ -257,6 +274,12 @@ impl Group<'_> {
         for (index, &word) in present.iter().enumerate() {
             let steps = index * WORD..self.first.len().min((index + 1) * WORD);
             let full = if steps.len() == WORD { u64::MAX } else { (1 << steps.len()) - 1 };
+            if self.second.is_empty() {
+                // The first row of its group.
+                self.present[index] = word;
+                self.first[steps.clone()].copy_from_slice(&values[steps]);
+                continue;
+            }
             if word == full && self.present[index] == full {
                 let first = &mut self.first[steps.clone()];
                 let second = &mut self.second[steps.clone()];
@@ -311,8 +334,12 @@ impl Group<'_> {
     fn merge(&mut self, op: AggregateOp, other: &Group<'_>) {
         use AggregateOp::*;
         match op {
+            Sum if self.second.is_empty() && other.second.is_empty() => {
+                self.add_sum(other.first, other.present);
+            }
             Sum => self.each(other.present, |group, step, is_first| {
-                let added = (other.first[step], other.second[step]);
+                let lost = other.second.get(step).copied().unwrap_or(0.0);
+                let added = (other.first[step], lost);
                 (group.first[step], group.second[step]) = if is_first {
                     added
                 } else {
@@ -359,7 +386,7 @@ impl Group<'_> {
         use AggregateOp::*;
         for step in ones(self.present) {
             self.first[step] = match op {
-                Sum => self.first[step] + self.second[step],
+                Sum => self.first[step] + self.second.get(step).copied().unwrap_or(0.0),
                 Avg => self.mean(step).finish(),
                 Stdvar => self.first[step] / self.counts[step],
                 Stddev => (self.first[step] / self.counts[step]).sqrt(),

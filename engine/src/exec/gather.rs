@@ -10,10 +10,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::model::source::Turns;
-use crate::plan::Plan;
 use crate::plan::grid::Grid;
 use crate::plan::node::{NodeId, Op};
 use crate::plan::part::{Param, ShardPart, Stage};
+use crate::plan::{Ask, Plan, Together};
 use crate::promql::ast::ValueType;
 
 use super::annotations::Annotations;
@@ -34,11 +34,35 @@ use super::{aggregate_all, binary};
 
 /// How parts reach the shards.
 pub trait Scatter {
-    /// Runs `part` on every shard; the order of the answers is that of the shards.
-    fn run(&self, part: Arc<ShardPart>) -> impl Future<Output = Result<Vec<Partial>, ExecError>>;
+    /// Runs what is asked on every shard: for each shard, in their order, an answer for each part.
+    fn run(
+        &self,
+        ask: Arc<Ask>,
+    ) -> impl Future<Output = Result<Vec<Vec<Result<Partial, ExecError>>>, ExecError>>;
 
     /// Where the gather's own work pauses.
     fn turns(&self) -> &impl Turns;
+}
+
+/// What the shards answered to a part, in their order.
+pub type Answer = Result<Vec<Partial>, ExecError>;
+
+/// Answers to parts of a plan that were asked before, by node.
+pub type Given = HashMap<NodeId, Answer, RandomState>;
+
+/// Asks all shards; the answers in the order of the parts.
+pub(super) async fn ask(scatter: &impl Scatter, ask: Arc<Ask>) -> Result<Vec<Answer>, ExecError> {
+    let mut answers: Vec<Answer> = ask.parts.iter().map(|_| Ok(vec![])).collect();
+    for of_shard in scatter.run(ask).await? {
+        for (answer, partial) in answers.iter_mut().zip(of_shard) {
+            match (answer.as_mut(), partial) {
+                (Ok(partials), Ok(partial)) => partials.push(partial),
+                (Ok(_), Err(error)) => *answer = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+    }
+    Ok(answers)
 }
 
 /// Evaluates `plan`.
@@ -47,7 +71,16 @@ pub trait Scatter {
 ///
 /// Prometheus's, in its words; those of the shards.
 pub async fn evaluate(plan: &Plan, scatter: &impl Scatter) -> Result<Outcome, ExecError> {
-    let mut gather = Gather::new(plan);
+    evaluate_given(plan, Given::default(), scatter).await
+}
+
+/// As [`evaluate`], with what is known already.
+pub async fn evaluate_given(
+    plan: &Plan,
+    given: Given,
+    scatter: &impl Scatter,
+) -> Result<Outcome, ExecError> {
+    let mut gather = Gather::new(plan, given);
     for index in 0..plan.nodes.len() {
         gather.node(NodeId(index as u32), scatter).await?;
         spend(scatter.turns(), gather.slots[index].held).await?;
@@ -108,13 +141,15 @@ struct Gather<'a> {
     slots: Vec<Slot>,
     /// Values that a later node names again, by the node that has them.
     kept: HashMap<NodeId, Kept, RandomState>,
+    /// Answers that wait for their node.
+    given: Given,
     annotations: Annotations,
     stats: SampleStats,
     scratch: Scratch,
 }
 
 impl<'a> Gather<'a> {
-    fn new(plan: &'a Plan) -> Gather<'a> {
+    fn new(plan: &'a Plan, given: Given) -> Gather<'a> {
         let slots = plan.nodes.iter().map(|_| Slot::default()).collect();
         let stats = SampleStats::new(0, plan.samples_max).with_bytes_max(plan.bytes_max);
         let (annotations, scratch) = (Annotations::default(), Scratch::default());
@@ -124,7 +159,7 @@ impl<'a> Gather<'a> {
                 kept.entry(first).or_default().asking_count += 1;
             }
         }
-        Gather { plan, slots, kept, annotations, stats, scratch }
+        Gather { plan, slots, kept, given, annotations, stats, scratch }
     }
 
     fn grid(&self, id: NodeId) -> Grid {
@@ -180,7 +215,7 @@ impl<'a> Gather<'a> {
                 return Ok(());
             }
             Op::Scatter(part) => {
-                let rows = self.scatter(part, scatter, &mut queryable).await?;
+                let rows = self.scatter(id, part, scatter, &mut queryable).await?;
                 let held = rows.sample_count();
                 let slot = Slot { value: rows, queryable_per_step: queryable, held };
                 if let Some(kept) = self.kept.get_mut(&id) {
@@ -218,6 +253,21 @@ impl<'a> Gather<'a> {
         Ok(())
     }
 
+    /// The answer to the part of a node: given, or asked now with those that share its scan.
+    async fn answer(&mut self, id: NodeId, part: &ShardPart, scatter: &impl Scatter) -> Answer {
+        if let Some(given) = self.given.remove(&id) {
+            return given;
+        }
+        let is_its = |together: &&Together| together.nodes.contains(&id);
+        let Some(together) = self.plan.together.iter().find(is_its) else {
+            let mut answers = ask(scatter, Arc::new(Ask::one(part.clone()))).await?;
+            return answers.pop().expect("an answer for each part");
+        };
+        let answers = ask(scatter, together.ask.clone()).await?;
+        self.given.extend(together.nodes.iter().copied().zip(answers));
+        self.given.remove(&id).expect("it is one of them")
+    }
+
     /// What the node `first` computed, once more.
     fn ask_again(&mut self, first: NodeId) -> Result<Slot, ExecError> {
         let kept = self.kept.get_mut(&first).expect("every asking node was counted");
@@ -233,6 +283,7 @@ impl<'a> Gather<'a> {
     /// Runs a part on the shards and puts the partials together.
     async fn scatter(
         &mut self,
+        id: NodeId,
         part: &ShardPart,
         scatter: &impl Scatter,
         queryable: &mut Vec<u64>,
@@ -243,8 +294,7 @@ impl<'a> Gather<'a> {
         part.for_each_param(&mut |param, counts| {
             self.fill(param, if counts { &mut of_params } else { &mut uncounted });
         });
-        let part = Arc::new(part);
-        let partials = scatter.run(part.clone()).await?;
+        let partials = self.answer(id, &part, scatter).await?;
         for partial in &partials {
             self.stats.absorb(&partial.stats)?;
             queryable.resize(part.grid().step_count, 0);

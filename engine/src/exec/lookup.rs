@@ -1,5 +1,7 @@
 //! Instant selectors: which sample stands for a time.
 
+mod regular;
+
 use crate::model::histogram::CounterReset;
 use crate::model::{LabelsRef, is_stale_nan};
 use crate::plan::part::{Select, SelectOutput};
@@ -22,6 +24,9 @@ pub fn look_back(
 ) -> Result<(), ExecError> {
     let (grid, times_ms) = (select.grid, points.times_ms);
     row.reset(grid.step_count);
+    if points.histograms.times_ms.is_empty() && regular::look_back(select, points, row) {
+        return Ok(());
+    }
     let mut after = 0;
     for step in 0..grid.step_count {
         let time_ms = select.lookup.time_ms(grid.time_ms(step));

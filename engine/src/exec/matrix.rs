@@ -14,6 +14,7 @@
 //! it is none of them. So what is about points (sets, absence, counts) need not look there, and
 //! what is about floats must.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::{FloatHistogram, LabelsRef};
@@ -42,6 +43,17 @@ pub fn set(bits: &mut [u64], step: usize) {
 #[inline]
 pub fn unset(bits: &mut [u64], step: usize) {
     bits[step / WORD_BITS] &= !(1 << (step % WORD_BITS));
+}
+
+/// Sets the bits of some steps.
+pub fn set_range(bits: &mut [u64], steps: Range<usize>) {
+    for (index, word) in bits.iter_mut().enumerate() {
+        let start = steps.start.max(index * WORD_BITS);
+        let end = steps.end.min((index + 1) * WORD_BITS);
+        if start < end {
+            *word |= (u64::MAX >> (WORD_BITS - (end - start))) << (start % WORD_BITS);
+        }
+    }
 }
 
 /// Sets the bits of all steps.
@@ -404,6 +416,15 @@ impl Matrix {
 #[cfg(test)]
 mod tests {
     use super::{count, ones, set, set_all, words};
+
+    #[test]
+    fn ranges_of_bits() {
+        for range in [0..0, 0..1, 3..3, 5..70, 0..64, 64..130, 63..65, 129..130] {
+            let mut bits = vec![0; words(130)];
+            super::set_range(&mut bits, range.clone());
+            assert_eq!(ones(&bits).collect::<Vec<_>>(), range.collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn bits_past_the_last_step_are_zero() {

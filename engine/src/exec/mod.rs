@@ -5,7 +5,7 @@
 //! the gather  Partials ─► binary, aggregate_all, functions ─► an Outcome
 //! ```
 //!
-//! [`run_part`] runs on every shard against its [`crate::model::Source`]; [`evaluate`] runs where
+//! [`run_ask`] runs on every shard against its [`crate::model::Source`]; [`evaluate`] runs where
 //! the query came in and reaches the shards through a [`Scatter`]. Values are [`Matrix`]es: dense
 //! columns of steps with a bit for each point. Nothing here waits but for turns and for the
 //! scatter.
@@ -35,6 +35,7 @@ mod histogram_binary;
 mod histogram_sum;
 mod lookup;
 mod merge_rows;
+mod part_run;
 mod ratio;
 mod remarks;
 mod series;
@@ -52,9 +53,9 @@ mod tests;
 
 pub use annotations::{Annotations, Severity};
 pub use error::ExecError;
-pub use gather::{Scatter, evaluate};
-pub use group::GroupScatter;
+pub use gather::{Given, Scatter, evaluate, evaluate_given};
+pub use group::ask_group;
 pub use matrix::Matrix;
 pub use outcome::{Outcome, Value};
-pub use scan::{Partial, PartialValue, run_part};
+pub use scan::{Partial, PartialValue, run_ask};
 pub use stats::SampleStats;

@@ -1,363 +1,332 @@
-//! A shard's part of a query: series by series from samples to rows or groups.
+//! A shard's share of a query: series by series from samples to rows or groups.
 //!
 //! ```text
-//! select ─► for each series:  decode ─► lookback | window ─► stages ─► a row, or into its group
+//! scan ─► for each series:  decode ─┬─► lookback | window ─┬─► stages ─► a row, or into its group
+//!                                   │                      └─► stages ─► …          (part_run)
+//!                                   └─► lookback | window ───► …
 //! ```
 //!
-//! One series is in memory at a time, beside the result. After each series the turn is asked
+//! One series is in memory at a time, beside the results. After each series the turn is asked
 //! about; nothing borrowed from the source lives over a pause.
 
+use crate::index::CompiledMatcher;
 use crate::model::source::{Selection, Turns};
-use crate::model::{LabelsRef, Source, TimeRange};
-use crate::plan::part::{Extend, Finish, Select, SelectOutput, ShardPart, Stage, Window};
-use crate::promql::functions::FunctionId;
+use crate::model::{LabelsRef, Source, SourceError, TimeRange};
+use crate::plan::ask::{Ask, Scan, ScanSelect};
+use crate::plan::part::{Select, SelectOutput, ShardPart};
+use crate::promql::ast::PosRange;
 
-use super::aggregate::GroupColumns;
-use super::aggregate_all;
 use super::annotations::Annotations;
 use super::error::ExecError;
 use super::histograms::sample_count;
-use super::label_table::{drop_name, drop_reserved};
-use super::matrix::{Matrix, Row, ones};
-use super::ranges::Ranges;
+use super::matrix::Row;
+use super::part_run::{Names, PartRun, Room};
 use super::series::SeriesSamples;
-use super::stage::{self, Scratch, StageContext};
+use super::stage::StageContext;
 use super::stats::SampleStats;
 use super::turn::spend;
+use super::window::Points;
 use super::{lookup, window};
 
-/// What one shard has to say: owned, dense, `Send`.
-#[derive(Clone, Debug)]
-pub struct Partial {
-    pub value: PartialValue,
-    pub annotations: Annotations,
-    pub stats: SampleStats,
-}
-
-#[derive(Clone, Debug)]
-pub enum PartialValue {
-    Rows(Matrix),
-    Groups(GroupColumns),
-    Ranges(Ranges),
-}
-
-impl PartialValue {
-    /// Memory of the columns and labels; the labels of groups are few.
-    fn bytes(&self) -> usize {
-        match self {
-            PartialValue::Rows(rows) => rows.bytes(),
-            PartialValue::Groups(groups) => {
-                groups.cell_count() * size_of::<f64>() + groups.histogram_bytes()
-            }
-            PartialValue::Ranges(ranges) => ranges.bytes(),
-        }
-    }
-}
+pub use super::part_run::{Partial, PartialValue};
 
 /// Series whose samples are asked for together before they are read one by one.
 const WARM_COUNT: usize = 32;
 
-/// Runs `part` on one source.
+/// Runs all parts of `ask` on one source; answers in the order of the parts.
 ///
-/// Cost: O(samples in the windows + series × steps); memory: the result and one series.
+/// Cost: O(samples in the windows + series × steps) for each select; memory: the results and one
+/// series.
 ///
 /// # Errors
 ///
-/// [`ExecError::TooManySamples`] when this shard alone exceeds the bound; what the source or the
-/// turns say.
-pub async fn run_part(
+/// Of each part: [`ExecError::TooManySamples`] when this shard alone exceeds the bound; what the
+/// source or the turns say.
+pub async fn run_ask(
     source: &impl Source,
-    part: &ShardPart,
+    ask: &Ask,
     turns: &impl Turns,
-) -> Result<Partial, ExecError> {
-    let mut run = PartRun::new(part)?;
-    let range = sample_range(&part.select);
-    let selection = source.select(&part.matchers, range)?;
+) -> Vec<Result<Partial, ExecError>> {
+    let mut answers: Vec<Option<Result<Partial, ExecError>>> =
+        ask.parts.iter().map(|_| None).collect();
+    for scan in &ask.scans {
+        let members = || scan.selects.iter().flat_map(|select| &select.parts);
+        match run_scan(source, scan, &ask.parts, turns).await {
+            Ok(partials) => {
+                for (&part, partial) in members().zip(partials) {
+                    answers[part] = Some(partial);
+                }
+            }
+            Err(error) => members().for_each(|&part| answers[part] = Some(Err(error.clone()))),
+        }
+    }
+    answers.into_iter().map(|answer| answer.expect("each part belongs to a scan")).collect()
+}
+
+/// Answers in the order of the selects and their parts.
+async fn run_scan(
+    source: &impl Source,
+    scan: &Scan,
+    parts: &[ShardPart],
+    turns: &impl Turns,
+) -> Result<Vec<Result<Partial, ExecError>>, ExecError> {
+    let mut run = ScanRun::new(scan, parts)?;
+    if run.has_failed() {
+        return run.finish(turns).await;
+    }
+    let selection = source.select(&scan.matchers, scan.range)?;
     for index in 0..selection.len() {
         if index % WARM_COUNT == 0 {
             let indexes = index..selection.len().min(index + WARM_COUNT);
-            source.warm(&selection, indexes, range).await?;
+            source.warm(&selection, indexes, scan.range).await?;
         }
-        run.samples.clear();
-        source.samples(&selection, index, range, &mut run.samples.source)?;
-        let work = run.samples.len() + part.select.grid.step_count;
+        let read = |range, samples: &mut SeriesSamples| {
+            samples.clear();
+            source.samples(&selection, index, range, &mut samples.source)
+        };
+        read(scan.range, &mut run.samples)?;
         let mut result = Ok(());
-        source.with_labels(&selection, index, &mut |labels| result = run.series(labels));
+        source.with_labels(&selection, index, &mut |labels| result = run.series(labels, &read));
         result?;
-        spend(turns, work).await?;
+        if run.has_failed() {
+            break;
+        }
+        spend(turns, run.work()).await?;
     }
     run.finish(turns).await
 }
 
-/// The samples that any step of `select` can look at.
-pub fn sample_range(select: &Select) -> TimeRange {
-    let (before_ms, after_ms) = match &select.output {
-        SelectOutput::Value
-        | SelectOutput::Timestamp
-        | SelectOutput::TimestampMs
-        | SelectOutput::StartTimestamp => (select.lookback_ms, 0),
-        SelectOutput::Smoothed { .. } => (select.lookback_ms + 1, select.lookback_ms),
-        SelectOutput::Window(Window { range_ms, extend, .. })
-        | SelectOutput::Samples { range_ms, extend } => match extend {
-            Extend::No => (*range_ms, 0),
-            Extend::Anchored => (range_ms + select.lookback_ms, 0),
-            Extend::Smoothed => (range_ms + select.lookback_ms, select.lookback_ms),
-        },
-    };
-    let (start_ms, end_ms) = (select.grid.start_ms, select.grid.end_ms());
-    TimeRange {
-        min_ms: select.lookup.time_ms(start_ms).saturating_sub(before_ms).saturating_add(1),
-        max_ms: select.lookup.time_ms(end_ms).saturating_add(after_ms),
-    }
-}
-
-/// The state of a part between two series.
-struct PartRun<'a> {
-    part: &'a ShardPart,
+/// The state of a scan between two series.
+struct ScanRun<'a> {
+    scan: &'a Scan,
+    selects: Vec<SelectRun<'a>>,
     samples: SeriesSamples,
+    names: Names,
+    asks_for_names: bool,
     row: Row,
-    scratch: Scratch,
-    metric_name: String,
-    type_label: String,
-    label_bytes: Vec<u8>,
-    value: PartialValue,
-    annotations: Annotations,
-    stats: SampleStats,
-    /// Takes the counts of what a later window looks at again: only the last one's count.
-    uncounted_per_step: Vec<u64>,
+    room: Room,
+    /// All selects look at the same samples in the same way.
+    is_uniform: bool,
 }
 
-impl<'a> PartRun<'a> {
-    fn new(part: &'a ShardPart) -> Result<PartRun<'a>, ExecError> {
-        let grid = part.grid();
-        // A row is dense: a grid that the bound could not hold even once is not begun.
-        let grids = part.stages.iter().filter_map(Stage::grid).chain([part.select.grid]);
-        if grids.map(|grid| grid.step_count).max() > Some(part.samples_max) {
-            return Err(ExecError::TooManySamples);
-        }
-        let value = match (&part.finish, &part.select.output) {
-            (_, SelectOutput::Samples { .. }) => PartialValue::Ranges(Ranges::default()),
-            (Finish::Rows | Finish::Candidates(_), _) => {
-                PartialValue::Rows(Matrix::new(grid.step_count))
-            }
-            (Finish::Groups { op, grouping, .. }, _) => {
-                PartialValue::Groups(GroupColumns::new(*op, grouping.clone(), grid.step_count))
-            }
+/// One select of it, and the parts that take its rows.
+struct SelectRun<'a> {
+    of_scan: &'a ScanSelect,
+    /// The first of its parts, whose select stands for all.
+    part: &'a ShardPart,
+    also: Vec<CompiledMatcher>,
+    runs: Vec<PartRun<'a>>,
+    /// With the positions of the first part.
+    annotations: Annotations,
+    /// What reading counts; it holds nothing.
+    stats: SampleStats,
+}
+
+impl<'a> ScanRun<'a> {
+    fn new(scan: &'a Scan, parts: &'a [ShardPart]) -> Result<ScanRun<'a>, ExecError> {
+        let compiled = |select: &'a ScanSelect| {
+            let also = CompiledMatcher::compile(&select.also);
+            let also = also.map_err(|error| SourceError { message: error.to_string() })?;
+            Ok::<_, ExecError>(SelectRun::new(select, also, parts))
         };
-        Ok(PartRun {
-            part,
+        let selects: Vec<SelectRun<'a>> =
+            scan.selects.iter().map(compiled).collect::<Result<_, _>>()?;
+        let first = &selects[0];
+        let is_uniform = selects.iter().all(|select| {
+            select.of_scan.range == first.of_scan.range
+                && select.part.select.skips_buckets == first.part.select.skips_buckets
+        });
+        let asks_for_names = selects
+            .iter()
+            .flat_map(|select| &select.of_scan.parts)
+            .any(|&part| parts[part].asks_for_name());
+        Ok(ScanRun {
+            scan,
+            selects,
             samples: SeriesSamples::default(),
+            names: Names::default(),
+            asks_for_names,
             row: Row::default(),
-            scratch: Scratch::default(),
-            metric_name: String::new(),
-            type_label: String::new(),
-            label_bytes: Vec::new(),
-            value,
-            annotations: Annotations::default(),
-            stats: SampleStats::new(grid.step_count, part.samples_max)
-                .with_bytes_max(part.bytes_max),
-            uncounted_per_step: Vec::new(),
+            room: Room::default(),
+            is_uniform,
         })
     }
 
-    /// Takes in one series, whose samples stand in `self.samples`.
-    fn series(&mut self, labels: LabelsRef<'_>) -> Result<(), ExecError> {
-        let part = self.part;
-        self.samples.prepare(part);
-        if let SelectOutput::Samples { range_ms, extend } = part.select.output {
-            return self.range(labels, range_ms, extend);
-        }
-        if part.asks_for_name() || self.samples.has_histograms() {
-            set_text(&mut self.metric_name, labels.metric_name());
-            set_text(&mut self.type_label, labels.get(b"__type__"));
-        }
-        let mut windows_left = part.stages.iter().filter(|stage| stage.grid().is_some()).count();
-        self.count_steps(windows_left == 0, part.select.grid.step_count);
-        let selected = self.select_row(labels);
-        self.count_steps(windows_left == 0, 0);
-        selected?;
-        if self.row.is_empty() {
-            return Ok(());
-        }
-        let mut grid = part.select.grid;
-        let mut dropped = part.select_drops_name();
-        for stage in &part.stages {
-            windows_left -= usize::from(stage.grid().is_some());
-            let steps = stage.grid().map_or(0, |grid| grid.step_count);
-            self.count_steps(windows_left == 0, steps);
-            let mut context = StageContext {
-                annotations: &mut self.annotations,
-                stats: &mut self.stats,
-                metric_name: if dropped && !part.delayed_names { "" } else { &self.metric_name },
-                type_and_unit: part.type_and_unit.then_some(&self.type_label),
-                scratch: &mut self.scratch,
-            };
-            let result = stage::run(stage, &mut self.row, &mut grid, &mut context);
-            self.count_steps(windows_left == 0, 0);
-            result?;
-            dropped |= stage.drops_name();
-        }
-        if self.row.is_empty() {
-            return Ok(());
-        }
-        self.stats.hold(self.row.as_ref().sample_count())?;
-        let renamed = dropped && !part.delayed_names;
-        let bytes = &mut self.label_bytes;
-        let labels = match renamed {
-            true if part.keeps_type_and_unit() => drop_name(labels, bytes),
-            true => drop_reserved(labels, bytes),
-            false => labels,
-        };
-        match &mut self.value {
-            PartialValue::Rows(matrix) => matrix.push_row(labels, dropped, self.row.as_ref()),
-            PartialValue::Groups(groups) => {
-                let (row, position) = (self.row.as_ref(), part.child_position());
-                groups.add_row(labels, dropped, row, &mut self.annotations, position);
-            }
-            PartialValue::Ranges(_) => unreachable!("samples are taken above"),
-        }
-        self.count_bytes()?;
-        self.stats.check_cells(match &self.value {
-            PartialValue::Rows(matrix) => matrix.cell_count(),
-            PartialValue::Groups(groups) => groups.cell_count(),
-            PartialValue::Ranges(_) => 0,
-        })
+    /// Whether all parts have.
+    fn has_failed(&self) -> bool {
+        self.selects.iter().all(SelectRun::has_failed)
     }
 
-    fn count_bytes(&mut self) -> Result<(), ExecError> {
-        self.stats.release_bytes(self.stats.held_bytes());
-        self.stats.hold_bytes(self.value.bytes())
+    /// What the last series cost, in samples.
+    fn work(&self) -> usize {
+        let steps = self.selects.iter().map(|select| select.stats.queryable_per_step.len());
+        self.samples.len() + steps.sum::<usize>()
     }
 
-    /// Called before and after an operation: unless it is the one that counts, its counts go
-    /// aside.
-    fn count_steps(&mut self, counts: bool, step_count: usize) {
-        if !counts {
-            if self.uncounted_per_step.len() < step_count {
-                self.uncounted_per_step.resize(step_count, 0);
+    /// Takes in one series, whose samples in the scan's range stand in `self.samples`; `read` reads
+    /// those of another range.
+    fn series(
+        &mut self,
+        labels: LabelsRef<'_>,
+        read: &impl Fn(TimeRange, &mut SeriesSamples) -> Result<(), SourceError>,
+    ) -> Result<(), ExecError> {
+        let samples = &mut self.samples;
+        // What a histogram says about resets depends on the one before it: each range is read by
+        // itself.
+        let apart = !self.is_uniform && !samples.source.histograms.is_empty();
+        if !apart {
+            samples.prepare(self.selects[0].part);
+        }
+        if self.asks_for_names || apart || samples.has_histograms() {
+            self.names.set(labels, self.selects[0].part.type_and_unit);
+        }
+        let mut has_markers = true;
+        for select in &mut self.selects {
+            if !select.also.iter().all(|matcher| matcher.matches(labels)) {
+                continue;
             }
-            std::mem::swap(&mut self.stats.queryable_per_step, &mut self.uncounted_per_step);
+            let range = select.of_scan.range;
+            if apart {
+                read(range, samples)?;
+                samples.prepare(select.part);
+                has_markers = true;
+            }
+            if has_markers && !select.part.select.sees_markers() {
+                samples.drop_stale();
+                has_markers = false;
+            }
+            let mut points = samples.points();
+            if !apart && range != self.scan.range {
+                points = points.within(range);
+            }
+            select.series(labels, points, &self.names, &mut self.row, &mut self.room);
+        }
+        Ok(())
+    }
+
+    async fn finish(
+        self,
+        turns: &impl Turns,
+    ) -> Result<Vec<Result<Partial, ExecError>>, ExecError> {
+        let mut partials = Vec::new();
+        for select in self.selects {
+            let first = select.part;
+            for run in select.runs {
+                partials.push(run.finish(first, &select.annotations, &select.stats, turns).await);
+            }
+        }
+        Ok(partials)
+    }
+}
+
+impl<'a> SelectRun<'a> {
+    fn new(
+        of_scan: &'a ScanSelect,
+        also: Vec<CompiledMatcher>,
+        parts: &'a [ShardPart],
+    ) -> SelectRun<'a> {
+        let part = &parts[of_scan.parts[0]];
+        let runs: Vec<PartRun<'a>> =
+            of_scan.parts.iter().map(|&part| PartRun::new(&parts[part])).collect();
+        let is_too_long = runs.iter().all(PartRun::has_failed);
+        let step_count = if is_too_long { 0 } else { part.select.grid.step_count };
+        let stats = SampleStats::new(step_count, part.samples_max);
+        SelectRun { of_scan, part, also, runs, annotations: Annotations::default(), stats }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.runs.iter().all(PartRun::has_failed)
+    }
+
+    /// Takes in one series. Errors are those of the parts, which keep them.
+    fn series(
+        &mut self,
+        labels: LabelsRef<'_>,
+        points: Points<'_>,
+        names: &Names,
+        row: &mut Row,
+        room: &mut Room,
+    ) {
+        if self.has_failed() {
+            return;
+        }
+        self.stats.peak = 0;
+        if let SelectOutput::Samples { range_ms, extend } = self.part.select.output {
+            let stats = &mut self.stats;
+            self.runs.iter_mut().for_each(|run| run.range(labels, points, range_ms, extend, stats));
+            return;
+        }
+        let selected = self.select_row(labels, points, names, row, room);
+        // What a window held for a moment was held beside the results of each part.
+        let touched = self.stats.peak;
+        let last = self.runs.len() - 1;
+        for (index, run) in self.runs.iter_mut().enumerate() {
+            run.note(touched, &selected);
+            if run.has_failed() || row.is_empty() {
+                continue;
+            }
+            run.series(labels, names, row, index == last, room);
         }
     }
 
     /// Fills the row from the samples.
-    fn select_row(&mut self, labels: LabelsRef<'_>) -> Result<(), ExecError> {
-        let select = &self.part.select;
+    fn select_row(
+        &mut self,
+        labels: LabelsRef<'_>,
+        points: Points<'_>,
+        names: &Names,
+        row: &mut Row,
+        room: &mut Room,
+    ) -> Result<(), ExecError> {
+        let select: &Select = &self.part.select;
         if let SelectOutput::Window(window) = &select.output {
-            self.samples.drop_stale();
-            self.stats.read += self.samples.sample_count() as u64;
+            self.stats.read += points.sample_count() as u64;
             let mut context = StageContext {
                 annotations: &mut self.annotations,
                 stats: &mut self.stats,
-                metric_name: &self.metric_name,
-                type_and_unit: self.part.type_and_unit.then_some(&self.type_label),
-                scratch: &mut self.scratch,
+                metric_name: &names.metric,
+                type_and_unit: self.part.type_and_unit.then_some(&names.kind),
+                scratch: &mut room.scratch,
             };
             let (grid, lookup) = (select.grid, select.lookup);
             return window::run(
                 window,
-                self.samples.points(),
+                points,
                 grid,
                 lookup,
                 select.lookback_ms,
-                &mut self.row,
+                row,
                 &mut context,
             );
         }
         if let SelectOutput::Smoothed { position } = select.output {
-            self.samples.drop_stale();
-            let (points, name) = (self.samples.points(), &*self.metric_name);
-            lookup::smooth(select, points, &mut self.row, name, position, &mut self.annotations);
+            lookup::smooth(select, points, row, &names.metric, position, &mut self.annotations);
         } else {
-            lookup::look_back(select, self.samples.points(), labels, &mut self.row)?;
+            lookup::look_back(select, points, labels, row)?;
         }
-        for step in ones(&self.row.present) {
-            self.stats.queryable_per_step[step] += 1;
-        }
-        for (step, histogram) in self.row.histograms.iter() {
+        self.stats.count_points(&row.present);
+        for (step, histogram) in row.histograms.iter() {
             self.stats.queryable_per_step[step] += sample_count(histogram) as u64 - 1;
         }
-        self.stats.read += self.row.as_ref().sample_count() as u64;
+        self.stats.read += row.as_ref().sample_count() as u64;
         Ok(())
     }
-
-    /// Takes in the samples of one series as they are.
-    fn range(
-        &mut self,
-        labels: LabelsRef<'_>,
-        range_ms: i64,
-        extend: Extend,
-    ) -> Result<(), ExecError> {
-        self.samples.drop_stale();
-        let PartialValue::Ranges(ranges) = &mut self.value else {
-            unreachable!("a part of samples gives ranges");
-        };
-        let mut points = self.samples.points();
-        if points.is_empty() {
-            return Ok(());
-        }
-        let select = &self.part.select;
-        let extended;
-        if extend != Extend::No {
-            let is_smoothed = extend == Extend::Smoothed;
-            if self.samples.has_histograms() {
-                let modifier = if is_smoothed { "smoothed" } else { "anchored" };
-                return Err(ExecError::Evaluation(format!(
-                    "{modifier} modifier is not supported with histograms"
-                )));
-            }
-            let end_ms = select.lookup.time_ms(select.grid.start_ms);
-            let start_ms = end_ms.saturating_sub(range_ms);
-            match window::extend(points, start_ms, end_ms, is_smoothed) {
-                Some(columns) => extended = columns,
-                None => return Ok(()),
-            }
-            (points.times_ms, points.values) = (&extended.0, &extended.1);
-        }
-        let samples = points.sample_count();
-        self.stats.queryable_per_step[0] += samples as u64;
-        self.stats.read += samples as u64;
-        self.stats.hold(samples)?;
-        ranges.push(labels, points);
-        self.count_bytes()
-    }
-
-    async fn finish(mut self, turns: &impl Turns) -> Result<Partial, ExecError> {
-        if let (Finish::Candidates(aggregate), PartialValue::Rows(rows)) =
-            (&self.part.finish, &self.value)
-        {
-            let chosen = aggregate_all::run(rows, aggregate, &mut self.annotations, turns).await?;
-            self.value = PartialValue::Rows(chosen);
-        }
-        // What the rows held is gone, what became of them is here.
-        let points = match &self.value {
-            PartialValue::Groups(groups) => groups.sample_count(),
-            PartialValue::Rows(rows) => rows.sample_count(),
-            PartialValue::Ranges(_) => self.stats.held(),
-        };
-        self.stats.release(self.stats.held());
-        self.stats.hold(points)?;
-        self.count_bytes()?;
-        Ok(Partial { value: self.value, annotations: self.annotations, stats: self.stats })
-    }
 }
 
-impl ShardPart {
-    /// Whether the first function may have something to say about a metric of floats.
-    fn asks_for_name(&self) -> bool {
-        let asks = |window: &Window| {
-            matches!(window.function, FunctionId::Rate | FunctionId::Increase)
-                || self.start_timestamps
-        };
-        let staged = self.stages.iter().any(|stage| match stage {
-            Stage::Window { window, .. } => asks(window),
-            Stage::Map(_) => false,
-        });
-        staged || matches!(&self.select.output, SelectOutput::Window(window) if asks(window))
+impl Select {
+    /// Where this select stands in the text what `other` says at `position`, which is one of its
+    /// own; any other position stays.
+    pub(super) fn position_like(&self, other: &Select, position: PosRange) -> PosRange {
+        match (&self.output, &other.output) {
+            (SelectOutput::Window(own), SelectOutput::Window(other)) => {
+                let index = other.arg_positions.iter().position(|known| *known == position);
+                index.and_then(|index| own.arg_positions.get(index)).copied().unwrap_or(position)
+            }
+            (
+                SelectOutput::Smoothed { position: own },
+                SelectOutput::Smoothed { position: known },
+            ) if *known == position => *own,
+            _ => position,
+        }
     }
-}
-
-fn set_text(text: &mut String, bytes: &[u8]) {
-    text.clear();
-    text.push_str(&String::from_utf8_lossy(bytes));
 }

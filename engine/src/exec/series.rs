@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::histogram::CounterReset;
-use crate::model::{FloatHistogram, Samples, is_stale_nan};
+use crate::model::{FloatHistogram, Samples, TimeRange, is_stale_nan};
 use crate::plan::part::ShardPart;
 
 use super::histograms::sample_count;
@@ -66,11 +66,6 @@ impl SeriesSamples {
         }
     }
 
-    /// Samples that they count as.
-    pub fn sample_count(&self) -> usize {
-        self.points().sample_count()
-    }
-
     pub fn points(&self) -> Points<'_> {
         Points {
             times_ms: &self.source.timestamps_ms,
@@ -85,7 +80,27 @@ impl SeriesSamples {
     }
 }
 
-impl Points<'_> {
+impl<'a> Points<'a> {
+    /// Those in `range`. O(log samples).
+    pub fn within(self, range: TimeRange) -> Points<'a> {
+        let span = |times_ms: &[i64]| {
+            let first = times_ms.partition_point(|&time_ms| time_ms < range.min_ms);
+            first..times_ms.partition_point(|&time_ms| time_ms <= range.max_ms).max(first)
+        };
+        let (floats, own) = (span(self.times_ms), self.histograms);
+        let histograms = span(own.times_ms);
+        Points {
+            times_ms: &self.times_ms[floats.clone()],
+            values: &self.values[floats.clone()],
+            starts_ms: self.starts_ms.get(floats).unwrap_or_default(),
+            histograms: HistogramPoints {
+                times_ms: &own.times_ms[histograms.clone()],
+                list: &own.list[histograms.clone()],
+                starts_ms: own.starts_ms.get(histograms).unwrap_or_default(),
+            },
+        }
+    }
+
     /// Samples that they count as.
     pub fn sample_count(&self) -> usize {
         let of_histograms = self.histograms.list.iter().map(|histogram| sample_count(histogram));

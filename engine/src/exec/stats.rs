@@ -64,6 +64,17 @@ impl SampleStats {
         self.bytes
     }
 
+    /// Counts a sample for every step whose bit is set.
+    pub fn count_points(&mut self, present: &[u64]) {
+        let words = self.queryable_per_step.chunks_mut(u64::BITS as usize).zip(present);
+        for (counts, &word) in words {
+            // As a loop without branches it becomes vector instructions.
+            for (bit, count) in counts.iter_mut().enumerate() {
+                *count += word >> bit & 1;
+            }
+        }
+    }
+
     pub fn queryable(&self) -> u64 {
         self.queryable_per_step.iter().sum()
     }

@@ -13,11 +13,11 @@ use crate::model::{
     FloatHistogram, Labels, LabelsRef, Matcher, Samples, SeriesId, Source, SourceError, TimeRange,
     is_stale_nan,
 };
-use crate::plan::ShardPart;
+use crate::plan::Ask;
 
 use super::error::ExecError;
 use super::gather::Scatter;
-use super::scan::{Partial, run_part};
+use super::scan::{Partial, run_ask};
 
 /// What a sample holds.
 #[derive(Clone, Debug)]
@@ -147,15 +147,15 @@ impl Source for MemSource {
 #[derive(Clone, Debug)]
 pub struct LocalScatter {
     pub sources: Vec<MemSource>,
-    /// Parts that were run: what a test of a rewrite looks at.
-    pub part_count: Cell<usize>,
+    /// Scans that were run: what a test of a rewrite looks at.
+    pub scan_count: Cell<usize>,
     turns: NoPause,
 }
 
 impl LocalScatter {
     pub fn new(source_count: usize) -> LocalScatter {
         let sources = vec![MemSource::default(); source_count];
-        LocalScatter { sources, part_count: Cell::new(0), turns: NoPause }
+        LocalScatter { sources, scan_count: Cell::new(0), turns: NoPause }
     }
 
     pub fn append(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
@@ -176,13 +176,13 @@ impl LocalScatter {
 }
 
 impl Scatter for LocalScatter {
-    async fn run(&self, part: Arc<ShardPart>) -> Result<Vec<Partial>, ExecError> {
-        self.part_count.set(self.part_count.get() + 1);
-        let mut partials = Vec::new();
+    async fn run(&self, ask: Arc<Ask>) -> Result<Vec<Vec<Result<Partial, ExecError>>>, ExecError> {
+        self.scan_count.set(self.scan_count.get() + ask.scans.len());
+        let mut answers = Vec::new();
         for source in &self.sources {
-            partials.push(run_part(source, &part, &self.turns).await?);
+            answers.push(run_ask(source, &ask, &self.turns).await);
         }
-        Ok(partials)
+        Ok(answers)
     }
 
     fn turns(&self) -> &impl Turns {

@@ -253,7 +253,7 @@ fn shards_are_asked_once_for_the_same() {
     let ast = parse(text, &ParseOptions::ALL).unwrap();
     let plan = Plan::new(&ast, QueryTimes::instant(50_000), &PlanOptions::default()).unwrap();
     let outcome = block_on(evaluate(&plan, &scatter)).unwrap();
-    assert_eq!((scatter.part_count.get(), outcome.value.row_count()), (1, 6));
+    assert_eq!((scatter.scan_count.get(), outcome.value.row_count()), (1, 6));
 }
 
 #[test]

@@ -265,7 +265,7 @@ impl Head {
         timestamps_ms.clear();
         values.clear();
         chunk.clear();
-        open.read(&self.slots, timestamps_ms, values);
+        open.read(&self.slots, i64::MIN, timestamps_ms, values);
         open.clear(&mut self.slots);
         encode::encode(timestamps_ms, values, columns, chunk);
         self.sealed.push(&mut self.cold[series].chunks, timestamps_ms[0], chunk);

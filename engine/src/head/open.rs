@@ -177,12 +177,15 @@ impl Open {
         }
     }
 
-    /// Asks for the lines that a read begins with; the processor guesses the others.
+    /// Asks for the lines that a read begins with, or ends with: a short one is of the newest
+    /// samples. The processor guesses the others.
     #[inline]
     pub(super) fn prefetch_samples(&self, slots: &SlotPool) {
         if self.has_slot() {
+            let last = self.used_words() - 1;
             slots.prefetch(self.class, self.slot, 0);
-            slots.prefetch(self.class, self.slot, LINE_WORDS);
+            slots.prefetch(self.class, self.slot, last.saturating_sub(LINE_WORDS));
+            slots.prefetch(self.class, self.slot, last);
         }
     }
 
@@ -322,10 +325,12 @@ impl Open {
         }
     }
 
-    /// Appends all samples to the columns.
+    /// Appends the samples from `min_ms` on to the columns. Those of equal steps that are older are
+    /// not touched.
     pub(super) fn read(
         &self,
         slots: &SlotPool,
+        min_ms: i64,
         timestamps_ms: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) {
@@ -337,18 +342,29 @@ impl Open {
         if self.shape == Shape::Irregular {
             let slot = &slots.slot(self.class, self.slot)[IRREGULAR_HEAD_WORDS..];
             for &[since_ms, low, high] in &slot.as_chunks::<IRREGULAR_WORDS>().0[..count] {
-                timestamps_ms.push(first_ms.wrapping_add(i64::from(since_ms)));
-                values.push(f64::from_bits(join([low, high])));
+                let timestamp_ms = first_ms.wrapping_add(i64::from(since_ms));
+                if min_ms <= timestamp_ms {
+                    timestamps_ms.push(timestamp_ms);
+                    values.push(f64::from_bits(join([low, high])));
+                }
             }
             return;
         }
         let step_ms = i64::from(self.step_ms);
-        timestamps_ms.extend((0..count as i64).map(|n| first_ms.wrapping_add(step_ms * n)));
+        let skipped = match min_ms.saturating_sub(first_ms) {
+            older if older > 0 && step_ms > 0 => {
+                ((older - 1) / step_ms + 1).min(count as i64) as usize
+            }
+            older if older > 0 => count,
+            _ => 0,
+        };
+        let read = skipped as i64..count as i64;
+        timestamps_ms.extend(read.map(|n| first_ms.wrapping_add(step_ms * n)));
         if self.shape == Shape::Constant {
-            values.resize(values.len() + count, f64::from_bits(self.newest_bits));
+            values.resize(values.len() + count - skipped, f64::from_bits(self.newest_bits));
         } else {
             let words = slots.slot(self.class, self.slot).as_chunks::<REGULAR_WORDS>().0;
-            values.extend(words[..count].iter().map(|&words| f64::from_bits(join(words))));
+            values.extend(words[skipped..count].iter().map(|&words| f64::from_bits(join(words))));
         }
     }
 
@@ -405,7 +421,7 @@ mod tests {
                 expected_ms.push(timestamp_ms);
                 expected.push(bits);
                 let (mut timestamps_ms, mut values) = (vec![], vec![]);
-                open.read(&slots, &mut timestamps_ms, &mut values);
+                open.read(&slots, i64::MIN, &mut timestamps_ms, &mut values);
                 prop_assert_eq!(&timestamps_ms, &expected_ms);
                 let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
                 prop_assert_eq!(&bits, &expected);

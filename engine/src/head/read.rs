@@ -70,7 +70,7 @@ impl Head {
             }
         }
         if open.count() > 0 && range.min_ms <= open.newest_ms {
-            open.read(&self.slots, &mut out.timestamps_ms, &mut out.values);
+            open.read(&self.slots, range.min_ms, &mut out.timestamps_ms, &mut out.values);
         }
         trim(out, start, range);
         if let Some(aside) = self.aside_of(series) {

@@ -6,6 +6,7 @@ use crate::promql::ast::{
 };
 
 use super::grid::Grid;
+use super::merge_scans::Together;
 use super::node::{Binary, Node, NodeId, Op};
 use super::part::{
     Aggregate, Extend, Finish, Grouping, Map, Param, Select, SelectOutput, ShardPart, Stage,
@@ -16,8 +17,8 @@ use super::resolve::{Resolved, unparen};
 use super::rewrites::{Applied, Rewrite};
 use super::skip_buckets::skips_buckets;
 use super::{
-    PlanError, PlanOptions, QueryTimes, fold_numbers, propagate_matchers, push_candidates,
-    reduce_matchers, share_parts,
+    PlanError, PlanOptions, QueryTimes, fold_numbers, merge_scans, propagate_matchers,
+    push_candidates, reduce_matchers, share_parts,
 };
 
 pub(super) struct Builder<'a> {
@@ -37,7 +38,7 @@ pub(super) fn build(
     resolved: &Resolved,
     times: &QueryTimes,
     options: &PlanOptions,
-) -> Result<(Vec<Node>, Applied), PlanError> {
+) -> Result<(Vec<Node>, Vec<Together>, Applied), PlanError> {
     let built = vec![None; ast.len()];
     let (nodes, applied) = (Vec::new(), Applied::default());
     let skips_buckets = skips_buckets(ast);
@@ -59,7 +60,12 @@ pub(super) fn build(
     if options.rewrites.has(Rewrite::ShareParts) {
         applied.add(Rewrite::ShareParts, share_parts::share(&mut nodes));
     }
-    Ok((nodes, applied))
+    let mut together = vec![];
+    if options.rewrites.has(Rewrite::MergeScans) {
+        together = merge_scans::merge(&nodes);
+        applied.add(Rewrite::MergeScans, together.len());
+    }
+    Ok((nodes, together, applied))
 }
 
 impl Builder<'_> {

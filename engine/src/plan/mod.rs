@@ -12,6 +12,7 @@
 //! as it is, so every switch may be turned off.
 
 pub mod arithmetic;
+pub mod ask;
 pub mod explain;
 pub mod grid;
 pub mod group;
@@ -23,6 +24,7 @@ mod build;
 mod calls;
 mod durations;
 mod fold_numbers;
+mod merge_scans;
 mod propagate_matchers;
 mod push_aggregates;
 mod push_candidates;
@@ -40,8 +42,10 @@ use std::fmt;
 use crate::promql::Ast;
 use crate::promql::ast::ValueType;
 
+pub use ask::Ask;
 pub use grid::{Grid, Lookup};
 pub use group::PlanGroup;
+pub use merge_scans::Together;
 pub use node::{Node, NodeId, Op};
 pub use part::ShardPart;
 pub use rewrites::{Applied, Rewrite, Rewrites};
@@ -128,6 +132,8 @@ impl Default for PlanOptions {
 pub struct Plan {
     /// Post-order: what a node names stands before it. The root is the last.
     pub nodes: Vec<Node>,
+    /// Parts that are asked together, with those of the first of their nodes.
+    pub together: Vec<Together>,
     /// The type of the expression.
     pub value_type: ValueType,
     pub times: QueryTimes,
@@ -157,9 +163,10 @@ impl Plan {
             });
         }
         let resolved = resolve::Resolved::new(ast, &times)?;
-        let (nodes, applied) = build::build(ast, &resolved, &times, options)?;
+        let (nodes, together, applied) = build::build(ast, &resolved, &times, options)?;
         Ok(Plan {
             nodes,
+            together,
             applied,
             value_type,
             times,

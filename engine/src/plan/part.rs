@@ -191,6 +191,18 @@ impl Stage {
         }
     }
 
+    /// Whether a scalar argument is the value of a node.
+    fn takes_node(&self) -> bool {
+        let is_node = |param: &Param| matches!(param, Param::Node(_));
+        match self {
+            Stage::Window { window, .. } => window.params.iter().any(is_node),
+            Stage::Map(Map::Scalar { scalar, .. }) => is_node(scalar),
+            Stage::Map(Map::Round { to }) => is_node(to),
+            Stage::Map(Map::Clamp { min, max }) => is_node(min) || is_node(max),
+            Stage::Map(_) => false,
+        }
+    }
+
     /// Calls `f` with every scalar argument.
     pub fn for_each_param(&mut self, f: &mut dyn FnMut(&mut Param)) {
         if let Stage::Map(Map::Clamp { min, max }) = self {
@@ -319,6 +331,16 @@ impl ShardPart {
     /// The grid of the part's rows.
     pub fn grid(&self) -> Grid {
         self.stages.iter().rev().find_map(Stage::grid).unwrap_or(self.select.grid)
+    }
+
+    /// Whether it takes the value of a node, so that it cannot be asked before that has one.
+    pub fn takes_node(&self) -> bool {
+        let of_select = match &self.select.output {
+            SelectOutput::Window(window) => &window.params[..],
+            _ => &[],
+        };
+        of_select.iter().any(|param| matches!(param, Param::Node(_)))
+            || self.stages.iter().any(Stage::takes_node)
     }
 
     /// Calls `f` with every place in the text that the part remembers for annotations.

@@ -18,11 +18,13 @@ pub enum Rewrite {
     PushCandidates,
     /// Equal parts run once.
     ShareParts,
+    /// Parts that read the same series read them once.
+    MergeScans,
 }
 
 impl Rewrite {
     /// In the order in which a plan goes through them.
-    pub const ALL: [Rewrite; 7] = [
+    pub const ALL: [Rewrite; 8] = [
         Rewrite::FoldNumbers,
         Rewrite::ReduceMatchers,
         Rewrite::PushStages,
@@ -30,6 +32,7 @@ impl Rewrite {
         Rewrite::PushCandidates,
         Rewrite::PropagateMatchers,
         Rewrite::ShareParts,
+        Rewrite::MergeScans,
     ];
 
     pub fn name(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Rewrite {
             Rewrite::PushAggregates => "push_aggregates",
             Rewrite::PushCandidates => "push_candidates",
             Rewrite::ShareParts => "share_parts",
+            Rewrite::MergeScans => "merge_scans",
         }
     }
 }

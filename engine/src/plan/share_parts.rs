@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::node::{Node, NodeId, Op};
-use super::part::{Param, ShardPart};
+use super::part::ShardPart;
 
 /// Returns how many parts are asked for once less.
 pub(super) fn share(nodes: &mut [Node]) -> usize {
@@ -30,10 +30,11 @@ pub(super) fn share(nodes: &mut [Node]) -> usize {
 
 /// The part as text, without its positions. `None`: it takes the value of a node, which is its
 /// own.
-pub(super) fn key(part: &ShardPart) -> Option<String> {
+fn key(part: &ShardPart) -> Option<String> {
+    if part.takes_node() {
+        return None;
+    }
     let mut part = part.clone();
-    let mut takes_node = false;
-    part.for_each_param(&mut |param, _| takes_node |= matches!(param, Param::Node(_)));
     part.for_each_position(&mut |position| *position = Default::default());
-    (!takes_node).then(|| format!("{part:?}"))
+    Some(format!("{part:?}"))
 }

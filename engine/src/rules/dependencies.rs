@@ -34,6 +34,37 @@ pub fn batches(rules: &[RuleSpec]) -> Vec<Vec<usize>> {
     batches
 }
 
+/// Most rules of a run: what they give is in memory at once.
+const RUN_RULES_MAX: usize = 64;
+
+/// The rules in their order, cut wherever one reads, or may read, what an earlier one of the run
+/// writes.
+pub fn runs(rules: &[RuleSpec]) -> Vec<Vec<usize>> {
+    let edges = edges(rules);
+    let mut runs: Vec<Vec<usize>> = vec![];
+    for (index, rule) in rules.iter().enumerate() {
+        let reads = |written: &usize| match &edges {
+            Some(edges) => edges.contains(&(*written, index)),
+            None => true,
+        };
+        // A template may ask for anything, also when its turn has come.
+        let is_free = |run: &&mut Vec<usize>| {
+            run.len() < RUN_RULES_MAX && !run.iter().any(reads) && !asks_in_templates(rule)
+        };
+        match runs.last_mut().filter(is_free) {
+            Some(run) => run.push(index),
+            None => runs.push(vec![index]),
+        }
+    }
+    runs
+}
+
+/// Whether a template of the rule may ask a query.
+fn asks_in_templates(rule: &RuleSpec) -> bool {
+    let RuleKind::Alerting(alert) = &rule.kind else { return false };
+    rule.labels.iter().chain(&alert.annotations).any(|(_, text)| text.contains("query"))
+}
+
 /// Pairs (written, reader) of rules. A rule depends on those before it only: a group runs in order,
 /// and what stands later it may read one evaluation late. `None`: a selector without a name may
 /// read what any rule writes.

@@ -5,8 +5,8 @@
 //!                                   └─► notices
 //! ```
 //!
-//! One rule after the other by [`Group::evaluate`], or as the caller likes by
-//! [`Group::evaluate_rule`]: rules of one of [`Group::batches`] may run at the same time.
+//! In their order by [`Group::evaluate`], or as the caller likes by [`Group::evaluate_rules`]: those
+//! of one of [`Group::runs`], or of one of [`Group::batches`], are asked at once.
 //!
 //! Source: Prometheus `rules/group.go`.
 
@@ -16,14 +16,15 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 
-use crate::head::{Refusal, Verdict};
-use crate::model::sample::stale_nan;
-use crate::model::{Batch, HistogramSample, Labels};
+use crate::head::Verdict;
+use crate::model::{Batch, Labels};
+use crate::promql::Ast;
 
 use super::alerts::{Alert, AlertState, Alerts, ForState};
-use super::host::{Host, Query, Refused};
+use super::host::{Host, Refused};
+use super::outputs::{Outputs, RefusedSample, push_markers};
 use super::recording::record;
-use super::sample::{RuleSample, RuleValue};
+use super::sample::RuleSample;
 use super::templates::{Globals, instances};
 use super::{AlertSpec, GroupSpec, RuleKind, RuleSpec, dependencies};
 
@@ -83,6 +84,8 @@ impl RuleState {
 /// What became of one evaluation of a rule.
 #[derive(Debug, Default)]
 pub struct RuleReport {
+    /// What its expression took; see [`super::host::Answer`].
+    pub seconds: f64,
     /// Samples that the rule gave.
     pub sample_count: usize,
     /// Why it gave none, or why none was stored.
@@ -96,16 +99,10 @@ pub struct RuleReport {
     pub template_errors: Vec<String>,
 }
 
-/// Which sample of a rule each of a batch is; markers stand behind them.
-#[derive(Default)]
-struct Placed {
-    floats: Vec<usize>,
-    histograms: Vec<usize>,
-}
-
 pub struct Group {
     spec: Arc<GroupSpec>,
     rules: Vec<RefCell<RuleState>>,
+    runs: Vec<Vec<usize>>,
     batches: Vec<Vec<usize>>,
     /// Series of rules that are no more, to be marked stale.
     orphans: RefCell<Vec<Labels>>,
@@ -127,6 +124,7 @@ impl Group {
         };
         Group {
             rules: spec.rules.iter().map(state).collect(),
+            runs: dependencies::runs(&spec.rules),
             batches: dependencies::batches(&spec.rules),
             orphans: RefCell::default(),
             spec,
@@ -139,6 +137,11 @@ impl Group {
 
     pub fn state(&self, rule: usize) -> Ref<'_, RuleState> {
         self.rules[rule].borrow()
+    }
+
+    /// The rules in their order, cut wherever one must see what another one wrote.
+    pub fn runs(&self) -> &[Vec<usize>] {
+        &self.runs
     }
 
     /// Rules in the order in which they may run at the same time.
@@ -177,59 +180,101 @@ impl Group {
     /// Evaluates all rules in their order and marks the series of rules that are no more.
     pub async fn evaluate(&self, at: Evaluation<'_>, host: &impl Host) -> Vec<RuleReport> {
         let mut reports = Vec::new();
-        for rule in 0..self.rules.len() {
-            reports.push(self.evaluate_rule(rule, at, host).await);
+        for run in &self.runs {
+            reports.extend(self.evaluate_rules(run, at, host).await);
         }
         self.mark_orphans(at, host).await;
         reports
     }
 
-    /// Evaluates one rule and stores what it gives.
-    pub async fn evaluate_rule(
+    /// Evaluates rules that do not read what each other writes, in their order, and stores what
+    /// they give: one question, one batch. Reports in the order of `rules`.
+    pub async fn evaluate_rules(
         &self,
-        rule: usize,
+        rules: &[usize],
         at: Evaluation<'_>,
         host: &impl Host,
-    ) -> RuleReport {
-        let mut report = RuleReport::default();
-        let samples = match self.result(rule, at, host, &mut report).await {
-            Ok(samples) => samples,
-            Err(error) => {
-                self.fail(rule, &mut report, error);
-                return report;
-            }
+    ) -> Vec<RuleReport> {
+        let time_ms = at.time_ms - at.query_offset_ms;
+        let expressions: Vec<&Ast> =
+            rules.iter().map(|&rule| &self.spec.rules[rule].expr).collect();
+        let answers = host.query_all(&expressions, time_ms).await;
+        let mut outputs = Outputs::default();
+        let mut reports = Vec::with_capacity(rules.len());
+        let mut given = Vec::with_capacity(rules.len());
+        for (&rule, answer) in rules.iter().zip(answers) {
+            let mut report = RuleReport { seconds: answer.seconds, ..RuleReport::default() };
+            let samples = match self.result(rule, answer.result, at, host, &mut report).await {
+                Ok(samples) => samples,
+                Err(error) => {
+                    self.fail(rule, &mut report, error);
+                    outputs.push(&[], [].into_iter(), time_ms);
+                    reports.push(report);
+                    given.push(None);
+                    continue;
+                }
+            };
+            report.sample_count = samples.len();
+            let writes = self.write(rule, &samples, time_ms, &mut outputs);
+            reports.push(report);
+            given.push(Some((samples, writes)));
+        }
+        let stored = match outputs.batch.is_empty() {
+            true => Ok(Refused::default()),
+            false => host.append(&outputs.batch).await,
         };
-        report.sample_count = samples.len();
-        let (batch, placed) = self.batch(rule, &samples, at.time_ms - at.query_offset_ms);
-        let refused =
-            if batch.is_empty() { Ok(Refused::default()) } else { host.append(&batch).await };
-        let refused = match refused {
-            Ok(refused) => refused,
-            Err(error) => {
-                self.fail(rule, &mut report, error);
-                return report;
+        let mut refused = stored.as_ref().map_or(vec![], |refused| outputs.refused(refused));
+        for (position, (&rule, given)) in rules.iter().zip(given).enumerate() {
+            let Some((samples, writes)) = given else { continue };
+            match &stored {
+                Err(error) if writes => self.fail(rule, &mut reports[position], error.clone()),
+                _ => {
+                    let own = refused.extract_if(.., |refused| refused.rule == position);
+                    self.settle(rule, samples, own, &mut reports[position]);
+                }
             }
-        };
+        }
+        reports
+    }
+
+    /// Adds a rule's samples, and a marker for each series that went. Returns whether there is any.
+    fn write(
+        &self,
+        rule: usize,
+        samples: &[RuleSample],
+        time_ms: i64,
+        outputs: &mut Outputs,
+    ) -> bool {
+        let now: HashSet<&Labels, RandomState> =
+            samples.iter().map(|sample| &sample.labels).collect();
+        let state = self.rules[rule].borrow();
+        let gone = state.written.iter().filter(|labels| !now.contains(labels));
+        outputs.push(samples, gone, time_ms)
+    }
+
+    /// Takes note of what became of a rule's samples.
+    fn settle(
+        &self,
+        rule: usize,
+        samples: Vec<RuleSample>,
+        refused: impl Iterator<Item = RefusedSample>,
+        report: &mut RuleReport,
+    ) {
         let state = &mut *self.rules[rule].borrow_mut();
         (state.health, state.last_error) = (Health::Good, String::new());
         let mut stored: Vec<bool> = vec![true; samples.len()];
-        let floats = refused.floats.iter().map(|refusal| (refusal, &placed.floats));
-        let histograms = refused.histograms.iter().map(|refusal| (refusal, &placed.histograms));
-        for (&Refusal { sample, verdict }, places) in floats.chain(histograms) {
-            // A marker is refused as a matter of course where another rule wrote the series.
-            let Some(&index) = places.get(sample as usize) else { continue };
-            stored[index] = false;
+        for RefusedSample { sample, verdict, .. } in refused {
+            stored[sample] = false;
             match verdict {
                 Verdict::OutOfOrder => report.out_of_order_count += 1,
                 Verdict::TooOld => report.too_old_count += 1,
                 Verdict::Duplicate { .. } => report.duplicate_count += 1,
-                other => report.refused.push(other.to_string()),
+                ref other => report.refused.push(other.to_string()),
             }
             (state.health, state.last_error) = (Health::Bad, verdict.to_string());
         }
         let written = samples.into_iter().zip(stored).filter(|(_, stored)| *stored);
         state.written = written.map(|(sample, _)| sample.labels).collect();
-        report
     }
 
     fn fail(&self, rule: usize, report: &mut RuleReport, error: String) {
@@ -243,13 +288,13 @@ impl Group {
     async fn result(
         &self,
         index: usize,
+        result: Result<Vec<RuleSample>, String>,
         at: Evaluation<'_>,
         host: &impl Host,
         report: &mut RuleReport,
     ) -> Result<Vec<RuleSample>, String> {
         let rule = &self.spec.rules[index];
-        let time_ms = at.time_ms - at.query_offset_ms;
-        let result = host.query(Query::Rule(&rule.expr), time_ms).await?;
+        let result = result?;
         let RuleKind::Alerting(alert) = &rule.kind else {
             return record(rule, result, self.spec.limit);
         };
@@ -263,32 +308,6 @@ impl Group {
             host.notify(rule, due);
         }
         Ok(samples)
-    }
-
-    /// The samples as a batch, then a marker for each series that went.
-    fn batch(&self, rule: usize, samples: &[RuleSample], time_ms: i64) -> (Batch, Placed) {
-        let (mut batch, mut placed) = (Batch::default(), Placed::default());
-        for (index, sample) in samples.iter().enumerate() {
-            let series = batch.push_series(sample.labels.as_ref());
-            match &sample.value {
-                RuleValue::Float(value) => {
-                    batch.push_sample(series, time_ms, *value);
-                    placed.floats.push(index);
-                }
-                RuleValue::Histogram(histogram) => {
-                    let histogram = (**histogram).clone();
-                    let sample = HistogramSample { histogram, is_integer: false };
-                    batch.push_histogram(series, time_ms, sample);
-                    placed.histograms.push(index);
-                }
-            }
-        }
-        let now: HashSet<&Labels, RandomState> =
-            samples.iter().map(|sample| &sample.labels).collect();
-        let state = self.rules[rule].borrow();
-        let gone = state.written.iter().filter(|labels| !now.contains(labels));
-        push_markers(&mut batch, gone, time_ms);
-        (batch, placed)
     }
 
     /// Marks the series of rules that are no more.
@@ -347,12 +366,5 @@ impl Group {
     /// The alerts of all rules that did not end.
     pub fn active_alerts(&self, rule: usize) -> Vec<Alert> {
         self.rules[rule].borrow().alerts.active().cloned().collect()
-    }
-}
-
-fn push_markers<'a>(batch: &mut Batch, series: impl Iterator<Item = &'a Labels>, time_ms: i64) {
-    for labels in series {
-        let series = batch.push_series(labels.as_ref());
-        batch.push_sample(series, time_ms, stale_nan());
     }
 }

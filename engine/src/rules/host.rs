@@ -21,11 +21,33 @@ pub trait Host {
         time_ms: i64,
     ) -> impl Future<Output = Result<Vec<RuleSample>, String>>;
 
+    /// Evaluates expressions of rules none of which reads what another one writes; answers in their
+    /// order.
+    fn query_all(&self, expressions: &[&Ast], time_ms: i64) -> impl Future<Output = Vec<Answer>> {
+        async move {
+            let mut answers = Vec::with_capacity(expressions.len());
+            for expression in expressions {
+                let result = self.query(Query::Rule(expression), time_ms).await;
+                answers.push(Answer { result, seconds: 0.0 });
+            }
+            answers
+        }
+    }
+
     /// Stores samples; what was refused, or why nothing was stored.
     fn append(&self, batch: &Batch) -> impl Future<Output = Result<Refused, String>>;
 
     /// Tells of alerts of `rule` that are due.
     fn notify(&self, rule: &RuleSpec, alerts: Vec<Alert>);
+}
+
+/// What an expression gives.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// As [`Host::query`] gives it.
+    pub result: Result<Vec<RuleSample>, String>,
+    /// What it took, its share of what was done for all included; zero where no clock is.
+    pub seconds: f64,
 }
 
 /// What was refused of a batch, by index into its samples and into its histograms.

@@ -550,3 +550,43 @@ fn markers_are_staleness_markers() {
     assert!(shown.concat().contains("600000: (Float(NaN)"), "{shown:?}");
     assert!(is_stale_nan(crate::model::sample::stale_nan()));
 }
+
+#[test]
+fn a_run_ends_where_a_rule_must_see_an_earlier_one() {
+    let asks = [("text", r#"{{ query "c" | first | value }}"#)];
+    let group = group(vec![
+        recording("a", "up", &[]),
+        recording("b", "up", &[]),
+        recording("c", "a + 1", &[]),
+        alerting("D", "up", (0, 0), &[], &asks),
+        alerting("E", "up", (0, 0), &[], &[]),
+        recording("f", "count(ALERTS)", &[]),
+        recording("g", "up", &[]),
+    ]);
+    assert_eq!(group.runs(), [vec![0, 1], vec![2], vec![3, 4], vec![5, 6]]);
+    let host = TestHost::new();
+    host.put(&[("__name__", "up")], 0, 5.0);
+    evaluate_at(&group, &host, 0);
+    assert_eq!(group.active_alerts(3)[0].annotations[0].1, "6");
+    assert_eq!(host.show("f", 0), r#"{__name__="f"} 2"#);
+}
+
+#[test]
+fn a_run_blames_the_rule_whose_sample_was_refused() {
+    let host = TestHost::new();
+    let group = group(vec![
+        recording("same", "up", &[]),
+        recording("same", "up + 1", &[]),
+        recording("other", "up", &[]),
+        recording("fails", "up + on () {__name__=~\"up|down\"}", &[]),
+    ]);
+    host.put(&[("__name__", "up")], 0, 5.0);
+    host.put(&[("__name__", "down")], 0, 5.0);
+    let reports = evaluate_at(&group, &host, 0);
+    let counts: Vec<_> = reports.iter().map(|report| report.out_of_order_count).collect();
+    assert_eq!(counts, [0, 1, 0, 0]);
+    let good: Vec<_> = (0..4).map(|rule| group.state(rule).health.as_str()).collect();
+    assert_eq!(good, ["ok", "err", "ok", "err"]);
+    assert!(reports[3].error.as_ref().unwrap().contains("many-to-many"));
+    assert_eq!(host.show("same", 0), r#"{__name__="same"} 5"#);
+}

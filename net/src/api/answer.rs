@@ -7,6 +7,8 @@
 //!
 //! Source: Prometheus `web/api/v1/api.go` (`respond`, `respondError`, `getDefaultErrorCode`).
 
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::http::{Body, Pull, Response, with_type};
@@ -116,6 +118,17 @@ pub fn success(notes: &Notes, write: impl FnOnce(&mut Json)) -> Response {
     with_type(StatusCode::OK, JSON, out)
 }
 
+/// A successful answer whose `data` is a stream of pieces.
+pub fn success_streamed(notes: &Notes, data: impl Stream<Item = Bytes> + 'static) -> Response {
+    let (mut first, mut last) = (vec![], vec![]);
+    open(&mut first);
+    close(&mut last, notes);
+    let [first, last] = [first, last].map(|bytes| stream::iter([Bytes::from(bytes)]));
+    let mut response = Response::new(Body::Streamed(Box::pin(first.chain(data).chain(last))));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+}
+
 /// A successful answer whose `data` is pulled piece by piece.
 pub fn success_pulled(notes: Notes, data: impl Pull + 'static) -> Response {
     let envelope = Envelope { opened: false, data: Some(Box::new(data)), notes };
@@ -173,6 +186,10 @@ mod tests {
         match response.into_body() {
             Body::Bytes(bytes) => sent.extend_from_slice(&bytes),
             Body::Pulled(mut source) => while source.pull(&mut sent) {},
+            Body::Streamed(source) => {
+                let pieces: Vec<Bytes> = engine::exec::testing::block_on(source.collect());
+                sent = pieces.concat();
+            }
             Body::Sent => {}
         }
         assert_eq!(String::from_utf8(sent).unwrap(), expected);
@@ -218,6 +235,12 @@ mod tests {
             success_pulled(notes, Digits(0)),
             200,
             "{\"status\":\"success\",\"data\":123,\"infos\":[\"i\"]}",
+        );
+        let pieces = [Bytes::from_static(b"[1"), Bytes::from_static(b",2]")];
+        check(
+            success_streamed(&Notes::default(), stream::iter(pieces)),
+            200,
+            "{\"status\":\"success\",\"data\":[1,2]}",
         );
     }
 }

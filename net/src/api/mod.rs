@@ -4,6 +4,7 @@
 //! site     a request -> its endpoint -> an answer, on one shard
 //! routes   paths and methods      context  what all shards' answers have in common
 //! answer   envelope and errors    json, value, time  how things are written
+//! pieces   large results, written by all shards
 //! params   times, durations, limits, names in paths
 //! query under_way series targets status tsdb admin alerts lifecycle write    the endpoints
 //! ```
@@ -20,6 +21,7 @@ mod exemplars;
 pub mod json;
 mod lifecycle;
 pub mod params;
+mod pieces;
 pub mod query;
 mod query_stats;
 mod routes;

@@ -12,12 +12,15 @@ use shards::{CancelToken, QueryError, QueryOutcome, QueryRequest, Shard, runtime
 use crate::http::{Form, Response};
 use crate::observe::query_log::{Origin, QueryLog, Record};
 
-use super::answer::{ApiError, ErrorKind, Notes, TRUNCATED, success, success_pulled};
+use super::answer::{
+    ApiError, ErrorKind, Notes, TRUNCATED, success, success_pulled, success_streamed,
+};
 use super::context::Context;
 use super::params::{RangeGrid, duration_ms, limit, time_or};
+use super::pieces::{piece_rows, pieces};
 use super::query_stats::{failed_stats_json, stats_json};
 use super::tree::push_tree;
-use super::value::ValueBody;
+use super::value::{ValueBody, ValueText};
 
 /// Most warnings and most infos in an answer; the rest is counted.
 const NOTE_COUNT_MAX: usize = 10;
@@ -90,7 +93,11 @@ impl Asked<'_> {
         shorten(&mut notes.infos, "info");
         let steps_of = (stats_wanted == "all").then_some(grid);
         let stats = (!stats_wanted.is_empty()).then(|| stats_json(&stats, &timings, steps_of));
-        Ok(success_pulled(notes, ValueBody::new(value, row_count, stats)))
+        let text = ValueText::new(value, row_count, stats);
+        Ok(match piece_rows(&text, self.shard.count()) {
+            Some(rows) => success_streamed(&notes, pieces(text, rows, self.shard)),
+            None => success_pulled(notes, ValueBody::new(text)),
+        })
     }
 
     fn log(&self, outcome: &Result<QueryOutcome, QueryError>, grid: RangeGrid, begun: Instant) {

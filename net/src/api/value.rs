@@ -1,6 +1,8 @@
-//! The result of a query as JSON, written series by series as the client reads.
+//! The result of a query as JSON, and its writing series by series as the client reads.
 //!
 //! Source: Prometheus `web/api/v1/json_codec.go`, `util/jsonutil/marshal.go`.
+
+use std::ops::Range;
 
 use engine::exec::Value;
 
@@ -14,28 +16,44 @@ use crate::wire::json::{
 const PULL_BYTES: usize = 16 * 1024;
 
 /// `{"resultType":…,"result":…}` with the first `row_count` rows of a value.
-pub struct ValueBody {
+pub struct ValueText {
     value: Value,
     row_count: usize,
-    next_row: usize,
-    opened: bool,
     /// The `stats` field, if it was asked for.
     stats: Option<Vec<u8>>,
     /// Of a matrix.
     heads: PointHeads,
 }
 
-impl ValueBody {
-    pub fn new(value: Value, row_count: usize, stats: Option<Vec<u8>>) -> ValueBody {
+impl ValueText {
+    pub fn new(value: Value, row_count: usize, stats: Option<Vec<u8>>) -> ValueText {
         let heads = match &value {
             Value::Matrix { grid, .. } => PointHeads::new(grid.times_ms()),
             _ => PointHeads::default(),
         };
-        ValueBody { value, row_count, next_row: 0, opened: false, stats, heads }
+        ValueText { value, row_count, stats, heads }
     }
 
-    fn open(&mut self, out: &mut Vec<u8>) {
-        self.opened = true;
+    /// Rows that [`ValueText::push_rows`] writes; none of a scalar or a string, which stand whole
+    /// in what [`ValueText::open`] writes.
+    pub fn row_count(&self) -> usize {
+        match &self.value {
+            Value::Scalar { .. } | Value::String { .. } => 0,
+            _ => self.row_count,
+        }
+    }
+
+    /// Points that a row can have, where all rows are alike.
+    pub fn row_points(&self) -> Option<usize> {
+        match &self.value {
+            Value::Vector { .. } => Some(1),
+            Value::Matrix { grid, .. } => Some(grid.step_count),
+            _ => None,
+        }
+    }
+
+    /// What stands before the rows.
+    pub fn open(&self, out: &mut Vec<u8>) {
         let kind = match &self.value {
             Value::Scalar { .. } => "scalar",
             Value::String { .. } => "string",
@@ -56,9 +74,18 @@ impl ValueBody {
                 out.push(b',');
                 push_html_text(out, value.as_bytes());
             }
-            Value::Vector { .. } | Value::Matrix { .. } | Value::Ranges(_) => return,
+            Value::Vector { .. } | Value::Matrix { .. } | Value::Ranges(_) => {}
         }
-        self.next_row = self.row_count;
+    }
+
+    /// Some rows, with the commas before them.
+    pub fn push_rows(&self, rows: Range<usize>, out: &mut Vec<u8>) {
+        for row in rows {
+            if row > 0 {
+                out.push(b',');
+            }
+            self.push_row(row, out);
+        }
     }
 
     fn push_row(&self, row: usize, out: &mut Vec<u8>) {
@@ -100,7 +127,8 @@ impl ValueBody {
         out.push(b'}');
     }
 
-    fn close(&self, out: &mut Vec<u8>) {
+    /// What stands behind the rows.
+    pub fn close(&self, out: &mut Vec<u8>) {
         out.push(b']');
         if let Some(stats) = &self.stats {
             out.extend_from_slice(br#","stats":"#);
@@ -110,23 +138,34 @@ impl ValueBody {
     }
 }
 
+/// Writes a value row by row as the client reads.
+pub struct ValueBody {
+    text: ValueText,
+    next_row: usize,
+    opened: bool,
+}
+
+impl ValueBody {
+    pub fn new(text: ValueText) -> ValueBody {
+        ValueBody { text, next_row: 0, opened: false }
+    }
+}
+
 impl Pull for ValueBody {
     fn pull(&mut self, out: &mut Vec<u8>) -> bool {
         if !self.opened {
-            self.open(out);
+            self.opened = true;
+            self.text.open(out);
         }
         let start = out.len();
-        while self.next_row < self.row_count {
-            if self.next_row > 0 {
-                out.push(b',');
-            }
-            self.push_row(self.next_row, out);
+        while self.next_row < self.text.row_count() {
+            self.text.push_rows(self.next_row..self.next_row + 1, out);
             self.next_row += 1;
-            if out.len() - start > PULL_BYTES && self.next_row < self.row_count {
+            if out.len() - start > PULL_BYTES && self.next_row < self.text.row_count() {
                 return true;
             }
         }
-        self.close(out);
+        self.text.close(out);
         false
     }
 }
@@ -144,7 +183,7 @@ mod tests {
 
     #[track_caller]
     fn check(value: Value, row_count: usize, expected: &str) {
-        let mut body = ValueBody::new(value, row_count, None);
+        let mut body = ValueBody::new(ValueText::new(value, row_count, None));
         let mut out = vec![];
         while body.pull(&mut out) {}
         assert_eq!(String::from_utf8(out).unwrap(), expected);

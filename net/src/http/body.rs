@@ -1,10 +1,12 @@
-//! The body of an answer: all at once, or in chunks that are made as the client takes them.
+//! The body of an answer: all at once, or in chunks that are made as the client takes them, here or
+//! elsewhere.
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use hyper::body::{Frame, SizeHint};
 
 /// Bytes of one chunk of a pulled body. Larger means fewer writes, and a longer hold of the shard
@@ -21,6 +23,7 @@ pub trait Pull {
 pub enum Body {
     Bytes(Bytes),
     Pulled(Box<dyn Pull>),
+    Streamed(Pin<Box<dyn Stream<Item = Bytes>>>),
     Sent,
 }
 
@@ -33,7 +36,7 @@ impl Body {
     pub fn known_bytes(&self) -> Option<usize> {
         match self {
             Body::Bytes(bytes) => Some(bytes.len()),
-            Body::Pulled(_) => None,
+            Body::Pulled(_) | Body::Streamed(_) => None,
             Body::Sent => Some(0),
         }
     }
@@ -67,7 +70,7 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let bytes = match &mut *self {
             Body::Sent => return Poll::Ready(None),
@@ -86,6 +89,13 @@ impl hyper::body::Body for Body {
                 }
                 chunk.into()
             }
+            Body::Streamed(source) => match ready!(source.as_mut().poll_next(cx)) {
+                Some(bytes) => bytes,
+                None => {
+                    *self = Body::Sent;
+                    return Poll::Ready(None);
+                }
+            },
         };
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }

@@ -8,6 +8,7 @@ use std::io::Write;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::{Stream, StreamExt, stream};
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue, VARY,
 };
@@ -36,6 +37,7 @@ pub fn compress(request_headers: &HeaderMap, response: Response) -> Response {
         }
         Body::Bytes(bytes) => gzipped(Box::new(Rest(bytes))),
         Body::Pulled(source) => gzipped(source),
+        Body::Streamed(source) => Body::Streamed(Box::pin(gzipped_stream(source))),
         Body::Sent => Body::Sent,
     };
     parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -67,6 +69,23 @@ fn gzipped(source: Box<dyn Pull>) -> Body {
         plain: vec![],
         encoder: Some(encoder(CHUNK_BYTES / 2)),
     }))
+}
+
+/// Compresses every chunk as it comes; what the encoder keeps back goes with a later one.
+fn gzipped_stream(source: impl Stream<Item = Bytes> + Unpin) -> impl Stream<Item = Bytes> {
+    let begun = Some((source, encoder(CHUNK_BYTES / 2)));
+    stream::unfold(begun, async |state| {
+        let (mut source, mut encoder) = state?;
+        while let Some(plain) = source.next().await {
+            write(&mut encoder, &plain);
+            if !encoder.get_ref().is_empty() {
+                let chunk = std::mem::take(encoder.get_mut());
+                return Some((chunk.into(), Some((source, encoder))));
+            }
+        }
+        let rest = encoder.finish().expect("writing to memory cannot fail");
+        Some((rest.into(), None))
+    })
 }
 
 /// Bytes at hand as a source.
@@ -112,12 +131,26 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, accept.parse().unwrap());
         let plain: Vec<u8> = (0..bytes).map(|index| (index / 7 % 50) as u8).collect();
-        let response = compress(&headers, Response::new(Body::from(plain.clone())));
-        assert_eq!(response.headers().contains_key(CONTENT_ENCODING), compressed, "{accept}");
+        check_body(&headers, Body::from(plain.clone()), compressed, &plain);
+        if compressed {
+            let chunks: Vec<Bytes> = plain.chunks(700).map(Bytes::copy_from_slice).collect();
+            let body = Body::Streamed(Box::pin(stream::iter(chunks)));
+            check_body(&headers, body, true, &plain);
+        }
+    }
+
+    #[track_caller]
+    fn check_body(headers: &HeaderMap, body: Body, compressed: bool, plain: &[u8]) {
+        let response = compress(headers, Response::new(body));
+        assert_eq!(response.headers().contains_key(CONTENT_ENCODING), compressed);
         let mut sent = vec![];
         match response.into_body() {
             Body::Bytes(bytes) => sent.extend_from_slice(&bytes),
             Body::Pulled(mut source) => while source.pull(&mut sent) {},
+            Body::Streamed(source) => {
+                let chunks: Vec<Bytes> = engine::exec::testing::block_on(source.collect());
+                sent = chunks.concat();
+            }
             Body::Sent => {}
         }
         if compressed {

@@ -1,15 +1,16 @@
 //! Rules over the shards of this server.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use engine::exec::Value;
 use engine::model::{Batch, Labels};
-use engine::promql;
-use engine::rules::host::NO_VECTOR;
+use engine::promql::{self, Ast};
+use engine::rules::host::{Answer, NO_VECTOR};
 use engine::rules::{Alert, GroupSpec, Host, Query, Refused, RuleSample, RuleSpec, RuleValue};
 use shards::query::Expression;
 use shards::turns::Work;
-use shards::{CancelToken, IngestOptions, QueryRequest, Shard, runtime};
+use shards::{CancelToken, IngestOptions, QueryError, QueryOutcome, QueryRequest, Shard, runtime};
 
 use crate::api::context::Context;
 use crate::api::params::RangeGrid;
@@ -39,6 +40,29 @@ impl Host for ShardHost<'_> {
         };
         let value = self.ask(expression, time_ms, None).await?;
         samples(&value)
+    }
+
+    async fn query_all(&self, expressions: &[&Ast], time_ms: i64) -> Vec<Answer> {
+        let begun = runtime::now();
+        let shown = format!("{} rules of group {}", expressions.len(), self.spec.name);
+        let request = self.request(Expression::Text(shown), time_ms);
+        let outcomes = self.shard.query_group(expressions, &request, &CancelToken::default()).await;
+        let outcomes = outcomes
+            .unwrap_or_else(|error| expressions.iter().map(|_| Err(error.clone())).collect());
+        let is_logged = self.context.query_log.is_open();
+        let answer = |(expression, outcome): (&&Ast, Result<QueryOutcome, QueryError>)| {
+            if is_logged {
+                self.log(self.printed(expression), &outcome, time_ms, begun);
+            }
+            match outcome {
+                Ok(QueryOutcome { outcome, timings }) => Answer {
+                    result: samples(&outcome.value),
+                    seconds: (timings.prepared + timings.evaluated).as_secs_f64(),
+                },
+                Err(error) => Answer { result: Err(error.to_string()), seconds: 0.0 },
+            }
+        };
+        expressions.iter().zip(outcomes).map(answer).collect()
     }
 
     async fn append(&self, batch: &Batch) -> Result<Refused, String> {
@@ -72,26 +96,45 @@ impl ShardHost<'_> {
         time_ms: i64,
         lookback_ms: Option<i64>,
     ) -> Result<Value, String> {
-        let log = &self.context.query_log;
         let text = match &expression {
-            _ if !log.is_open() => String::new(),
+            _ if !self.context.query_log.is_open() => String::new(),
             Expression::Text(text) => text.clone(),
             Expression::Ast(ast) => promql::print(ast, ast.root()),
         };
         let begun = runtime::now();
-        let request = QueryRequest {
+        let request = QueryRequest { lookback_ms, ..self.request(expression, time_ms) };
+        let outcome = self.shard.query(request, &CancelToken::default()).await;
+        self.log(&text, &outcome, time_ms, begun);
+        outcome.map(|outcome| outcome.outcome.value).map_err(|error| error.to_string())
+    }
+
+    fn request(&self, expression: Expression, time_ms: i64) -> QueryRequest {
+        QueryRequest {
             expression,
-            lookback_ms,
             subquery_step_ms: Some(self.settings.subquery_step_ms),
             work: Work::Rules,
             ..QueryRequest::instant("", time_ms)
-        };
-        let outcome = self.shard.query(request, &CancelToken::default()).await;
+        }
+    }
+
+    fn log(
+        &self,
+        text: &str,
+        outcome: &Result<QueryOutcome, QueryError>,
+        time_ms: i64,
+        begun: Instant,
+    ) {
         let grid = RangeGrid { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
         let origin =
             Origin::RuleGroup { file: self.spec.file.to_string(), name: self.spec.name.clone() };
-        log_query(log, &text, &outcome, grid, begun, &origin);
-        outcome.map(|outcome| outcome.outcome.value).map_err(|error| error.to_string())
+        log_query(&self.context.query_log, text, outcome, grid, begun, &origin);
+    }
+
+    /// The expression as it is printed, of one of this group.
+    fn printed(&self, expression: &Ast) -> &str {
+        let rules = &self.spec.rules;
+        let index = rules.iter().position(|rule| std::ptr::eq(&rule.expr, expression));
+        index.map_or("", |index| &self.queries[index])
     }
 }
 

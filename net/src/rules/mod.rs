@@ -19,7 +19,6 @@ mod host;
 mod run;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::notify::Notifier;
 use crate::observe::durations::Durations;
@@ -30,8 +29,9 @@ pub struct Environment {
     pub outage_tolerance_ms: i64,
     pub grace_ms: i64,
     pub resend_delay_ms: i64,
-    /// Of independent rules that run at the same time; none: rules run one by one.
-    pub places: Option<Places>,
+    /// Independent rules of a group are evaluated together, whatever stands between them; else only
+    /// neighbours are.
+    pub concurrent: bool,
     pub metrics: Arc<RuleMetrics>,
 }
 
@@ -40,29 +40,4 @@ pub struct Environment {
 pub struct RuleMetrics {
     pub evaluations: Durations,
     pub iterations: Durations,
-}
-
-/// Places of rules that run beside others, for the whole process.
-pub struct Places(Arc<AtomicUsize>);
-
-/// Given back when dropped.
-pub struct Place(Arc<AtomicUsize>);
-
-impl Places {
-    pub fn new(count: usize) -> Places {
-        Places(Arc::new(AtomicUsize::new(count)))
-    }
-
-    /// A place if there is one; never waits.
-    pub fn take(&self) -> Option<Place> {
-        let taken =
-            self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1));
-        taken.ok().map(|_| Place(self.0.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
-    }
 }

@@ -18,7 +18,6 @@ use engine::promql::{ParseOptions, parse};
 use engine::rules::alerts::{ALERTS_FOR_STATE, series_labels};
 use engine::rules::schedule::Due;
 use engine::rules::{AlertState, Evaluation, ForState, Group, RuleReport, RuleSpec, Schedule};
-use futures_util::future::{join, join_all};
 use shards::query::Expression;
 use shards::{Shard, runtime};
 
@@ -113,59 +112,41 @@ impl GroupLoop {
         });
     }
 
-    /// Evaluates the rules, those of a batch at the same time as far as there are places. Returns
-    /// the samples that they gave, or none when an order came between.
+    /// Evaluates the rules. Returns the samples that they gave, or none when an order came between.
     async fn evaluate(&self, at: Evaluation<'_>, host: &ShardHost<'_>) -> Option<usize> {
+        let concurrent = self.environment.concurrent;
+        let runs = if concurrent { self.group.batches() } else { self.group.runs() };
         let mut sample_count = 0;
-        let Some(places) = &self.environment.places else {
-            for rule in 0..self.cell.spec.rules.len() {
-                if self.is_ordered() {
-                    return None;
-                }
-                sample_count += self.evaluate_rule(rule, at, host).await;
-            }
-            return Some(sample_count);
-        };
-        for batch in self.group.batches() {
+        for run in runs {
             if self.is_ordered() {
                 return None;
             }
-            let mut beside = vec![];
-            let mut in_order = vec![];
-            for &rule in batch {
-                match (batch.len() > 1).then(|| places.take()).flatten() {
-                    Some(place) => beside.push(async move {
-                        let count = self.evaluate_rule(rule, at, host).await;
-                        drop(place);
-                        count
-                    }),
-                    None => in_order.push(rule),
-                }
-            }
-            let one_by_one = async {
-                let mut sum = 0;
-                for rule in in_order {
-                    sum += self.evaluate_rule(rule, at, host).await;
-                }
-                sum
-            };
-            let (counts, sum) = join(join_all(beside), one_by_one).await;
-            sample_count += counts.into_iter().sum::<usize>() + sum;
+            sample_count += self.evaluate_run(run, at, host).await;
         }
         Some(sample_count)
     }
 
-    async fn evaluate_rule(&self, rule: usize, at: Evaluation<'_>, host: &ShardHost<'_>) -> usize {
+    /// Evaluates rules at once. What the clock says beyond their own seconds they share evenly.
+    async fn evaluate_run(
+        &self,
+        rules: &[usize],
+        at: Evaluation<'_>,
+        host: &ShardHost<'_>,
+    ) -> usize {
         let (begun, began_ms) = (runtime::now(), runtime::unix_ms());
-        let report = self.group.evaluate_rule(rule, at, host).await;
+        let reports = self.group.evaluate_rules(rules, at, host).await;
         let now = runtime::now();
-        let seconds = now.duration_since(begun).as_secs_f64();
-        self.group.note_evaluation(rule, began_ms, seconds);
-        self.environment.metrics.evaluations.add(now, seconds);
-        self.cell.stats.evaluations.add(1);
-        self.cell.stats.failures.add(u64::from(report.error.is_some()));
-        self.log(rule, &report);
-        report.sample_count
+        let own: f64 = reports.iter().map(|report| report.seconds).sum();
+        let shared = (now.duration_since(begun).as_secs_f64() - own).max(0.0) / rules.len() as f64;
+        for (&rule, report) in rules.iter().zip(&reports) {
+            let seconds = report.seconds + shared;
+            self.group.note_evaluation(rule, began_ms, seconds);
+            self.environment.metrics.evaluations.add(now, seconds);
+            self.cell.stats.evaluations.add(1);
+            self.cell.stats.failures.add(u64::from(report.error.is_some()));
+            self.log(rule, report);
+        }
+        reports.iter().map(|report| report.sample_count).sum()
     }
 
     fn log(&self, index: usize, report: &RuleReport) {

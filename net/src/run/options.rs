@@ -18,7 +18,7 @@ use crate::config::{
 use crate::http::server::ServerOptions;
 use crate::http::url::Url;
 use crate::notify::{Notifier, NotifyOptions};
-use crate::rules::{Environment, Places};
+use crate::rules::Environment;
 use crate::scrape::job::ScrapeFeatures;
 use crate::wire::remote_write::Protocol;
 
@@ -67,7 +67,7 @@ pub fn rules(flags: &Flags, notifier: Notifier) -> Environment {
         outage_tolerance_ms: ms("rules.alert.for-outage-tolerance"),
         grace_ms: ms("rules.alert.for-grace-period"),
         resend_delay_ms: ms("rules.alert.resend-delay"),
-        places: is_concurrent.then(|| Places::new(concurrency)),
+        concurrent: is_concurrent && concurrency > 0,
         metrics: Arc::default(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use engine::exec::{ExecError, GroupScatter, Outcome, evaluate};
+use engine::exec::{ExecError, ask_group, evaluate, evaluate_given};
 use engine::plan::{Plan, PlanOptions, QueryTimes};
 use engine::promql::{Ast, parse};
 use futures_lite::FutureExt;
@@ -57,8 +57,9 @@ impl Shard {
     }
 
     /// Evaluates several expressions at the times and with the bounds of `request` (its own
-    /// expression is not asked), one after the other; what more than one of them asks the shards
-    /// for runs once. Answers in the order of `asts`. The deadline is that of each.
+    /// expression is shown, not asked), one after the other; the shards are asked for all of them
+    /// at once. Answers in the order of `asts`. The deadline is that of each; the time that the
+    /// shards took is shared out evenly.
     ///
     /// None of them may select what is written for another of them: all see the series as they
     /// are now. Errors: as [`Shard::query`]; one that fails fails alone.
@@ -83,19 +84,22 @@ impl Shard {
         let turns = QueryTurns::begin(self.turns(), request.work, &whole).await;
         let turns = turns.map_err(ExecError::from)?;
         let scatter = MeshScatter { shard: self, turns, work: request.work, limits: &whole };
-        let shared = GroupScatter::new(&group, &scatter);
+        let ends = [cancel, &place.ended];
+        let begun = now();
+        let given = self.limited(&whole, ends, ask_group(&group, &scatter)).await?;
+        let asked = begun.elapsed() / asts.len().max(1) as u32;
         let mut outcomes = Vec::with_capacity(asts.len());
-        for plan in &group.plans {
+        for (plan, given) in group.plans.iter().zip(given) {
             let begun = now();
             let limits = Limits { deadline: begun + allowed, ended: whole.ended.clone() };
             let outcome = match plan {
                 Ok(plan) => self
-                    .limited(&limits, [cancel, &place.ended], evaluate(plan, &shared))
+                    .limited(&limits, ends, evaluate_given(plan, given, &scatter))
                     .await
                     .map_err(QueryError::Exec),
                 Err(error) => Err(QueryError::Plan(error.clone())),
             };
-            let evaluated = begun.elapsed();
+            let evaluated = asked + begun.elapsed();
             let timings = QueryTimings { queued, prepared, evaluated };
             outcomes.push(outcome.map(|outcome| QueryOutcome { outcome, timings }));
         }
@@ -194,12 +198,12 @@ impl Shard {
     }
 
     /// `evaluation`, until the deadline or one of `ends`.
-    async fn limited(
+    async fn limited<T>(
         &self,
         limits: &Limits,
         ends: [&CancelToken; 2],
-        evaluation: impl Future<Output = Result<Outcome, ExecError>>,
-    ) -> Result<Outcome, ExecError> {
+        evaluation: impl Future<Output = Result<T, ExecError>>,
+    ) -> Result<T, ExecError> {
         let timed_out = async {
             sleep(limits.deadline.saturating_duration_since(now())).await;
             Err(ExecError::TimedOut)

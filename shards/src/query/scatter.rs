@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use engine::exec::{ExecError, Partial, Scatter, run_part};
+use engine::exec::{ExecError, Partial, Scatter, run_ask};
 use engine::model::source::{Interrupted, Turns};
-use engine::plan::ShardPart;
+use engine::plan::Ask;
 use futures_util::future::try_join_all;
 
 use super::Limits;
@@ -93,14 +93,14 @@ pub(super) struct MeshScatter<'a> {
 }
 
 impl MeshScatter<'_> {
-    async fn run_on(&self, target: ShardId, part: Arc<ShardPart>) -> Result<Partial, ExecError> {
+    async fn run_on(&self, target: ShardId, ask: Arc<Ask>) -> Result<Answers, ExecError> {
         let (work, limits) = (self.work, self.limits.clone());
         if target == self.shard.id() {
-            return run_here(self.shard, &part, work, &limits).await;
+            return run_here(self.shard, &ask, work, &limits).await;
         }
         let job =
             Job::new(
-                move |shard: Shard| async move { run_here(&shard, &part, work, &limits).await },
+                move |shard: Shard| async move { run_here(&shard, &ask, work, &limits).await },
             );
         match self.shard.0.lanes.query.ask(target, job).await {
             Ok(answer) => unpack(answer),
@@ -109,25 +109,28 @@ impl MeshScatter<'_> {
     }
 }
 
-/// Runs a part on this shard's own series.
+/// Of one shard, for each part.
+type Answers = Vec<Result<Partial, ExecError>>;
+
+/// Runs what is asked on this shard's own series.
 async fn run_here(
     shard: &Shard,
-    part: &ShardPart,
+    ask: &Ask,
     work: Work,
     limits: &Limits,
-) -> Result<Partial, ExecError> {
+) -> Result<Answers, ExecError> {
     let turns = QueryTurns::begin(shard.turns(), work, limits).await?;
-    run_part(&ShardSource(shard), part, &turns).await
+    Ok(run_ask(&ShardSource(shard), ask, &turns).await)
 }
 
 impl Scatter for MeshScatter<'_> {
-    async fn run(&self, part: Arc<ShardPart>) -> Result<Vec<Partial>, ExecError> {
+    async fn run(&self, ask: Arc<Ask>) -> Result<Vec<Answers>, ExecError> {
         // The own part takes turns of its own, and while others work nobody here does.
         self.turns.release();
         let shards = ShardId::all(self.shard.count());
-        let partials = try_join_all(shards.map(|shard| self.run_on(shard, part.clone()))).await?;
+        let answers = try_join_all(shards.map(|shard| self.run_on(shard, ask.clone()))).await?;
         self.turns.pause().await?;
-        Ok(partials)
+        Ok(answers)
     }
 
     fn turns(&self) -> &impl Turns {

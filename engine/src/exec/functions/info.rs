@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 
 use crate::exec::error::{ExecError, same_labelset};
-use crate::exec::gather::Scatter;
+use crate::exec::gather::{Scatter, ask};
 use crate::exec::label_table::{LabelIndex, filter};
 use crate::exec::matrix::{Matrix, is_set, ones, set};
 use crate::exec::merge_rows::sort_by_labels;
@@ -19,10 +19,10 @@ use crate::index::CompiledMatcher;
 use crate::model::labels::METRIC_NAME;
 use crate::model::source::Turns;
 use crate::model::{Labels, LabelsBuilder, MatchOp, Matcher};
-use crate::plan::Plan;
 use crate::plan::grid::Grid;
 use crate::plan::node::Info;
 use crate::plan::part::{Finish, Select, SelectOutput, ShardPart};
+use crate::plan::{Ask, Plan};
 
 /// Labels that say which info series belongs to a series.
 const IDENTIFYING: [&[u8]; 2] = [b"instance", b"job"];
@@ -50,7 +50,8 @@ pub async fn run(
         matchers.extend(data_matchers.iter().cloned());
         matchers.extend(name_matchers);
         let part = info_part(matchers, info, grid, plan);
-        for partial in scatter.run(Arc::new(part)).await? {
+        let answers = ask(scatter, Arc::new(Ask::one(part))).await?;
+        for partial in answers.into_iter().next().expect("an answer for each part")? {
             stats.absorb(&partial.stats)?;
             stats.release(partial.stats.held());
             if let PartialValue::Rows(rows) = partial.value {
