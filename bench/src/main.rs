@@ -47,6 +47,7 @@ query
   --end-back-minutes=N  how far before the newest sample queries end (0)
   --repeat=N          timed runs of each query (5)
   --restart=0|1       restart the server between load and queries (0)
+  --peaks=0|1         show the peak memory of each query (0)
 
 rules
   --pods=N            pods of 19 series (52650: a million series)
@@ -191,6 +192,7 @@ fn run() -> Result<(), String> {
                 end_back_ms: minutes(options.number("end-back-minutes", 0)?),
                 repeat_count: options.number("repeat", 5)?.max(1) as usize,
                 restarts: options.number("restart", 0)? != 0,
+                shows_peaks: options.number("peaks", 0)? != 0,
             };
             options.done()?;
             let shown = json!({

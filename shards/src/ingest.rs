@@ -213,6 +213,9 @@ impl Shard {
         part: &mut Part,
         options: IngestOptions,
     ) -> Result<(AppendReport, u64), WalError> {
+        if options.wait {
+            self.turns().note_ingest();
+        }
         self.0.store.borrow_mut().tell_newest(part.newest_ms);
         self.0.storage.append(&part.batch, &part.known, &mut part.series_ids, options)
     }

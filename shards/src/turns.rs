@@ -3,7 +3,8 @@
 //! Whoever computes for longer than a moment holds the shard's one [`Turn`], for about half a
 //! millisecond, then lets the next one in line have it. Between two full turns the shard parks
 //! once, so that its sockets, timers and channels are served: without that, many turns run back to
-//! back and everybody else waits for all of them. Ingest and small requests take no turns.
+//! back and everybody else waits for all of them. Ingest and small requests take no turns; while
+//! there is ingest, turns are shorter.
 //!
 //! Work of several classes is let in by stride: a class with twice the weight gets twice the turns
 //! while both have somebody waiting.
@@ -22,8 +23,12 @@ use crate::runtime::{now, park};
 /// ones make everybody else wait longer.
 pub const TURN: Duration = Duration::from_micros(500);
 
-/// Turns that were given back early add up to this much before the shard parks.
-const REST_AFTER: Duration = Duration::from_micros(250);
+/// Length of a turn while somebody waits for acknowledgements: a request needs several shards, each
+/// of them more than once, and waits for the turn of each.
+pub const TURN_BESIDE_INGEST: Duration = Duration::from_micros(150);
+
+/// For so long after it was served ingest is taken to go on.
+const INGEST_RECENT: Duration = Duration::from_millis(20);
 
 /// Classes of heavy work, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +55,11 @@ struct Inner {
     is_busy: Cell<bool>,
     /// Nobody gets it before the shard has parked.
     needs_rest: Cell<bool>,
-    /// Time in turns since the last park.
+    /// Time in turns since the last park. Turns that were given back early add up to half a turn
+    /// before the shard parks.
     worked: Cell<Duration>,
+    /// When ingest was served last.
+    ingest_at: Cell<Option<Instant>>,
     /// The task that parks.
     rester: Cell<Option<Waker>>,
 }
@@ -93,6 +101,11 @@ impl TurnQueue {
         Begin { queue: self.0.clone(), work, waiter: None }
     }
 
+    /// Somebody waits for the acknowledgement of what this shard appends now.
+    pub fn note_ingest(&self) {
+        self.0.ingest_at.set(Some(now()));
+    }
+
     /// How many wait, over all classes.
     pub fn waiting_count(&self) -> usize {
         self.0.lines.borrow().iter().map(|line| line.waiters.len()).sum()
@@ -100,6 +113,12 @@ impl TurnQueue {
 }
 
 impl Inner {
+    /// The length of a turn that begins now.
+    fn turn_length(&self) -> Duration {
+        let since = self.ingest_at.get().map(|at| now() - at);
+        if since.is_some_and(|since| since < INGEST_RECENT) { TURN_BESIDE_INGEST } else { TURN }
+    }
+
     /// Gives the turn to the next in line, if it can be given.
     fn let_in(&self) {
         if self.is_busy.get() || self.needs_rest.get() {
@@ -134,7 +153,7 @@ impl Inner {
     fn end(&self, used: Duration) {
         self.is_busy.set(false);
         self.worked.set(self.worked.get() + used);
-        if self.worked.get() < REST_AFTER {
+        if self.worked.get() < self.turn_length() / 2 {
             return self.let_in();
         }
         self.needs_rest.set(true);
@@ -163,7 +182,8 @@ impl Future for Begin {
         let waiter = self.waiter.as_ref().expect("joined above");
         if waiter.is_granted.get() {
             self.waiter = None;
-            return Poll::Ready(Turn { queue: self.queue.clone(), begun: now() });
+            let (queue, length) = (self.queue.clone(), self.queue.turn_length());
+            return Poll::Ready(Turn { queue, begun: now(), length });
         }
         waiter.waker.set(Some(cx.waker().clone()));
         Poll::Pending
@@ -185,13 +205,14 @@ impl Drop for Begin {
 pub struct Turn {
     queue: Rc<Inner>,
     begun: Instant,
+    length: Duration,
 }
 
 impl Turn {
     /// Whether it has been used up.
     #[inline]
     pub fn is_over(&self) -> bool {
-        now() - self.begun >= TURN
+        now() - self.begun >= self.length
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Parameters {
     pub repeat_count: usize,
     /// Restart the server between load and queries.
     pub restarts: bool,
+    /// Show the peak memory of each query.
+    pub shows_peaks: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,8 +261,9 @@ fn measure(
     let mut digests = Vec::new();
     let mut total_ms = 0.0;
     let before = server.usage()?;
-    server.forget_peak()?;
+    let mut highest = 0;
     for query in QUERIES {
+        server.forget_peak()?;
         let path = path(query, parameters, end_ms);
         let first = connection.get(&path)?;
         digests.push(
@@ -277,8 +280,14 @@ fn measure(
         let median_ms = times_ms[times_ms.len() / 2];
         total_ms += median_ms;
         figures.push((format!("{}, ms", query.name).into(), median_ms));
+        let peak = server.peak_resident_bytes()?.saturating_sub(before.resident_bytes);
+        highest = highest.max(peak);
+        if parameters.shows_peaks {
+            let peak = peak as f64 / f64::from(1 << 20);
+            figures.push((format!("{}, peak MiB", query.name).into(), peak));
+        }
     }
-    let peak = server.peak_resident_bytes()?.saturating_sub(before.resident_bytes) as f64;
+    let peak = highest as f64;
     figures.push(("all medians, ms".into(), total_ms));
     figures.push(("peak memory above idle, MiB".into(), peak / f64::from(1 << 20)));
     figures

@@ -47,6 +47,8 @@ pub struct GroupColumns {
     histograms: Vec<HistogramGroup>,
     histogram_bytes: usize,
     projected: Vec<u8>,
+    /// The group of the last row: that of the next one is often the same.
+    last: usize,
 }
 
 /// The columns of one group.
@@ -76,6 +78,7 @@ impl GroupColumns {
             histograms: Vec::new(),
             histogram_bytes: 0,
             projected: Vec::new(),
+            last: 0,
         }
     }
 
@@ -118,11 +121,13 @@ impl GroupColumns {
         let mut projected = std::mem::take(&mut self.projected);
         let group = self.intern(project(labels, &self.grouping, &mut projected));
         self.projected = projected;
+        self.last = group;
         group
     }
 
     fn intern(&mut self, labels: LabelsRef<'_>) -> usize {
-        let (group, is_new) = self.labels.intern(labels);
+        let is_last = self.last < self.labels.len() && self.labels.get(self.last) == labels;
+        let (group, is_new) = if is_last { (self.last, false) } else { self.labels.intern(labels) };
         if !is_new {
             self.join();
         } else {

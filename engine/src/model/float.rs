@@ -36,8 +36,25 @@ fn push_plain(out: &mut Vec<u8>, magnitude: f64) -> Result<(), Decimal> {
     if text.iter().rev().take(5).any(|&byte| byte == b'e') {
         return Err(decimal(text));
     }
-    out.extend_from_slice(text.strip_suffix(b".0").unwrap_or(text));
+    push_short(out, text.strip_suffix(b".0").unwrap_or(text));
     Ok(())
+}
+
+/// Appends a text of mostly 8 to 24 bytes, in two or three overlapping copies of fixed size: they
+/// cost a third of a call that copies any number of bytes.
+#[inline]
+fn push_short(out: &mut Vec<u8>, text: &[u8]) {
+    let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) else {
+        return text.iter().for_each(|&byte| out.push(byte));
+    };
+    let start = out.len();
+    match text.first_chunk::<16>() {
+        Some(first) if text.len() <= 24 => out.extend_from_slice(first),
+        Some(_) => return out.extend_from_slice(text),
+        None => out.extend_from_slice(first),
+    }
+    out.truncate(start + text.len() - last.len());
+    out.extend_from_slice(last);
 }
 
 /// Takes the text of a positive number, or zero, apart.
@@ -100,7 +117,7 @@ fn push_special(out: &mut Vec<u8>, value: f64) -> Option<f64> {
 pub fn push_f(out: &mut Vec<u8>, value: f64) {
     let Some(magnitude) = push_special(out, value) else { return };
     if magnitude < EXACT_INTEGER_MAX && magnitude.trunc() == magnitude {
-        out.extend_from_slice(itoa::Buffer::new().format(magnitude as u64).as_bytes());
+        push_short(out, itoa::Buffer::new().format(magnitude as u64).as_bytes());
         return;
     }
     if let Err(decimal) = push_plain(out, magnitude) {

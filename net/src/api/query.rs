@@ -91,7 +91,8 @@ impl Asked<'_> {
         }
         shorten(&mut notes.warnings, "warning");
         shorten(&mut notes.infos, "info");
-        let steps_of = (stats_wanted == "all").then_some(grid);
+        let tells_steps = stats_wanted == "all" && self.shard.query_options().per_step_stats;
+        let steps_of = tells_steps.then_some(grid);
         let stats = (!stats_wanted.is_empty()).then(|| stats_json(&stats, &timings, steps_of));
         let text = ValueText::new(value, row_count, stats);
         Ok(match piece_rows(&text, self.shard.count()) {
@@ -164,20 +165,28 @@ pub fn query_error(error: QueryError) -> ApiError {
     ApiError::new(kind, error.to_string())
 }
 
-pub fn format_query(shard: &Shard, form: &Form) -> Result<Response, ApiError> {
-    let ast = parsed(shard, form)?;
-    let pretty = promql::pretty(&ast, ast.root());
+pub async fn format_query(shard: &Shard, form: &Form) -> Result<Response, ApiError> {
+    let pretty = parsed(shard, form, |ast| promql::pretty(ast, ast.root())).await?;
     Ok(success(&Notes::default(), |json| json.text(&pretty)))
 }
 
-pub fn parse_query(shard: &Shard, form: &Form) -> Result<Response, ApiError> {
-    let ast = parsed(shard, form)?;
-    let mut tree = vec![];
-    push_tree(&mut tree, &ast, ast.root());
+pub async fn parse_query(shard: &Shard, form: &Form) -> Result<Response, ApiError> {
+    let write = |ast: &Ast| {
+        let mut tree = vec![];
+        push_tree(&mut tree, ast, ast.root());
+        tree
+    };
+    let tree = parsed(shard, form, write).await?;
     Ok(success(&Notes::default(), |json| json.raw(&tree)))
 }
 
-fn parsed(shard: &Shard, form: &Form) -> Result<Ast, ApiError> {
-    promql::parse(form.get("query"), &shard.query_options().parse)
-        .map_err(|errors| ApiError::parameter("query", &errors.to_string()))
+/// Parses and shows off the shard: a megabyte of operators takes a second.
+async fn parsed<T: Send + 'static>(
+    shard: &Shard,
+    form: &Form,
+    show: impl FnOnce(&Ast) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let (text, options) = (form.get("query").to_owned(), shard.query_options().parse);
+    let shown = runtime::blocking(move || promql::parse(&text, &options).map(|ast| show(&ast)));
+    shown.await.map_err(|errors| ApiError::parameter("query", &errors.to_string()))
 }

@@ -133,15 +133,15 @@ impl Site {
                 };
             }
             Endpoint::Explain => {
-                return under_way::explain(shard, context, form, runtime::unix_ms());
+                return under_way::explain(shard, context, form, runtime::unix_ms()).await;
             }
             Endpoint::ActiveQueries => return under_way::active_queries(shard).await,
             Endpoint::CancelQuery => {
                 return under_way::cancel_query(shard, context, &to.parameter).await;
             }
             Endpoint::QueryExemplars => return exemplars::query_exemplars(shard, form).await,
-            Endpoint::FormatQuery => return query::format_query(shard, form),
-            Endpoint::ParseQuery => return query::parse_query(shard, form),
+            Endpoint::FormatQuery => return query::format_query(shard, form).await,
+            Endpoint::ParseQuery => return query::parse_query(shard, form).await,
             Endpoint::Labels => return series::label_names(shard, form).await,
             Endpoint::LabelValues => {
                 return series::label_values(shard, &to.parameter, form).await;

@@ -14,7 +14,7 @@ use super::query::{query_error, request};
 
 /// `/api/v1/explain`: the plan of a query, of a range query if `step` is given; with
 /// `format=text` as text.
-pub fn explain(
+pub async fn explain(
     shard: &Shard,
     context: &Context,
     form: &Form,
@@ -26,7 +26,8 @@ pub fn explain(
     } else {
         RangeGrid::from_form(form)?
     };
-    let plan = shard.plan_query(&request(context, form, grid)?).map_err(query_error)?;
+    let plan = shard.plan_query(&request(context, form, grid)?).await;
+    let plan = plan.map_err(query_error)?;
     let plan_text = plan.explain_text();
     if form.get("format") == "text" {
         return Ok(text(StatusCode::OK, plan_text));

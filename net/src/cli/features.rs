@@ -24,7 +24,7 @@ const FEATURES: &[(&str, Fate)] = &[
     ("promql-duration-expr", Fate::Warned(ALWAYS)),
     ("promql-experimental-functions", Fate::Carried),
     ("promql-extended-range-selectors", Fate::Carried),
-    ("promql-per-step-stats", Fate::Warned(NOT_YET)),
+    ("promql-per-step-stats", Fate::Warned("all but samplesReadPerStep is told")),
     ("search-api", Fate::Warned(NOT_YET)),
     ("st-storage", Fate::Carried),
     ("st-synthesis", Fate::Warned(NOT_YET)),

@@ -97,6 +97,7 @@ pub fn boot(flags: &Flags) -> BootOptions {
             delayed_names: features.has("promql-delayed-name-removal"),
             type_and_unit: features.has("type-and-unit-labels"),
             start_timestamps: features.has("use-start-timestamps"),
+            per_step_stats: features.has("promql-per-step-stats"),
             ..QueryOptions::default()
         },
         keep: KeepOptions {

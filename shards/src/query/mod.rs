@@ -19,8 +19,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use engine::exec::{ExecError, Outcome};
-use engine::plan::PlanError;
-use engine::promql::{Ast, ParseErrors, ParseOptions};
+use engine::plan::{Plan, PlanError, PlanOptions, QueryTimes};
+use engine::promql::{Ast, ParseErrors, ParseOptions, parse};
 
 pub(crate) use active::ActiveQueries;
 pub use active::{ActiveQuery, QueryId};
@@ -50,6 +50,8 @@ pub struct QueryOptions {
     pub type_and_unit: bool,
     /// Start timestamps tell of resets.
     pub start_timestamps: bool,
+    /// Statistics may be told step by step.
+    pub per_step_stats: bool,
 }
 
 impl Default for QueryOptions {
@@ -66,11 +68,45 @@ impl Default for QueryOptions {
             delayed_names: false,
             type_and_unit: false,
             start_timestamps: false,
+            per_step_stats: false,
         }
     }
 }
 
 impl QueryOptions {
+    fn times(&self, request: &QueryRequest) -> QueryTimes {
+        QueryTimes {
+            start_ms: request.start_ms,
+            end_ms: request.end_ms,
+            step_ms: request.step_ms,
+            lookback_ms: request.lookback_ms.unwrap_or(self.lookback_ms),
+            subquery_step_ms: request.subquery_step_ms.unwrap_or(self.subquery_step_ms),
+        }
+    }
+
+    fn plan_options(&self) -> PlanOptions {
+        PlanOptions {
+            samples_max: self.samples_max,
+            bytes_max: self.bytes_max,
+            delayed_names: self.delayed_names,
+            type_and_unit: self.type_and_unit,
+            start_timestamps: self.start_timestamps,
+            ..PlanOptions::default()
+        }
+    }
+
+    fn plan(&self, request: &QueryRequest) -> Result<Plan, QueryError> {
+        let parsed;
+        let ast = match &request.expression {
+            Expression::Ast(ast) => ast,
+            Expression::Text(text) => {
+                parsed = parse(text, &self.parse).map_err(QueryError::Parse)?;
+                &parsed
+            }
+        };
+        Plan::new(ast, self.times(request), &self.plan_options()).map_err(QueryError::Plan)
+    }
+
     /// Queries under way on one of `shard_count` shards.
     pub(crate) fn places(&self, shard_count: usize) -> usize {
         self.concurrency_max.div_ceil(shard_count).max(1)

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use engine::exec::{ExecError, ask_group, evaluate, evaluate_given};
-use engine::plan::{Plan, PlanOptions, QueryTimes};
-use engine::promql::{Ast, parse};
+use engine::plan::Plan;
+use engine::promql::Ast;
 use futures_lite::FutureExt;
 
 use super::active::Listed;
@@ -17,8 +17,11 @@ use crate::cancel::CancelToken;
 use crate::fair::Permit;
 use crate::mesh::Gone;
 use crate::route::ShardId;
-use crate::runtime::{now, sleep, timeout};
+use crate::runtime::{blocking, now, sleep, timeout};
 use crate::shard::Shard;
+
+/// Longer texts are parsed off the shard.
+const SHORT_TEXT_BYTES: usize = 8 << 10;
 
 impl Shard {
     /// Bounds and defaults of queries.
@@ -36,7 +39,7 @@ impl Shard {
         cancel: &CancelToken,
     ) -> Result<QueryOutcome, QueryError> {
         let begun = now();
-        let plan = self.plan_query(&request)?;
+        let plan = self.plan_query(&request).await?;
         let prepared = begun.elapsed();
         self.own_stats().queries.add(1);
         let place = self.place(&request, begun, cancel).await?;
@@ -70,7 +73,8 @@ impl Shard {
         cancel: &CancelToken,
     ) -> Result<Vec<Result<QueryOutcome, QueryError>>, QueryError> {
         let begun = now();
-        let group = Plan::new_group(asts, self.times(request), &self.plan_options());
+        let options = &self.0.query_options;
+        let group = Plan::new_group(asts, options.times(request), &options.plan_options());
         let prepared = begun.elapsed() / asts.len().max(1) as u32;
         self.own_stats().queries.add(asts.len() as u64);
         let place = self.place(request, begun, cancel).await?;
@@ -106,18 +110,17 @@ impl Shard {
         Ok(outcomes)
     }
 
-    /// The plan of a request, for whoever wants to see it.
-    pub fn plan_query(&self, request: &QueryRequest) -> Result<Plan, QueryError> {
-        let parsed;
-        let ast = match &request.expression {
-            Expression::Ast(ast) => ast,
-            Expression::Text(text) => {
-                let options = &self.0.query_options.parse;
-                parsed = parse(text, options).map_err(QueryError::Parse)?;
-                &parsed
+    /// The plan of a request.
+    pub async fn plan_query(&self, request: &QueryRequest) -> Result<Plan, QueryError> {
+        let options = self.0.query_options;
+        match &request.expression {
+            // A megabyte of operators takes a second.
+            Expression::Text(text) if text.len() > SHORT_TEXT_BYTES => {
+                let request = request.clone();
+                blocking(move || options.plan(&request)).await
             }
-        };
-        Plan::new(ast, self.times(request), &self.plan_options()).map_err(QueryError::Plan)
+            _ => options.plan(request),
+        }
     }
 
     /// Queries under way on all shards, by shard and age.
@@ -145,29 +148,6 @@ impl Shard {
     fn allowed(&self, request: &QueryRequest) -> Duration {
         let allowed = self.0.query_options.timeout;
         request.timeout.map_or(allowed, |own| own.min(allowed))
-    }
-
-    fn times(&self, request: &QueryRequest) -> QueryTimes {
-        let options = &self.0.query_options;
-        QueryTimes {
-            start_ms: request.start_ms,
-            end_ms: request.end_ms,
-            step_ms: request.step_ms,
-            lookback_ms: request.lookback_ms.unwrap_or(options.lookback_ms),
-            subquery_step_ms: request.subquery_step_ms.unwrap_or(options.subquery_step_ms),
-        }
-    }
-
-    fn plan_options(&self) -> PlanOptions {
-        let options = &self.0.query_options;
-        PlanOptions {
-            samples_max: options.samples_max,
-            bytes_max: options.bytes_max,
-            delayed_names: options.delayed_names,
-            type_and_unit: options.type_and_unit,
-            start_timestamps: options.start_timestamps,
-            ..PlanOptions::default()
-        }
     }
 
     /// Waits in the queue; the query is listed from now on.

@@ -22,14 +22,14 @@ pub(super) fn extrapolated(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
             values[index] < values[index - 1]
         }));
     }
-    let mut next_reset = 0;
+    let (mut next_reset, mut fit) = (0, Fit::default());
     let result = slide.each(|span, points| {
         while next_reset < resets.len() && resets[next_reset] as usize <= span.lo {
             next_reset += 1;
         }
         let inside = resets[next_reset..].iter().take_while(|&&index| (index as usize) < span.hi);
         let correction = inside.map(|&index| points.values[index as usize - 1]);
-        extrapolate(span, points, is_counter, correction)
+        extrapolate(span, points, is_counter, correction, &mut fit)
             .map(|factor_and_rise| finish(factor_and_rise, per_second, range_seconds))
     });
     slide.context.scratch.window.indices = resets;
@@ -51,36 +51,68 @@ fn extrapolate(
     points: Points<'_>,
     is_counter: bool,
     resets: impl Iterator<Item = f64>,
+    fit: &mut Fit,
 ) -> Option<(f64, f64)> {
-    let intervals = span.hi - 1 - span.lo;
-    if intervals == 0 {
+    if span.hi - span.lo < 2 {
         return None;
     }
     let first = points.values[span.lo];
-    let (first_ms, last_ms) = (points.times_ms[span.lo], points.times_ms[span.hi - 1]);
     let mut rise = points.values[span.hi - 1] - first;
     for before_reset in resets {
         rise += before_reset;
     }
-    let mut to_start = (first_ms - span.start_ms) as f64 / 1000.0;
-    let mut to_end = (span.end_ms - last_ms) as f64 / 1000.0;
-    let sampled = (last_ms - first_ms) as f64 / 1000.0;
-    let average = sampled / intervals as f64;
-    let threshold = average * 1.1;
-    if to_start >= threshold {
-        to_start = average / 2.0;
-    }
+    fit.set(span, points);
+    let Fit { sampled, mut to_start, to_end, .. } = *fit;
     if is_counter && rise > 0.0 && first >= 0.0 {
         let to_zero = sampled * (first / rise);
         if to_zero < to_start {
             to_start = to_zero;
         }
     }
-    if to_end >= threshold {
-        to_end = average / 2.0;
-    }
     let factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
     Some((factor, rise))
+}
+
+/// How the samples lie in their window, in seconds. Windows that slide over regular samples are
+/// mostly all alike, so the last one is kept: it costs four divisions.
+#[derive(Clone, Copy, Default)]
+struct Fit {
+    count: usize,
+    before_ms: i64,
+    sampled_ms: i64,
+    after_ms: i64,
+    /// Between the first and the last sample.
+    sampled: f64,
+    /// How far the series is taken to reach before its first sample.
+    to_start: f64,
+    /// And beyond its last.
+    to_end: f64,
+}
+
+impl Fit {
+    #[inline]
+    fn set(&mut self, span: Span, points: Points<'_>) {
+        let count = span.hi - span.lo;
+        let (first_ms, last_ms) = (points.times_ms[span.lo], points.times_ms[span.hi - 1]);
+        let (before_ms, sampled_ms) = (first_ms - span.start_ms, last_ms - first_ms);
+        let after_ms = span.end_ms - last_ms;
+        let known = (self.count, self.before_ms, self.sampled_ms, self.after_ms);
+        if known == (count, before_ms, sampled_ms, after_ms) {
+            return;
+        }
+        let mut to_start = before_ms as f64 / 1000.0;
+        let mut to_end = after_ms as f64 / 1000.0;
+        let sampled = sampled_ms as f64 / 1000.0;
+        let average = sampled / (count - 1) as f64;
+        let threshold = average * 1.1;
+        if to_start >= threshold {
+            to_start = average / 2.0;
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        *self = Fit { count, before_ms, sampled_ms, after_ms, sampled, to_start, to_end };
+    }
 }
 
 /// Says so when the metric does not look like a counter.
