@@ -1,6 +1,7 @@
 //! A request like those before it allocates nothing on its way from the wire through the decoder,
 //! the split over shards, the heads and the log's frames.
 
+use engine::head::AppendBounds;
 use engine::model::KnownSamples;
 use engine::store::{Store, StoreOptions};
 use net::wire::remote_write::encode::{Series, encode_v1, encode_v2};
@@ -50,7 +51,8 @@ impl Shards {
             let known = decoded.known.get(shard).unwrap_or(&none);
             let empty = engine::model::Batch::default();
             let batch = if shard == 0 { &decoded.batch } else { &empty };
-            let report = store.append_all(batch, known, i64::MAX, &mut self.log);
+            let report =
+                store.append_all(batch, known, AppendBounds::until(i64::MAX), &mut self.log);
             assert_eq!((report.refused.len(), report.open_count), (0, 0));
             if shard == 0 {
                 for (key, id) in decoded.keys.iter().zip(store.appended_series()) {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use engine::head::LateSamples;
 use engine::model::{Batch, Labels};
 use shards::runtime::{Class, sleep, spawn};
 use shards::turns::Work;
@@ -53,7 +54,8 @@ async fn measure(shard: &Shard) {
         timestamp_ms += 1000;
         let batch = batch(timestamp_ms);
         let begun = Instant::now();
-        let options = IngestOptions { wait: true, max_timestamp_ms: i64::MAX };
+        let options =
+            IngestOptions { wait: true, max_timestamp_ms: i64::MAX, late: LateSamples::Taken };
         let report = shard.ingest(&batch, options).await.expect("the disk takes it");
         assert_eq!(report.accepted, batch.sample_count() as u64);
         begun.elapsed()

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use engine::disk::Tree;
-use engine::head::{ExemplarVerdict, Refusal};
+use engine::head::{AppendBounds, ExemplarVerdict, LateSamples, Refusal};
 use engine::model::{Batch, KnownSamples, SeriesId};
 use engine::store::AppendReport;
 use engine::wal::MetadataRecord;
@@ -36,6 +36,8 @@ pub struct IngestOptions {
     pub wait: bool,
     /// Newest timestamp allowed: the clock and what is granted on top of it.
     pub max_timestamp_ms: i64,
+    /// What the window of samples out of order is for.
+    pub late: LateSamples,
 }
 
 /// Who has a series, and its id there: what [`Shard::ingest_all`] takes instead of labels.
@@ -196,9 +198,9 @@ impl Shard {
         mut part: Part,
         options: IngestOptions,
     ) -> Result<IngestAnswer, Gone> {
-        let IngestOptions { wait, max_timestamp_ms } = options;
+        let wait = options.wait;
         if shard != self.id() {
-            let question = IngestQuestion { part, max_timestamp_ms, wait };
+            let question = IngestQuestion { part, options };
             return self.0.lanes.ingest.ask(shard, question).await;
         }
         let report = match self.append_to_own(&mut part, options) {
@@ -224,8 +226,8 @@ impl Shard {
     pub(crate) async fn serve_ingest(self) {
         while let Some(request) = self.0.lanes.ingest.next().await {
             let Request { question, answer, .. } = request;
-            let IngestQuestion { mut part, max_timestamp_ms, wait } = question;
-            let options = IngestOptions { wait, max_timestamp_ms };
+            let IngestQuestion { mut part, options } = question;
+            let wait = options.wait;
             let shard = self.id();
             match self.append_to_own(&mut part, options) {
                 Ok((report, lsn)) if wait => {
@@ -329,7 +331,9 @@ impl<T: Tree> Storage<T> {
                 store.forget_logged();
             }
             inner.settings.apply(&mut store, self.count());
-            let report = store.append_all(batch, known, options.max_timestamp_ms, space.out);
+            let bounds =
+                AppendBounds { max_timestamp_ms: options.max_timestamp_ms, late: options.late };
+            let report = store.append_all(batch, known, bounds, space.out);
             inner.settings.raise_newest(&store);
             *space.chain = store.chain();
             if !batch.is_empty() {
@@ -344,6 +348,8 @@ impl<T: Tree> Storage<T> {
         let late = refused.filter(|(_, verdict)| *verdict == ExemplarVerdict::OutOfOrder);
         stats.exemplars_out_of_order.add(late.count() as u64);
         stats.histograms_accepted.add(report.accepted_histogram_count as u64);
+        stats.samples_late.add(report.late_count as u64);
+        stats.histograms_late.add(report.late_histogram_count as u64);
         stats.samples_repeated.add(report.repeated_count as u64);
         stats.series_created.add(report.new_series_count as u64);
         for (refused, counters) in [

@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use engine::store::AppendReport;
 
+use crate::ingest::IngestOptions;
 use crate::route::{Part, ShardId};
 use crate::shard::Shard;
 use crate::wal::WalError;
@@ -13,9 +14,7 @@ use crate::wal::WalError;
 /// A part of a request, for its owner to append.
 pub struct IngestQuestion {
     pub part: Part,
-    pub max_timestamp_ms: i64,
-    /// Answer when the frame is durable, not when it is appended.
-    pub wait: bool,
+    pub options: IngestOptions,
 }
 
 pub struct IngestAnswer {

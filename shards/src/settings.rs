@@ -10,6 +10,7 @@ use engine::store::Store;
 #[derive(Debug)]
 pub struct StorageSettings {
     exemplar_count_max: AtomicUsize,
+    late_window_ms: AtomicI64,
     /// Newest sample of all shards; the lowest timestamp: none yet.
     newest_ms: AtomicI64,
 }
@@ -18,6 +19,7 @@ impl Default for StorageSettings {
     fn default() -> Self {
         StorageSettings {
             exemplar_count_max: AtomicUsize::new(0),
+            late_window_ms: AtomicI64::new(0),
             newest_ms: AtomicI64::new(i64::MIN),
         }
     }
@@ -27,6 +29,11 @@ impl StorageSettings {
     /// How many exemplars all shards keep together; zero: none.
     pub fn set_exemplar_count_max(&self, count_max: usize) {
         self.exemplar_count_max.store(count_max, Ordering::Relaxed);
+    }
+
+    /// How far behind the newest sample samples out of order are taken; zero: none are.
+    pub fn set_late_window(&self, window_ms: i64) {
+        self.late_window_ms.store(window_ms, Ordering::Relaxed);
     }
 
     /// The newest sample of all shards, when `batch` comes in: by it all its parts are judged. While
@@ -52,5 +59,6 @@ impl StorageSettings {
     pub(crate) fn apply(&self, store: &mut Store, shard_count: usize) {
         let exemplar_count_max = self.exemplar_count_max.load(Ordering::Relaxed);
         store.set_exemplar_count_max(exemplar_count_max.div_ceil(shard_count));
+        store.set_late_window(self.late_window_ms.load(Ordering::Relaxed));
     }
 }

@@ -110,8 +110,11 @@ pub struct ShardStats {
     pub samples_accepted: Counter,
     /// Samples that were there already.
     pub samples_repeated: Counter,
+    /// Of the accepted ones, samples out of order.
+    pub samples_late: Counter,
     pub samples_refused: Refusals,
     pub histograms_accepted: Counter,
+    pub histograms_late: Counter,
     pub histograms_refused: Refusals,
     pub exemplars_accepted: Counter,
     pub exemplars_out_of_order: Counter,
@@ -164,7 +167,7 @@ impl Refusals {
 
     pub fn count(&self, verdict: Verdict) {
         let index = match verdict {
-            Verdict::Accepted | Verdict::Repeated => return,
+            Verdict::Accepted | Verdict::Late | Verdict::Repeated => return,
             Verdict::Duplicate { .. }
             | Verdict::DuplicateOfHistogram { .. }
             | Verdict::DuplicateHistogram => 0,

@@ -1,4 +1,4 @@
-//! `cargo run --release -p tests --bin kill-loop -- [kills] [seed] [--upkeep]`: kills hearth under load and
+//! `cargo run --release -p tests --bin kill-loop -- [kills] [seed] [--upkeep] [--late]`: kills hearth under load and
 //! checks that every acknowledged sample survived. Budget: about a second a kill.
 
 use std::process::ExitCode;
@@ -12,13 +12,14 @@ fn main() -> ExitCode {
     let (Ok(kills), Ok(seed)) =
         (numbers.next().unwrap_or(Ok(200)), numbers.next().unwrap_or(Ok(1)))
     else {
-        eprintln!("usage: kill-loop [kills] [seed] [--upkeep]");
+        eprintln!("usage: kill-loop [kills] [seed] [--upkeep] [--late]");
         return ExitCode::FAILURE;
     };
-    let upkeep = arguments().any(|argument| argument == "--upkeep");
+    let has = |name: &str| arguments().any(|argument| argument == name);
+    let (upkeep, late) = (has("--upkeep"), has("--late"));
     let writers = if upkeep { 1 } else { 4 };
     let seed = u64::from(seed);
-    let parameters = KillLoop { kills, writers, shard_count: 2, seed, upkeep };
+    let parameters = KillLoop { kills, writers, shard_count: 2, seed, upkeep, late };
     let report = kill_loop(parameters, |kill, findings| {
         if kill.is_multiple_of(20) {
             println!(

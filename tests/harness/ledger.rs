@@ -5,6 +5,8 @@
 //! ledger need only remember which rounds were acknowledged. After a crash each acknowledged
 //! round must be there entirely, a round that was sent and not acknowledged may be there in any
 //! part, and nothing else may exist: acknowledged <= visible <= attempted, and no value changed.
+//!
+//! A late writer sends every other round of a stretch behind the rest of it, out of order.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,13 +24,19 @@ pub const SERIES_COUNT: u64 = 40;
 /// Distance of two rounds in the samples' own time.
 const STEP_MS: i64 = 10;
 
-/// Rounds that one query reads back.
+/// Rounds that one query reads back: whole stretches.
 const ROUNDS_PER_QUERY: u64 = 1000;
+
+/// Rounds of a stretch of a late writer: twice what upkeep makes a block of.
+const STRETCH_ROUNDS: u64 = 200;
+
+const _: () = assert!(ROUNDS_PER_QUERY.is_multiple_of(STRETCH_ROUNDS));
 
 /// One writer's record.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     writer: usize,
+    is_late: bool,
     base_ms: i64,
     /// Whether each attempted round was acknowledged.
     acknowledged: Vec<bool>,
@@ -77,16 +85,29 @@ fn value(writer: usize, series: u64, round: u64) -> f64 {
 }
 
 impl Ledger {
-    pub fn new(writer: usize) -> Ledger {
-        Ledger { writer, base_ms: unix_ms() - 90 * 60 * 1000, acknowledged: Vec::new() }
+    pub fn new(writer: usize, is_late: bool) -> Ledger {
+        let base_ms = unix_ms() - 90 * 60 * 1000;
+        Ledger { writer, is_late, base_ms, acknowledged: Vec::new() }
     }
 
     pub fn acknowledged_rounds(&self) -> u64 {
         self.acknowledged.iter().filter(|acknowledged| **acknowledged).count() as u64
     }
 
+    /// When the samples of a round are, in steps: as they are sent or, of a late writer, the even
+    /// steps of each stretch first.
+    fn step(&self, round: u64) -> u64 {
+        let (start, within) = (round - round % STRETCH_ROUNDS, round % STRETCH_ROUNDS);
+        let half = STRETCH_ROUNDS / 2;
+        match self.is_late {
+            false => round,
+            true if within < half => start + 2 * within,
+            true => start + 2 * (within - half) + 1,
+        }
+    }
+
     fn timestamp_ms(&self, round: u64) -> i64 {
-        self.base_ms + round as i64 * STEP_MS
+        self.base_ms + self.step(round) as i64 * STEP_MS
     }
 
     /// Sends rounds, one after the other, until `stop` is set or the server is gone.
@@ -122,7 +143,7 @@ impl Ledger {
     /// Reads back the rounds from `first_round` on and compares.
     pub fn verify(&self, hearth: &Hearth, first_round: u64) -> Findings {
         let mut findings = Findings::default();
-        let mut round = first_round;
+        let mut round = first_round - first_round % STRETCH_ROUNDS;
         while round < self.acknowledged.len() as u64 {
             let count = ROUNDS_PER_QUERY.min(self.acknowledged.len() as u64 - round);
             self.verify_rounds(hearth, round, count, &mut findings);
@@ -132,8 +153,10 @@ impl Ledger {
     }
 
     fn verify_rounds(&self, hearth: &Hearth, first: u64, count: u64, findings: &mut Findings) {
-        let last_ms = self.timestamp_ms(first + count - 1);
-        let query = format!("ledger{{writer=\"{}\"}}[{}ms]", self.writer, count as i64 * STEP_MS);
+        // The steps of a stretch that is not full lie all over it.
+        let step_count = count.next_multiple_of(STRETCH_ROUNDS) as i64;
+        let last_ms = self.base_ms + (first as i64 + step_count - 1) * STEP_MS;
+        let query = format!("ledger{{writer=\"{}\"}}[{}ms]", self.writer, step_count * STEP_MS);
         let target = format!(
             "/api/v1/query?query={}&time={}.{:03}",
             http::encode(&query),
@@ -148,15 +171,15 @@ impl Ledger {
             let id: u64 = label.parse().expect("a series of the ledger");
             for pair in series["values"].as_array().into_iter().flatten() {
                 let timestamp_ms = (pair[0].as_f64().unwrap_or_default() * 1e3).round() as i64;
-                let round = (timestamp_ms - self.base_ms) / STEP_MS;
-                seen.insert((round as u64, id), sample_value(&pair[1]));
+                let step = (timestamp_ms - self.base_ms) / STEP_MS;
+                seen.insert((step as u64, id), sample_value(&pair[1]));
             }
         }
         for round in first..first + count {
             let acknowledged = self.acknowledged[round as usize];
             for series in 0..SERIES_COUNT {
                 findings.acknowledged += u64::from(acknowledged);
-                match seen.remove(&(round, series)) {
+                match seen.remove(&(self.step(round), series)) {
                     Some(found) => {
                         findings.visible += 1;
                         let sent = value(self.writer, series, round);
@@ -184,6 +207,8 @@ pub struct KillLoop {
     /// The server flushes, cuts blocks and merges them all the time, so that kills hit that, too.
     /// For one writer: blocks are short, and another one would fall behind what is taken.
     pub upkeep: bool,
+    /// Half of the samples come out of order.
+    pub late: bool,
 }
 
 /// What keeps a server at it: a second of samples is a hundred rounds.
@@ -210,8 +235,13 @@ pub fn kill_loop(parameters: KillLoop, mut progress: impl FnMut(u32, Findings)) 
         assert!(parameters.writers == 1);
         options.args.extend(UPKEEP.map(str::to_owned));
     }
+    if parameters.late {
+        let window = "storage: {tsdb: {out_of_order_time_window: 30m}}\n";
+        options.config = options.config.map(|config| config + window);
+    }
     let mut hearth = Hearth::start(options);
-    let mut ledgers: Vec<Ledger> = (0..parameters.writers).map(Ledger::new).collect();
+    let ledger = |writer| Ledger::new(writer, parameters.late);
+    let mut ledgers: Vec<Ledger> = (0..parameters.writers).map(ledger).collect();
     let mut random = parameters.seed | 1;
     for kill in 0..parameters.kills {
         let first_rounds: Vec<u64> =

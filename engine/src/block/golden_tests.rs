@@ -86,11 +86,11 @@ fn write_part() -> Vec<u8> {
     let mut writer = PartWriter::new(plan, &mut out);
     let (mut work, mut chunk) = (encode::Columns::default(), vec![]);
     encode::encode(&[10, 20, 30], &[1.0, 2.0, 3.0], &mut work, &mut chunk);
-    writer.push_chunk(2, &chunk, &mut out);
+    writer.push_chunk(2, &chunk, false, &mut out);
     chunk.clear();
     let pair = [histogram(1.0), histogram(2.0)];
     encode::encode_histograms(&[5, 15], &[], &pair, CounterReset::Unknown, &mut work, &mut chunk);
-    writer.push_chunk(5, &chunk, &mut out);
+    writer.push_chunk(5, &chunk, false, &mut out);
     writer.push_labels(2, labels("a").as_ref(), &mut out);
     writer.push_labels(5, labels("b").as_ref(), &mut out);
     writer.push_removed(1);

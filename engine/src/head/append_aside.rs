@@ -5,6 +5,7 @@
 
 use super::Head;
 use super::append::{AppendOutcome, NO_SERIES, Window, not_made};
+use super::late::LateValue;
 use super::verdict::{Refusal, Verdict};
 use crate::model::{Batch, HistogramSample, SeriesId};
 
@@ -25,16 +26,34 @@ impl Head {
                 None if !sample.is_stale() && sample.validate().is_err() => {
                     Verdict::InvalidHistogram
                 }
-                None if id != NO_SERIES => self.judge_histogram(id, timestamp_ms, sample),
+                None if id != NO_SERIES => self.judge_histogram(id, timestamp_ms, sample, window),
                 None => not_made(batch, series),
             };
+            let start_ms = batch.histogram_start_ms(index);
+            let verdict = match verdict {
+                Verdict::Late if id == NO_SERIES => not_made(batch, series),
+                Verdict::Late if !sample.is_stale() && sample.validate().is_err() => {
+                    Verdict::InvalidHistogram
+                }
+                Verdict::Late if !window.takes(sample.is_stale()) => Verdict::OutOfOrder,
+                Verdict::Late if !self.store_late_histogram(id, timestamp_ms, start_ms, sample) => {
+                    Verdict::Repeated
+                }
+                verdict => verdict,
+            };
             match verdict {
+                Verdict::Late => {
+                    if self.note_logged(id) {
+                        outcome.unlogged.push(SeriesId(id));
+                    }
+                    outcome.late_histograms.push(index as u32);
+                }
                 Verdict::Accepted => {
                     if self.note_logged(id) {
                         outcome.unlogged.push(SeriesId(id));
                     }
                     self.store_histogram(id, timestamp_ms, sample);
-                    self.store_start(id, timestamp_ms, batch.histogram_start_ms(index));
+                    self.store_start(id, timestamp_ms, start_ms);
                     outcome.accepted_histograms.push(index as u32);
                 }
                 Verdict::Repeated => outcome.repeated_count += 1,
@@ -44,19 +63,37 @@ impl Head {
     }
 
     /// Judges a valid histogram within bounds by the newest sample of its series.
-    fn judge_histogram(&self, id: u32, timestamp_ms: i64, sample: &HistogramSample) -> Verdict {
+    fn judge_histogram(
+        &self,
+        id: u32,
+        timestamp_ms: i64,
+        sample: &HistogramSample,
+        window: Window,
+    ) -> Verdict {
         let open = &self.open[id as usize];
         if timestamp_ms > open.newest_ms {
             return Verdict::Accepted;
         }
         if timestamp_ms < open.newest_ms {
-            return Verdict::OutOfOrder;
+            return window.judge_late(timestamp_ms, Verdict::OutOfOrder);
         }
         let newest = self.aside.get(id).filter(|_| open.is_histogram());
         match newest.is_some_and(|aside| aside.histograms.newest().equals(sample)) {
             true => Verdict::Repeated,
             false => Verdict::DuplicateHistogram,
         }
+    }
+
+    /// Keeps a valid late histogram; false if it was there.
+    fn store_late_histogram(
+        &mut self,
+        id: u32,
+        timestamp_ms: i64,
+        start_ms: i64,
+        sample: &HistogramSample,
+    ) -> bool {
+        let value = LateValue::histogram(sample);
+        self.late.insert(id, timestamp_ms, start_ms, value, &mut self.work.columns)
     }
 
     /// Appends a valid histogram that is newer than its series' newest sample.
@@ -121,5 +158,21 @@ impl Head {
             }
         }
         appended_count
+    }
+
+    /// As [`Head::append_replayed_histograms`], of histograms that the log says were late.
+    pub fn append_replayed_late_histograms(
+        &mut self,
+        series: &[SeriesId],
+        timestamps_ms: &[i64],
+        histograms: &[HistogramSample],
+        starts_ms: &[i64],
+    ) -> usize {
+        let columns = series.iter().zip(timestamps_ms).zip(histograms).enumerate();
+        let appended = columns.filter(|&(index, ((id, &timestamp_ms), histogram))| {
+            let start_ms = starts_ms.get(index).copied().unwrap_or(0);
+            self.store_late_histogram(id.0, timestamp_ms, start_ms, histogram)
+        });
+        appended.count()
     }
 }

@@ -62,7 +62,7 @@ impl Head {
                     aside.histograms.expire(before_ms)
                 });
             }
-            if self.open[index].newest_ms < before_ms {
+            if self.open[index].newest_ms < before_ms && !self.late.keeps(series.0, before_ms) {
                 expired.series.push(series);
             }
         }
@@ -90,6 +90,7 @@ impl Head {
         self.open[index].newest_ms = i64::MAX; // Whoever knows the id has nothing plain to add.
         self.sealed.expire(&mut self.cold[index].chunks, |_, _| true);
         self.aside.remove(series.0);
+        self.late.remove(series.0);
         self.live_count -= 1;
     }
 }

@@ -21,6 +21,8 @@ pub struct FlushedSeries {
     pub series: SeriesId,
     /// Sealed chunks of floats, from the oldest on.
     chunk_count: u32,
+    /// Chunks of late samples, from the first on.
+    late_count: u32,
     /// Native histograms up to here.
     newest_ms: i64,
 }
@@ -35,7 +37,8 @@ pub enum Newest {
 
 impl Head {
     /// Gives every sample of a series to `push`, as chunks of `encode`, in the order in which they
-    /// count. The open chunk is sealed. `None` when the series has no samples here.
+    /// count, and whether they came late: those come last. The open chunk is sealed. `None` when the
+    /// series has no samples here.
     ///
     /// # Errors
     ///
@@ -43,9 +46,10 @@ impl Head {
     pub fn flush_series(
         &mut self,
         series: SeriesId,
-        mut push: impl FnMut(&[u8]),
+        mut push_any: impl FnMut(&[u8], bool),
     ) -> Result<Option<FlushedSeries>, DecodeError> {
         let Some(open) = self.open.get(series.index()) else { return Ok(None) };
+        let mut push = |chunk: &[u8]| push_any(chunk, false);
         let newest_ms = open.newest_ms;
         let has_aside = open.has_aside();
         if open.count() > 0 {
@@ -112,16 +116,19 @@ impl Head {
                 }
             }
         }
-        let flushed = FlushedSeries { series, chunk_count, newest_ms };
-        Ok((chunk_count > 0 || histogram_count > 0).then_some(flushed))
+        let columns = &mut self.work.columns;
+        let late_count = self.late.flush(series.0, columns, |chunk| push_any(chunk, true));
+        let flushed = FlushedSeries { series, chunk_count, late_count, newest_ms };
+        Ok((chunk_count > 0 || histogram_count > 0 || late_count > 0).then_some(flushed))
     }
 
     /// Drops what [`Head::flush_series`] gave: a part holds it.
     pub fn forget_flushed(&mut self, flushed: FlushedSeries) {
-        let FlushedSeries { series, chunk_count, newest_ms } = flushed;
+        let FlushedSeries { series, chunk_count, late_count, newest_ms } = flushed;
         if series.index() >= self.cold.len() {
             return;
         }
+        self.late.forget(series.0, late_count);
         let left = Cell::new(chunk_count);
         self.sealed.expire(&mut self.cold[series.index()].chunks, |_, _| {
             left.replace(left.get().saturating_sub(1)) > 0
@@ -171,15 +178,22 @@ impl Head {
         }
     }
 
+    /// Says that a part has late samples of a restored series, up to here.
+    pub fn note_late(&mut self, series: SeriesId, newest_ms: i64) {
+        self.late.note(series.0, newest_ms);
+    }
+
     /// Takes in that samples of this time are there, in parts.
     pub fn widen_span(&mut self, min_ms: i64, max_ms: i64) {
         self.min_ms = self.min_ms.min(min_ms);
         self.max_ms = self.max_ms.max(max_ms);
     }
 
-    /// Timestamp of the newest sample of a series; `None` before the first.
+    /// Timestamp of the newest sample of a series, late ones included; `None` before the first.
     pub fn newest_ms(&self, series: SeriesId) -> Option<i64> {
         let newest_ms = self.open.get(series.index())?.newest_ms;
+        let late_ms = if self.late.is_empty() { None } else { self.late.newest_ms(series.0) };
+        let newest_ms = late_ms.map_or(newest_ms, |late_ms| newest_ms.max(late_ms));
         (newest_ms != i64::MIN).then_some(newest_ms)
     }
 }

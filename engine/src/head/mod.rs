@@ -7,6 +7,7 @@
 //! slots    samples of open chunks that are not constant
 //! sealed   id -> encoded chunks                        touched once in 64 samples
 //! aside    id -> native histograms, start timestamps   touched by series that have some
+//! late     id -> samples out of order                  the same
 //! index    labels -> ids                               touched by new series and by queries
 //! ```
 //!
@@ -17,7 +18,7 @@
 //! Memory latency is what an append costs, so a batch goes through in groups, and each group in
 //! passes that ask for the next pass's lines: see `append.rs`.
 //!
-//! Not here: the log (`wal`, and `store` which writes it), files, the out-of-order window.
+//! Not here: the log (`wal`, and `store` which writes it), files.
 
 mod append;
 mod append_aside;
@@ -28,6 +29,7 @@ mod expire;
 mod flush;
 mod histograms;
 mod labels;
+mod late;
 mod metadata;
 mod open;
 mod read;
@@ -46,6 +48,7 @@ pub use exemplars::{
 };
 pub use expire::Expired;
 pub use flush::{FlushedSeries, Newest, newest_of};
+pub use late::LateSamples;
 pub use metadata::{Metadata, MetadataStore};
 pub use verdict::{Refusal, Verdict};
 
@@ -56,6 +59,7 @@ use crate::mem::{Column, SlotPool};
 use crate::model::{LabelsRef, SeriesId};
 use aside::Asides;
 use labels::LabelStore;
+use late::Lates;
 use open::Open;
 use sealed::{ChunkList, SealedChunks};
 use table::Table;
@@ -96,6 +100,9 @@ pub struct Head {
     slots: SlotPool,
     sealed: SealedChunks,
     aside: Asides,
+    late: Lates,
+    /// How far behind the newest sample late ones are taken; zero: none are.
+    late_window_ms: i64,
     /// Series that were not removed.
     live_count: usize,
     /// Oldest and newest sample accepted and not expired; crossed while there is none.
@@ -131,7 +138,7 @@ pub struct HeadBytes {
     pub open_chunks: usize,
     pub sealed_chunks: usize,
     pub chunk_lists: usize,
-    /// Native histograms and start timestamps.
+    /// Native histograms, start timestamps, late samples.
     pub aside: usize,
 }
 
@@ -162,6 +169,8 @@ impl Head {
             slots: SlotPool::default(),
             sealed: SealedChunks::default(),
             aside: Asides::default(),
+            late: Lates::default(),
+            late_window_ms: 0,
             live_count: 0,
             min_ms: i64::MAX,
             max_ms: i64::MIN,
@@ -184,7 +193,7 @@ impl Head {
 
     /// Sealed chunks and runs of native histograms; open chunks that have samples are one more each.
     pub fn sealed_chunk_count(&self) -> usize {
-        self.sealed.chunk_count() + self.aside.run_count
+        self.sealed.chunk_count() + self.aside.run_count + self.late.chunk_count()
     }
 
     /// Bytes of sealed chunks as encoded.
@@ -224,6 +233,12 @@ impl Head {
         self.told_newest_ms = self.told_newest_ms.max(newest_ms);
     }
 
+    /// Takes samples out of order that are at most so much older than the newest one; zero: none.
+    /// May change at any time. What was taken stays.
+    pub fn set_late_window(&mut self, window_ms: i64) {
+        self.late_window_ms = window_ms.max(0);
+    }
+
     /// From now on every series counts as unknown to the log, and is named with its labels at its
     /// next sample: see [`AppendOutcome`].
     pub fn begin_log_round(&mut self) {
@@ -251,7 +266,7 @@ impl Head {
             open_chunks: self.slots.bytes(),
             sealed_chunks,
             chunk_lists,
-            aside: self.aside.bytes(),
+            aside: self.aside.bytes() + self.late.bytes(),
         }
     }
 

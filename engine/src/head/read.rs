@@ -28,9 +28,31 @@ impl Head {
     /// reaches to the head's newest sample.
     pub fn may_have_samples(&self, series: SeriesId, range: TimeRange) -> bool {
         let Some(open) = self.open.get(series.index()) else { return false };
-        range.min_ms <= open.newest_ms
+        let may_in_order = range.min_ms <= open.newest_ms
             && (self.max_ms <= range.max_ms
-                || self.series_span_ms(series).is_some_and(|(min_ms, _)| min_ms <= range.max_ms))
+                || self.series_span_ms(series).is_some_and(|(min_ms, _)| min_ms <= range.max_ms));
+        may_in_order || self.may_have_late(range) && self.late.has(series.0)
+    }
+
+    /// Whether any series may have late samples in `range` here.
+    pub fn may_have_late(&self, range: TimeRange) -> bool {
+        !self.late.is_beside(range)
+    }
+
+    /// Whether a series has late samples here.
+    pub fn has_late(&self, series: SeriesId) -> bool {
+        self.late.has(series.0)
+    }
+
+    /// Chunks of the late samples of a series, in the order in which they came; they may overlap.
+    pub fn late_chunks(&self, series: SeriesId) -> impl Iterator<Item = &[u8]> {
+        self.late.chunks(series.0)
+    }
+
+    /// Appends the late samples of a series in `range` that are in none of [`Head::late_chunks`], and
+    /// came last.
+    pub fn open_late_samples(&self, series: SeriesId, range: TimeRange, out: &mut Samples) {
+        self.late.read_open(series.0, range, out);
     }
 
     /// Asks for the memory that [`Head::samples`] touches first for each of `series`. For some tens
@@ -45,7 +67,7 @@ impl Head {
         }
     }
 
-    /// Appends the samples of `series` in `range` to `out`, each kind ascending.
+    /// Appends the samples of `series` in `range` that came in order to `out`, each kind ascending.
     ///
     /// Cost: decodes the chunks that overlap the range. No allocation once `out` has room.
     ///

@@ -73,7 +73,7 @@ fn append(head: &mut Head, samples: &[(u32, i64, u64)], max_timestamp_ms: i64) -
         batch.push_sample(index, timestamp_ms, f64::from_bits(bits));
     }
     let mut outcome = AppendOutcome::default();
-    head.append(&batch, AppendBounds { max_timestamp_ms }, &mut outcome);
+    head.append(&batch, AppendBounds::until(max_timestamp_ms), &mut outcome);
     let mut verdicts = vec![Verdict::Repeated; samples.len()];
     for &sample in &outcome.accepted {
         verdicts[sample as usize] = Verdict::Accepted;
@@ -161,7 +161,7 @@ fn a_label_set_too_long_is_refused() {
     let series = batch.push_series(Labels::from_pairs([("a", value)]).as_ref());
     batch.push_sample(series, 1, 1.0);
     let mut outcome = AppendOutcome::default();
-    head.append(&batch, AppendBounds { max_timestamp_ms: 5 }, &mut outcome);
+    head.append(&batch, AppendBounds::until(5), &mut outcome);
     assert_eq!(outcome.refused, [Refusal { sample: 0, verdict: Verdict::LabelsTooLong }]);
 }
 

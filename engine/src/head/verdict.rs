@@ -5,10 +5,12 @@
 
 use std::fmt;
 
-/// What became of one sample. All but the first two refuse it; none is an error of ours.
+/// What became of one sample. All but the first three refuse it; none is an error of ours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     Accepted,
+    /// Accepted out of order: the window of late samples reaches back to it.
+    Late,
     /// The newest sample again, bit for bit: a retry. Nothing to store.
     Repeated,
     /// The newest timestamp with another value.
@@ -41,7 +43,7 @@ pub enum Verdict {
 impl Verdict {
     /// Whether the sender was right to send it.
     pub fn is_success(self) -> bool {
-        matches!(self, Verdict::Accepted | Verdict::Repeated)
+        matches!(self, Verdict::Accepted | Verdict::Late | Verdict::Repeated)
     }
 }
 
@@ -51,6 +53,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Verdict::Accepted => "accepted",
+            Verdict::Late => "accepted out of order",
             Verdict::Repeated => "repeated",
             Verdict::Duplicate { .. }
             | Verdict::DuplicateOfHistogram { .. }

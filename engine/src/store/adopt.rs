@@ -4,9 +4,17 @@ use std::sync::Arc;
 
 use super::select::source_error;
 use super::{Flushed, Store};
-use crate::block::part::{Part, PartLabels, PartRuns};
-use crate::encode::{self, ChunkHeader, ValueCodec};
+use crate::block::part::{Part, PartChunk, PartLabels, PartRuns};
+use crate::encode::{self, ValueCodec};
+use crate::head::Head;
 use crate::model::{HistogramSample, Samples, SeriesId, SourceError};
+
+/// How samples get into the head: series, timestamps, values, starts.
+type Append<T> = fn(&mut Head, &[SeriesId], &[i64], &[T], &[i64]) -> usize;
+const FLOATS: Append<f64> = Head::append_replayed;
+const LATE_FLOATS: Append<f64> = Head::append_replayed_late;
+const HISTOGRAMS: Append<HistogramSample> = Head::append_replayed_histograms;
+const LATE_HISTOGRAMS: Append<HistogramSample> = Head::append_replayed_late_histograms;
 
 /// The parts of one shard that is no more, on their way into a head. In pieces.
 pub struct Adopt {
@@ -72,7 +80,7 @@ impl Store {
                     Some((id, chunks)) => {
                         if let Some(&Some(series)) = adopt.ids.get(id as usize) {
                             for chunk in chunks {
-                                self.adopt_chunk(series, chunk.map_err(source_error)?.bytes)?;
+                                self.adopt_chunk(series, &chunk.map_err(source_error)?)?;
                             }
                         }
                     }
@@ -86,20 +94,25 @@ impl Store {
         Ok(true)
     }
 
-    fn adopt_chunk(&mut self, series: SeriesId, chunk: &[u8]) -> Result<(), SourceError> {
-        let header = ChunkHeader::decode(chunk).map_err(source_error)?;
+    fn adopt_chunk(&mut self, series: SeriesId, chunk: &PartChunk<'_>) -> Result<(), SourceError> {
         let mut samples = Samples::default();
-        encode::decode_samples(chunk, &mut samples).map_err(source_error)?;
-        self.head.append_replayed(
+        encode::decode_samples(chunk.bytes, &mut samples).map_err(source_error)?;
+        let (append, append_histograms) = match chunk.is_late {
+            true => (LATE_FLOATS, LATE_HISTOGRAMS),
+            false => (FLOATS, HISTOGRAMS),
+        };
+        append(
+            &mut self.head,
             &vec![series; samples.values.len()],
             &samples.timestamps_ms,
             &samples.values,
             &samples.starts_ms,
         );
-        let is_integer = header.value_codec == ValueCodec::Histograms { is_integer: true };
+        let is_integer = chunk.header.value_codec == ValueCodec::Histograms { is_integer: true };
         let sample = |histogram| HistogramSample { histogram, is_integer };
         let histograms: Vec<HistogramSample> = samples.histograms.into_iter().map(sample).collect();
-        self.head.append_replayed_histograms(
+        append_histograms(
+            &mut self.head,
             &vec![series; histograms.len()],
             &samples.histogram_timestamps_ms,
             &histograms,

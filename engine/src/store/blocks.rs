@@ -57,7 +57,7 @@ impl Parts {
 }
 
 impl Store {
-    /// The blocks, the oldest first.
+    /// The blocks, the oldest first; behind them those of late samples.
     pub fn blocks(&self) -> &[OpenBlock] {
         &self.blocks
     }
@@ -67,11 +67,17 @@ impl Store {
     pub fn replace_blocks(&mut self, removed: &[BlockId], added: Option<OpenBlock>) {
         self.blocks.retain(|open| !removed.contains(&open.block.id()));
         self.blocks.extend(added);
-        self.blocks.sort_by_key(|open| (open.block.meta().min_ms, open.block.id()));
+        // Of two samples the first block's counts: those out of order came later than the others.
+        self.blocks.sort_by_key(|open| {
+            let meta = open.block.meta();
+            let min_ms = if meta.is_out_of_order { i64::MIN } else { meta.min_ms };
+            (meta.is_out_of_order, min_ms, open.block.id())
+        });
     }
 
     /// Samples before `before_ms` of the parts up to `last_part` are in blocks now.
     pub fn mark_cut(&mut self, last_part: u64, before_ms: i64) {
+        self.parts.cut_ms = self.parts.cut_ms.max(before_ms);
         for (part, cut_ms) in &mut self.parts.list {
             if part.meta().number <= last_part {
                 *cut_ms = (*cut_ms).max(before_ms);
@@ -100,14 +106,23 @@ impl Store {
         (!parts.is_empty()).then(|| MergeSource::Parts { parts, order: order.to_vec(), tombstones })
     }
 
+    /// Blocks have been made of all ranges before this; late samples alone may be there that no block
+    /// has.
+    pub fn cut_ms(&self) -> i64 {
+        self.parts.cut_ms
+    }
+
+    /// Parts with samples that no block has, and the time before which blocks have the rest of each.
+    pub fn uncut_parts(&self) -> impl Iterator<Item = &(Arc<Part>, i64)> {
+        let has_uncut = |(part, before_ms): &&(Arc<Part>, i64)| {
+            part.meta().min_ms.max(*before_ms) <= part.meta().max_ms
+        };
+        self.parts.list.iter().filter(has_uncut)
+    }
+
     /// Timestamp of the oldest sample of parts that no block has.
     pub fn oldest_uncut_ms(&self) -> Option<i64> {
-        let uncut = self.parts.list.iter().filter_map(|(part, before_ms)| {
-            let meta = part.meta();
-            let min_ms = meta.min_ms.max(*before_ms);
-            (min_ms <= meta.max_ms).then_some(min_ms)
-        });
-        uncut.min()
+        self.uncut_parts().map(|(part, before_ms)| part.meta().min_ms.max(*before_ms)).min()
     }
 
     /// Ids of the series that live, ascending.

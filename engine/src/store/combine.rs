@@ -4,6 +4,7 @@
 //! they overlap (samples out of order, a part that a block has taken over in part) they are merged,
 //! and of two samples of one timestamp that of the earlier place counts.
 
+use crate::model::histogram::CounterReset;
 use crate::model::{Samples, TimeRange};
 
 /// Where the samples of the series begin in columns that hold those of others before.
@@ -162,6 +163,13 @@ fn merge_histograms(out: &mut Samples, start: usize, middle: usize) {
     }
     reorder(&mut out.histogram_timestamps_ms, start, &order);
     reorder(&mut out.histograms, start, &order);
+    // What is known of a reset is known against the neighbour that a histogram had.
+    for (at, pair) in (start + 1..).zip(order.windows(2)) {
+        let counter_reset = &mut out.histograms[at].counter_reset;
+        if pair[0] + 1 != pair[1] && *counter_reset != CounterReset::Gauge {
+            *counter_reset = CounterReset::Unknown;
+        }
+    }
 }
 
 /// Removes histograms that have the timestamp of a float.

@@ -32,7 +32,7 @@ pub struct Flush {
 }
 
 /// What parts of this store say, between them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parts {
     /// In the order they were written, with the time before which blocks have their samples.
     pub(super) list: Vec<(Arc<Part>, i64)>,
@@ -40,6 +40,14 @@ pub(super) struct Parts {
     named_count: u32,
     /// Series of those that are gone since the last part.
     removed: BTreeSet<u32>,
+    /// Blocks have been made of all ranges before this. Late samples of parts may lie there.
+    pub(super) cut_ms: i64,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts { list: vec![], named_count: 0, removed: BTreeSet::new(), cut_ms: i64::MIN }
+    }
 }
 
 impl Parts {
@@ -115,7 +123,7 @@ impl Store {
                 }
             } else {
                 let writer = &mut flush.writer;
-                let push = |chunk: &[u8]| writer.push_chunk(id, chunk, out);
+                let push = |chunk: &[u8], is_late| writer.push_chunk(id, chunk, is_late, out);
                 let flushed = self.head.flush_series(SeriesId(id), push).map_err(source_error)?;
                 flush.flushed.extend(flushed);
             }
@@ -258,17 +266,22 @@ impl Store {
                         Some((id, chunks)) => {
                             let series = SeriesId(id);
                             let is_new = is_known.get(id as usize) == Some(&false);
-                            if is_new && self.head.labels(series).is_some() {
-                                is_known[id as usize] = true;
+                            if (is_new || part.meta().has_late)
+                                && self.head.labels(series).is_some()
+                            {
                                 let mut newest = None;
                                 for chunk in chunks {
                                     let chunk = chunk.map_err(source_error)?;
                                     let max_ms = chunk.header.max_ms;
-                                    if newest.is_none_or(|(newest_ms, _)| newest_ms < max_ms) {
+                                    if chunk.is_late {
+                                        self.head.note_late(series, max_ms);
+                                    } else if newest.is_none_or(|(newest_ms, _)| newest_ms < max_ms)
+                                    {
                                         newest = Some((max_ms, chunk.bytes));
                                     }
                                 }
-                                if let Some((_, bytes)) = newest {
+                                if let Some((_, bytes)) = newest.filter(|_| is_new) {
+                                    is_known[id as usize] = true;
                                     let (max_ms, sample) =
                                         newest_of(bytes).map_err(source_error)?;
                                     self.head.set_newest(series, max_ms, sample);

@@ -88,12 +88,24 @@ fn start_again(parts: &[Arc<Part>], log: &[Vec<u8>]) -> Store {
 
 /// Appends a random request to each of `stores`, and to the log of the first.
 fn append(random: &mut Random, time_ms: i64, stores: &mut [&mut Store], log: &mut Vec<u8>) {
+    append_late(random, time_ms, 3, stores, log);
+}
+
+/// As [`append`], with samples that may be as many steps behind `time_ms` as `late_max`. Whether a late
+/// one is a repetition is not the same in all stores: it is noticed while it is not encoded.
+fn append_late(
+    random: &mut Random,
+    time_ms: i64,
+    late_max: u64,
+    stores: &mut [&mut Store],
+    log: &mut Vec<u8>,
+) {
     let mut batch = Batch::default();
     let series_count = 3 + time_ms as u64 / 40_000;
     for _ in 0..=random.below(4) {
         let number = random.below(series_count);
         let series = batch.push_series(labels(number).as_ref());
-        let late_ms = time_ms - 1000 * random.below(3) as i64;
+        let late_ms = time_ms - 1000 * (random.below(3) * random.below(late_max) / 2) as i64;
         if number % 5 == 4 {
             batch.push_histogram(series, late_ms, histogram(random.below(100)));
             batch.set_histogram_start(1000 * random.below(2) as i64);
@@ -110,6 +122,11 @@ fn append(random: &mut Random, time_ms: i64, stores: &mut [&mut Store], log: &mu
         let out = if number == 0 { &mut *log } else { &mut ignored };
         let mut report = store.append(&batch, i64::MAX, out);
         report.lsn = None;
+        if late_max > 3 {
+            report.accepted_count += report.repeated_count + report.accepted_histogram_count;
+            (report.accepted_histogram_count, report.repeated_count) = (0, 0);
+            (report.late_count, report.late_histogram_count) = (0, 0);
+        }
         reports.push(report);
     }
     for report in &reports[1..] {
@@ -120,28 +137,40 @@ fn append(random: &mut Random, time_ms: i64, stores: &mut [&mut Store], log: &mu
 #[test]
 fn flushing_and_starting_again_changes_nothing() {
     for seed in 0..20 {
+        // Every other time samples come late.
+        let late_max = if seed % 2 == 0 { 3 } else { 90 };
+        let window_ms = if seed % 2 == 0 { 0 } else { 60_000 };
         let mut random = Random(seed);
         let mut store = Store::new(StoreOptions::default());
         let mut twin = Store::new(StoreOptions::default());
+        store.set_late_window(window_ms);
+        twin.set_late_window(window_ms);
         let mut parts: Vec<Arc<Part>> = vec![];
         let mut log: Vec<Vec<u8>> = vec![vec![]];
         store.begin_segment(1, &mut log[0]);
         for round in 0..400 {
             let time_ms = i64::from(round) * 1000;
             let segment = log.last_mut().unwrap();
-            append(&mut random, time_ms, &mut [&mut store, &mut twin], segment);
+            append_late(&mut random, time_ms, late_max, &mut [&mut store, &mut twin], segment);
             match random.below(60) {
                 0 => {
                     let is_base = random.below(3) == 0;
                     let segment = log.last_mut().unwrap();
                     let part = flush(&mut store, is_base, |store| {
-                        append(&mut random, time_ms, &mut [store, &mut twin], segment);
+                        append_late(
+                            &mut random,
+                            time_ms,
+                            late_max,
+                            &mut [store, &mut twin],
+                            segment,
+                        );
                     });
                     parts.push(part);
                 }
                 1 => {
                     // A crash, or the end of a process: the same.
                     store = start_again(&parts, &log);
+                    store.set_late_window(window_ms);
                     let number = log.len() as u64 + 1;
                     log.push(vec![]);
                     store.begin_segment(number, log.last_mut().unwrap());
@@ -203,10 +232,11 @@ fn the_log_before_a_part_is_not_needed() {
 fn another_shard_takes_its_series_from_parts_and_log() {
     let mut random = Random(5);
     let mut store = Store::new(StoreOptions::default());
+    store.set_late_window(60_000);
     let (mut parts, mut log) = (vec![], vec![]);
     store.begin_segment(1, &mut log);
     for round in 0..90 {
-        append(&mut random, round * 1000, &mut [&mut store], &mut log);
+        append_late(&mut random, round * 1000, 90, &mut [&mut store], &mut log);
         if round % 40 == 39 {
             parts.push(flush(&mut store, false, |_| ()));
         }

@@ -70,6 +70,8 @@ const LABELS_EVERY: usize = 8;
 pub struct AppendReport {
     /// Samples stored.
     pub accepted_count: usize,
+    /// Of these, samples out of order.
+    pub late_count: usize,
     /// Samples of both kinds that were there already: success, nothing stored.
     pub repeated_count: usize,
     /// Samples of series known by id that were not plain: nothing of them was stored, the writer is
@@ -80,6 +82,7 @@ pub struct AppendReport {
     pub refused: Vec<Refusal>,
     /// Native histograms stored, and those refused, ascending by their index in the batch.
     pub accepted_histogram_count: usize,
+    pub late_histogram_count: usize,
     pub refused_histograms: Vec<Refusal>,
     pub exemplars: ExemplarReport,
     /// LSN of the frame that must be durable before the request is acknowledged; `None` when there
@@ -140,6 +143,10 @@ impl LogColumns {
             is_out_of_order: false,
         }
     }
+
+    fn late(&self) -> WhenColumns<'_> {
+        WhenColumns { is_out_of_order: true, ..self.when() }
+    }
 }
 
 impl Store {
@@ -169,6 +176,11 @@ impl Store {
     /// See [`Head::tell_newest`].
     pub fn tell_newest(&mut self, newest_ms: i64) {
         self.head.tell_newest(newest_ms);
+    }
+
+    /// See [`Head::set_late_window`].
+    pub fn set_late_window(&mut self, window_ms: i64) {
+        self.head.set_late_window(window_ms);
     }
 
     pub fn metadata(&self) -> &MetadataStore {
@@ -229,7 +241,8 @@ impl Store {
         max_timestamp_ms: i64,
         frame_out: &mut Vec<u8>,
     ) -> AppendReport {
-        self.append_all(batch, &KnownSamples::default(), max_timestamp_ms, frame_out)
+        let bounds = AppendBounds::until(max_timestamp_ms);
+        self.append_all(batch, &KnownSamples::default(), bounds, frame_out)
     }
 
     /// As [`Store::append`], with samples of series that the writer knows by id: all in one frame.
@@ -238,15 +251,14 @@ impl Store {
         &mut self,
         batch: &Batch,
         known: &KnownSamples,
-        max_timestamp_ms: i64,
+        bounds: AppendBounds,
         frame_out: &mut Vec<u8>,
     ) -> AppendReport {
-        let bounds = AppendBounds { max_timestamp_ms };
         self.head.append_known(known, bounds, &mut self.known_outcome);
         let mut outcome = std::mem::take(&mut self.outcome);
         self.head.append(batch, bounds, &mut outcome);
         let (exemplars, accepted_exemplars) =
-            self.append_exemplars(batch, max_timestamp_ms, &mut outcome);
+            self.append_exemplars(batch, bounds.max_timestamp_ms, &mut outcome);
         let known_outcome = &self.known_outcome;
         let work = &mut self.work;
         work.clear();
@@ -272,9 +284,11 @@ impl Store {
         let unlogged = known_outcome.unlogged.iter().chain(&outcome.unlogged);
         frame.series(unlogged.map(|&id| (id.0, labels(id))));
         frame.samples(SampleColumns { when: work.when(), values: &work.values });
-        if !outcome.accepted_histograms.is_empty() {
-            log_histograms(&mut frame, batch, &outcome, work);
+        if !outcome.late.is_empty() {
+            log_late(&mut frame, batch, &outcome, work);
         }
+        log_histograms(&mut frame, batch, &outcome, false, work);
+        log_histograms(&mut frame, batch, &outcome, true, work);
         frame.exemplars(accepted_exemplars.iter().map(|accepted| LoggedExemplar {
             series: accepted.series.0,
             timestamp_ms: accepted.exemplar.timestamp_ms,
@@ -284,12 +298,17 @@ impl Store {
         let lsn = frame.finish(&mut self.chain);
         self.bytes_since_labels = self.bytes_since_labels.saturating_add(frame_out.len() - start);
         let report = AppendReport {
-            accepted_count: known_outcome.accepted.len() + outcome.accepted.len(),
+            accepted_count: known_outcome.accepted.len()
+                + outcome.accepted.len()
+                + outcome.late.len(),
+            late_count: outcome.late.len(),
             repeated_count: known_outcome.repeated_count + outcome.repeated_count,
             open_count: known_outcome.open_count,
             new_series_count: outcome.new_series.len(),
             refused: std::mem::take(&mut outcome.refused),
-            accepted_histogram_count: outcome.accepted_histograms.len(),
+            accepted_histogram_count: outcome.accepted_histograms.len()
+                + outcome.late_histograms.len(),
+            late_histogram_count: outcome.late_histograms.len(),
             refused_histograms: std::mem::take(&mut outcome.refused_histograms),
             exemplars,
             lsn,
@@ -354,16 +373,41 @@ impl Store {
     }
 }
 
-/// Adds the accepted histograms of a batch to its frame.
-fn log_histograms(
+/// Adds the late floats of a batch to its frame.
+#[cold]
+fn log_late(
     frame: &mut FrameWriter<'_>,
     batch: &Batch,
     outcome: &AppendOutcome,
     work: &mut LogColumns,
 ) {
     work.clear();
+    for &sample in &outcome.late {
+        work.series.push(outcome.series_of(batch, sample).0);
+        work.timestamps_ms.push(batch.timestamps_ms()[sample as usize]);
+        work.values.push(batch.values()[sample as usize]);
+        if batch.has_starts() {
+            work.starts_ms.push(batch.start_ms(sample as usize));
+        }
+    }
+    frame.samples(SampleColumns { when: work.late(), values: &work.values });
+}
+
+/// Adds the accepted histograms of a batch to its frame: those in order, or the late ones.
+fn log_histograms(
+    frame: &mut FrameWriter<'_>,
+    batch: &Batch,
+    outcome: &AppendOutcome,
+    is_late: bool,
+    work: &mut LogColumns,
+) {
+    let accepted = if is_late { &outcome.late_histograms } else { &outcome.accepted_histograms };
+    if accepted.is_empty() {
+        return;
+    }
+    work.clear();
     let mut histograms = vec![];
-    for &index in &outcome.accepted_histograms {
+    for &index in accepted {
         work.series.push(outcome.series_of_histogram(batch, index).0);
         work.timestamps_ms.push(batch.histogram_timestamps_ms()[index as usize]);
         if batch.has_starts() {
@@ -371,5 +415,6 @@ fn log_histograms(
         }
         histograms.push(&batch.histograms()[index as usize]);
     }
-    frame.histograms(HistogramColumns { when: work.when(), histograms: &histograms });
+    let when = if is_late { work.late() } else { work.when() };
+    frame.histograms(HistogramColumns { when, histograms: &histograms });
 }

@@ -1,7 +1,7 @@
 //! From the bytes of the log back to the store.
 
 use super::Store;
-use crate::head::StoredExemplar;
+use crate::head::{Head, StoredExemplar};
 use crate::model::{HistogramSample, SeriesId};
 use crate::wal::{
     Chain, Damage, DamageKind, DecodedWhen, Event, ExemplarsRecord, Frame, HistogramsRecord,
@@ -294,12 +294,13 @@ impl Store {
         }
         let ReplayState { ids, when, series, values, .. } = state;
         find_series(ids, when, values, series, report);
-        report.appended_count += self.head.append_replayed(
-            series,
-            &when.timestamps_ms,
-            &values[..series.len()],
-            &when.starts_ms,
-        );
+        let append = match samples.header.is_out_of_order {
+            true => Head::append_replayed_late,
+            false => Head::append_replayed,
+        };
+        let values = &values[..series.len()];
+        report.appended_count +=
+            append(&mut self.head, series, &when.timestamps_ms, values, &when.starts_ms);
     }
 
     fn replay_histograms(&mut self, record: HistogramsRecord<'_>, report: &mut ReplayReport) {
@@ -310,12 +311,13 @@ impl Store {
         }
         let ReplayState { ids, when, series, histograms, .. } = state;
         find_series(ids, when, histograms, series, report);
-        report.appended_count += self.head.append_replayed_histograms(
-            series,
-            &when.timestamps_ms,
-            &histograms[..series.len()],
-            &when.starts_ms,
-        );
+        let append = match record.header.is_out_of_order {
+            true => Head::append_replayed_late_histograms,
+            false => Head::append_replayed_histograms,
+        };
+        let histograms = &histograms[..series.len()];
+        report.appended_count +=
+            append(&mut self.head, series, &when.timestamps_ms, histograms, &when.starts_ms);
     }
 }
 

@@ -22,7 +22,7 @@ use super::select::source_error;
 use crate::block::part::Part;
 use crate::block::{Block, BlockError, Scratch, Tombstones, delete_intervals};
 use crate::disk::FileBytes;
-use crate::encode;
+use crate::encode::{self, ChunkHeader};
 use crate::index::CompiledMatcher;
 use crate::model::{
     Labels, LabelsRef, Matcher, Samples, Selection, SeriesId, Source, SourceError, TimeRange,
@@ -284,16 +284,27 @@ fn part_samples(
 ) -> Result<(), SourceError> {
     for chunk in part.chunks(series).map_err(source_error)? {
         let chunk = chunk.map_err(source_error)?;
-        let header = &chunk.header;
-        if header.min_ms > range.max_ms || header.max_ms < range.min_ms {
-            continue;
-        }
-        encode::decode_samples(chunk.bytes, out).map_err(source_error)?;
-        if header.min_ms < range.min_ms || header.max_ms > range.max_ms {
-            combine.trim(out, range);
-        }
-        combine.take(out);
+        chunk_samples(chunk.bytes, &chunk.header, range, out, combine)?;
     }
+    Ok(())
+}
+
+/// Appends the samples of a chunk.
+fn chunk_samples(
+    chunk: &[u8],
+    header: &ChunkHeader,
+    range: TimeRange,
+    out: &mut Samples,
+    combine: &mut Combine,
+) -> Result<(), SourceError> {
+    if header.min_ms > range.max_ms || header.max_ms < range.min_ms {
+        return Ok(());
+    }
+    encode::decode_samples(chunk, out).map_err(source_error)?;
+    if header.min_ms < range.min_ms || header.max_ms > range.max_ms {
+        combine.trim(out, range);
+    }
+    combine.take(out);
     Ok(())
 }
 
@@ -344,7 +355,8 @@ impl Source for Store {
     ) -> Result<(), SourceError> {
         let entry = selection.entries[index];
         let deleted = selection.tombstones.get(entry.head);
-        if entry.first == NONE && selection.parts.is_empty() && deleted.is_empty() {
+        let is_plain = entry.first == NONE && selection.parts.is_empty() && deleted.is_empty();
+        if is_plain && !self.head.has_late(SeriesId(entry.head)) {
             return self.head_samples(SeriesId(entry.head), range, out);
         }
         let mut combine = Combine::begin(out);
@@ -379,6 +391,7 @@ impl Source for Store {
         }
         self.head_samples(SeriesId(entry.head), range, target)?;
         taker.take(target);
+        self.late_samples(SeriesId(entry.head), range, target, taker)?;
         if !direct {
             of_head.finish(&mut own);
             delete_intervals(&mut own, (0, 0), deleted);
@@ -414,6 +427,25 @@ impl Store {
         out: &mut Samples,
     ) -> Result<(), SourceError> {
         self.head.samples(series, range, out).map_err(source_error)
+    }
+
+    fn late_samples(
+        &self,
+        series: SeriesId,
+        range: TimeRange,
+        out: &mut Samples,
+        combine: &mut Combine,
+    ) -> Result<(), SourceError> {
+        if !self.head.has_late(series) {
+            return Ok(());
+        }
+        for chunk in self.head.late_chunks(series) {
+            let header = ChunkHeader::decode(chunk).map_err(source_error)?;
+            chunk_samples(chunk, &header, range, out, combine)?;
+        }
+        self.head.open_late_samples(series, range, out);
+        combine.take(out);
+        Ok(())
     }
 }
 

@@ -314,7 +314,7 @@ fn samples_of_known_series_are_stored_as_with_their_labels() {
             samples.iter().copied().filter(|(series, ..)| series % 3 == 0).collect();
         let others = batch(&others);
         let (start, bytes_max) = (log.len(), store.frame_bytes_max(&others, &known));
-        let report = store.append_all(&others, &known, i64::MAX, &mut log);
+        let report = store.append_all(&others, &known, AppendBounds::until(i64::MAX), &mut log);
         assert!(log.len() - start <= bytes_max);
         let twin_report = twin.append(&batch(&samples), i64::MAX, &mut twin_log);
         assert_eq!(report.accepted_count, twin_report.accepted_count, "round {round}");
@@ -335,6 +335,6 @@ fn samples_of_known_series_are_stored_as_with_their_labels() {
     known.push(ids[7], i64::MAX, 1.0);
     known.push(crate::model::SeriesId(u32::MAX - 5), 1_000_000, 1.0);
     store.append(&batch(&[(777, i64::MAX, 1.0)]), i64::MAX, &mut log);
-    let report = store.append_all(&batch(&[]), &known, i64::MAX, &mut log);
+    let report = store.append_all(&batch(&[]), &known, AppendBounds::until(i64::MAX), &mut log);
     assert_eq!((report.accepted_count, report.open_count), (0, 2));
 }

@@ -11,7 +11,7 @@
 use std::cell::RefCell;
 use std::hash::BuildHasher;
 
-use engine::head::{ExemplarVerdict, Verdict};
+use engine::head::{ExemplarVerdict, LateSamples, Verdict};
 use engine::model::HistogramSample;
 use engine::model::float::format_g;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -156,7 +156,7 @@ impl Buffers {
         let decoded = &mut self.decoded;
         stats.samples_with_invalid_labels.add(decoded.invalid_labels_count as u64);
         let max_timestamp_ms = now_ms.saturating_add(AHEAD_MS_MAX);
-        let options = IngestOptions { wait: true, max_timestamp_ms };
+        let options = IngestOptions { wait: true, max_timestamp_ms, late: LateSamples::Taken };
         let mut known_count = decoded.known_count;
         let mut report = match shard.ingest_all(&decoded.batch, &mut decoded.known, options).await {
             Ok(report) => report,

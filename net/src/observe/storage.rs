@@ -42,6 +42,12 @@ fn write_head(out: &mut Page<'_>, total: Total<'_>) {
     out.sample(name, &[("type", "histogram")], total(|s| s.histograms_accepted.get()) as f64);
     for (name, help, floats, histograms) in [
         (
+            "prometheus_tsdb_head_out_of_order_samples_appended_total",
+            "Total number of appended out of order samples.",
+            total(|s| s.samples_late.get()),
+            total(|s| s.histograms_late.get()),
+        ),
+        (
             "prometheus_tsdb_out_of_order_samples_total",
             "Total number of out of order samples ingestion failed attempts due to out of order \
              being disabled.",

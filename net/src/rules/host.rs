@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use engine::exec::Value;
+use engine::head::LateSamples;
 use engine::model::{Batch, Labels};
 use engine::promql::{self, Ast};
 use engine::rules::host::{Answer, NO_VECTOR};
@@ -66,8 +67,9 @@ impl Host for ShardHost<'_> {
     }
 
     async fn append(&self, batch: &Batch) -> Result<Refused, String> {
-        // Nobody waits for an acknowledgement, and rules may lie ahead of the clock.
-        let options = IngestOptions { wait: false, max_timestamp_ms: i64::MAX };
+        // What rules give is refused out of order, as Prometheus does. Nobody waits for an acknowledgement, and rules may lie ahead of the clock.
+        let options =
+            IngestOptions { wait: false, max_timestamp_ms: i64::MAX, late: LateSamples::Refused };
         let report = self.shard.ingest(batch, options).await.map_err(|error| error.to_string())?;
         Ok(Refused { floats: report.refused, histograms: report.refused_histograms })
     }

@@ -1,6 +1,6 @@
 //! Hands a scrape's batch to the shards and sorts what they refused.
 
-use engine::head::Verdict;
+use engine::head::{LateSamples, Verdict};
 use engine::model::Batch;
 use shards::{IngestError, IngestOptions, Shard};
 
@@ -27,14 +27,18 @@ pub async fn commit(
         return Ok(refused);
     }
     // How far ahead a sample may be was judged when the page was read.
-    let options = IngestOptions { wait: false, max_timestamp_ms: i64::MAX };
+    let options = IngestOptions {
+        wait: false,
+        max_timestamp_ms: i64::MAX,
+        late: LateSamples::MarkersRefused,
+    };
     let report = shard.ingest(batch, options).await?;
     for refusal in report.refused {
         if refusal.sample as usize >= page_count {
             continue;
         }
         match refusal.verdict {
-            Verdict::Accepted | Verdict::Repeated => continue,
+            Verdict::Accepted | Verdict::Late | Verdict::Repeated => continue,
             Verdict::OutOfOrder => refused.out_of_order += 1,
             Verdict::Duplicate { .. }
             | Verdict::DuplicateOfHistogram { .. }

@@ -343,4 +343,6 @@ fn lock(data_dir: &Path) -> Result<File, BootError> {
 }
 
 #[cfg(test)]
+mod late_tests;
+#[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use engine::exec::{ExecError, Value};
-use engine::head::Verdict;
+use engine::head::{LateSamples, Verdict};
 use engine::model::{Batch, Labels, MatchOp, Matcher, TimeRange};
 use engine::promql::{ParseOptions, parse};
 
@@ -19,17 +19,18 @@ use crate::scratch::Scratch;
 use crate::shard::Shard;
 use crate::wal::WalSync;
 
-const WAIT: IngestOptions = IngestOptions { wait: true, max_timestamp_ms: i64::MAX };
+pub(super) const WAIT: IngestOptions =
+    IngestOptions { wait: true, max_timestamp_ms: i64::MAX, late: LateSamples::Taken };
 const ALWAYS: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
 
-fn options(data_dir: &Path, shard_count: usize) -> BootOptions {
+pub(super) fn options(data_dir: &Path, shard_count: usize) -> BootOptions {
     let mut options = BootOptions::new(data_dir);
     options.shard_count = Some(shard_count);
     options.wal.segment_bytes = 256 << 10;
     options
 }
 
-fn boot<F, Fut>(options: BootOptions, on_first: F) -> Running
+pub(super) fn boot<F, Fut>(options: BootOptions, on_first: F) -> Running
 where
     F: Fn(Shard) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + 'static,
@@ -63,12 +64,12 @@ where
     boot(options(data_dir, shard_count), main).wait().unwrap();
 }
 
-fn labels(number: u64) -> Labels {
+pub(super) fn labels(number: u64) -> Labels {
     Labels::from_pairs([("__name__", "requests"), ("number", &number.to_string())])
 }
 
 /// One sample of each of `series_count` series; its value is the series' number.
-fn batch(series_count: u64, timestamp_ms: i64) -> Batch {
+pub(super) fn batch(series_count: u64, timestamp_ms: i64) -> Batch {
     let mut batch = Batch::default();
     for number in 0..series_count {
         let series = batch.push_series(labels(number).as_ref());
@@ -78,7 +79,7 @@ fn batch(series_count: u64, timestamp_ms: i64) -> Batch {
 }
 
 /// The one value of an instant query.
-async fn value(shard: &Shard, text: &str, time_ms: i64) -> f64 {
+pub(super) async fn value(shard: &Shard, text: &str, time_ms: i64) -> f64 {
     let request = QueryRequest::instant(text, time_ms);
     let answer = shard.query(request, &CancelToken::default()).await.unwrap();
     let mut values = Vec::new();
@@ -156,7 +157,7 @@ fn verdicts_name_the_samples_of_the_request() {
             };
             assert_eq!(refusal.verdict, expected, "{refusal:?}");
         }
-        let early = IngestOptions { max_timestamp_ms: 6_500, wait: false };
+        let early = IngestOptions { max_timestamp_ms: 6_500, wait: false, ..WAIT };
         let report = shard.ingest(&batch(1, 7_000), early).await.unwrap();
         assert_eq!(report.refused[0].verdict, Verdict::TooFarInFuture);
         assert_eq!(shard.ingest(&Batch::default(), WAIT).await, Ok(IngestReport::default()));
@@ -164,7 +165,7 @@ fn verdicts_name_the_samples_of_the_request() {
 }
 
 /// Copies a data directory as a crash would leave it, while its process runs.
-fn crash_image(from: &Path, to: &Path) {
+pub(super) fn crash_image(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -591,7 +592,7 @@ fn what_another_shard_count_left_is_taken_over_and_removed() {
 }
 
 /// Options with blocks of ten seconds and more.
-fn small_blocks(data_dir: &Path, shard_count: usize) -> BootOptions {
+pub(super) fn small_blocks(data_dir: &Path, shard_count: usize) -> BootOptions {
     let mut options = options(data_dir, shard_count);
     options.keep.block_ms_min = 10_000;
     options.keep.block_ms_max = 100_000;
@@ -599,7 +600,7 @@ fn small_blocks(data_dir: &Path, shard_count: usize) -> BootOptions {
 }
 
 /// Has every shard do what is due.
-async fn maintain_all(shard: &Shard) {
+pub(super) async fn maintain_all(shard: &Shard) {
     for other in ShardId::all(shard.count()) {
         if other == shard.id() {
             shard.0.storage.maintain_now().await.unwrap();
@@ -613,7 +614,7 @@ async fn maintain_all(shard: &Shard) {
     }
 }
 
-fn total(shard: &Shard, of: fn(&crate::stats::MaintenanceStats) -> u64) -> u64 {
+pub(super) fn total(shard: &Shard, of: fn(&crate::stats::MaintenanceStats) -> u64) -> u64 {
     shard.stats().iter().map(|stats| of(&stats.maintenance)).sum()
 }
 

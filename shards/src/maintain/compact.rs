@@ -59,7 +59,7 @@ impl<T: Tree> Storage<T> {
             level: metas().map(|meta| meta.level).max().unwrap_or(0) + 1,
             parents: ids.to_vec(),
             range: start_ms..end_ms,
-            is_out_of_order: metas().any(|meta| meta.is_out_of_order),
+            is_out_of_order: metas().all(|meta| meta.is_out_of_order),
         };
         let deleted: Vec<_> = sources.iter().map(|open| open.tombstones.clone()).collect();
         let merge_sources = sources

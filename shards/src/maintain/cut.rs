@@ -8,9 +8,10 @@
 //! `cut` is a hint: without it, what is in blocks and parts counts once all the same, and is cut
 //! once more.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use engine::block::{LabelOrder, MergeScope};
+use engine::block::{BlockError, LabelOrder, MergeScope};
 use engine::disk::{Disk, DiskError, Tree};
 use engine::model::{LabelsRef, TimeRange};
 
@@ -18,7 +19,7 @@ use super::MaintainError;
 use super::flush::part_name;
 use super::merge::NewBlock;
 use crate::disk::FileStream;
-use crate::runtime::now;
+use crate::runtime::{blocking, now};
 use crate::storage::Storage;
 use crate::turns::Work;
 
@@ -71,7 +72,9 @@ impl<T: Tree> Storage<T> {
     pub(super) fn cut_due(&self) -> Option<i64> {
         let (oldest_ms, newest_ms) = self.uncut_span_ms()?;
         let end_ms = complete_before(newest_ms, self.0.keep.block_ms_min);
-        (oldest_ms < end_ms).then_some(end_ms)
+        // Late samples wait for the next range in order.
+        let has_range = self.0.store.borrow().cut_ms() < end_ms;
+        (has_range && oldest_ms < end_ms).then_some(end_ms)
     }
 
     /// Moves all samples of parts before `end_ms` to blocks, each of an aligned range.
@@ -81,15 +84,12 @@ impl<T: Tree> Storage<T> {
         let range_ms = inner.keep.block_ms_min;
         let last_part = inner.store.borrow().parts().last().map_or(0, |last| last.meta().number);
         let order = self.label_order().await;
-        let oldest_ms = inner.store.borrow().oldest_uncut_ms().unwrap_or(end_ms);
-        let mut start_ms = oldest_ms.div_euclid(range_ms).saturating_mul(range_ms);
-        while start_ms < end_ms {
+        for start_ms in self.uncut_ranges(end_ms, range_ms).await? {
             let range = start_ms..start_ms.saturating_add(range_ms).min(end_ms);
-            self.cut_range(range.clone(), &order).await?;
+            self.cut_range(range, &order).await?;
             if self.is_stopping() {
                 return Ok(());
             }
-            start_ms = range.end;
         }
         write_cut(&inner.parts_disk, last_part, end_ms).await?;
         inner.store.borrow_mut().mark_cut(last_part, end_ms);
@@ -100,6 +100,41 @@ impl<T: Tree> Storage<T> {
         Ok(())
     }
 
+    /// Where the ranges before `end_ms` begin that have samples which no block has, ascending. Of late
+    /// samples only those ranges that have some: the window may reach back over years.
+    async fn uncut_ranges(
+        &self,
+        end_ms: i64,
+        range_ms: i64,
+    ) -> Result<BTreeSet<i64>, MaintainError> {
+        let (late, in_order): (Vec<_>, Vec<_>) = {
+            let store = self.0.store.borrow();
+            store.uncut_parts().cloned().partition(|(part, _)| part.meta().has_late)
+        };
+        let in_order = in_order.into_iter();
+        let mut oldest_ms =
+            in_order.map(|(part, before_ms)| part.meta().min_ms.max(before_ms)).min();
+        let mut starts = BTreeSet::new();
+        for (part, before_ms) in late {
+            let range = TimeRange { min_ms: before_ms, max_ms: end_ms - 1 };
+            let (found, in_order_ms) = blocking(move || {
+                let mut found = BTreeSet::new();
+                let in_order_ms = part.late_ranges(range, range_ms, &mut found)?;
+                Ok::<_, BlockError>((found, in_order_ms))
+            })
+            .await?;
+            starts.extend(found);
+            oldest_ms = oldest_ms.into_iter().chain(in_order_ms).min();
+        }
+        let oldest_ms = oldest_ms.unwrap_or(end_ms);
+        let mut start_ms = oldest_ms.div_euclid(range_ms).saturating_mul(range_ms);
+        while start_ms < end_ms {
+            starts.insert(start_ms);
+            start_ms = start_ms.saturating_add(range_ms);
+        }
+        Ok(starts)
+    }
+
     /// Makes the block of one range.
     async fn cut_range(&self, range: Range<i64>, order: &[u32]) -> Result<(), MaintainError> {
         let inner = &self.0;
@@ -107,7 +142,9 @@ impl<T: Tree> Storage<T> {
         let source = inner.store.borrow().cut_source(samples, order);
         let Some(source) = source else { return Ok(()) };
         let scope = MergeScope { range: samples, ..MergeScope::default() };
-        let new = NewBlock { level: 1, parents: vec![], range, is_out_of_order: false };
+        // A range that has its block gets another one beside it, and the two are merged later.
+        let is_out_of_order = range.end <= inner.store.borrow().cut_ms();
+        let new = NewBlock { level: 1, parents: vec![], range, is_out_of_order };
         let block = self.merge(vec![source], scope, new).await?;
         if block.is_some() {
             inner.store.borrow_mut().replace_blocks(&[], block);

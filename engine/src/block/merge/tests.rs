@@ -87,7 +87,7 @@ fn part(model: &Model) -> Arc<Part> {
             chunk.clear();
             let timestamps_ms = &samples.timestamps_ms[range.clone()];
             encode::encode(timestamps_ms, &samples.values[range], &mut work, &mut chunk);
-            writer.push_chunk(id, &chunk, &mut out);
+            writer.push_chunk(id, &chunk, false, &mut out);
         }
         let mut start = 0;
         while start < samples.histograms.len() {
@@ -102,7 +102,7 @@ fn part(model: &Model) -> Arc<Part> {
                 &mut work,
                 &mut chunk,
             );
-            writer.push_chunk(id, &chunk, &mut out);
+            writer.push_chunk(id, &chunk, false, &mut out);
             start += count;
         }
     }
@@ -327,7 +327,7 @@ fn resets_that_were_said_stay_said() {
         assert_eq!(count, 2);
         let (times, mut chunk) = ([start as i64, start as i64 + 1], vec![]);
         encode::encode_histograms(&times, &[], &all[start..end], resets, &mut work, &mut chunk);
-        writer.push_chunk(1, &chunk, &mut out);
+        writer.push_chunk(1, &chunk, false, &mut out);
     }
     writer.finish(&mut out);
     let source = MergeSource::Parts {

@@ -7,6 +7,7 @@
 //! Chunks stand by series id, as the head sealed them; labels only of series that no earlier part
 //! names, or of all (a base). The part says from where on the log is still needed.
 
+mod late;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -41,8 +42,14 @@ enum SectionName {
 const SECTION_COUNT: usize = 5;
 type Sections = [Section; SECTION_COUNT];
 
+/// Stands for the length of a chunk, which none has: those behind it are of late samples.
+const LATE_FOLLOWS: u64 = 0;
+
 /// The part names all series that live, not only new ones.
 const BASE: u32 = 1;
+
+/// Some of the chunks are of late samples.
+const LATE: u32 = 2;
 
 const BODY_BYTES: usize = 11 * 8 + 16 * SECTION_COUNT;
 
@@ -57,6 +64,8 @@ pub struct PartMeta {
     pub epoch: u32,
     /// Whether the labels are those of all living series, and not only of new ones.
     pub is_base: bool,
+    /// Whether some chunks are of samples that came out of order.
+    pub has_late: bool,
     /// First frame of the log that neither this part nor an earlier one holds.
     pub next_lsn: u64,
     /// Timestamps of the first and the last sample; crossed when there is none.
@@ -76,7 +85,7 @@ impl PartMeta {
     fn encode(&self, sections: &Sections) -> Vec<u8> {
         let mut out = Vec::with_capacity(BODY_BYTES);
         let shards = u64::from(self.shard) | u64::from(self.shard_count) << 16;
-        let flags = if self.is_base { BASE } else { 0 };
+        let flags = if self.is_base { BASE } else { 0 } | if self.has_late { LATE } else { 0 };
         let numbers = [
             self.number,
             shards | u64::from(flags) << 32,
@@ -110,6 +119,7 @@ impl PartMeta {
             shard: number(1) as u16,
             shard_count: (number(1) >> 16) as u16,
             is_base: le_u32(body, 12) & BASE != 0,
+            has_late: le_u32(body, 12) & LATE != 0,
             epoch: number(2) as u32,
             next_lsn: number(3),
             min_ms: number(4) as i64,

@@ -8,8 +8,8 @@ use super::super::merge_samples::merge_samples;
 use super::super::pages::{FileBytes, PAGE_BYTES, Pages, le_u32, le_u64};
 use super::super::samples::cut_samples;
 use super::{
-    GROUP_COUNT, GROUP_ROW_BYTES, MAGIC, PartExemplar, PartMeta, PartMetadata, SectionName,
-    Sections, VERSION,
+    GROUP_COUNT, GROUP_ROW_BYTES, LATE_FOLLOWS, MAGIC, PartExemplar, PartMeta, PartMetadata,
+    SectionName, Sections, VERSION,
 };
 use crate::encode::{self, ChunkHeader};
 use crate::limits::LABEL_SET_BYTES_MAX;
@@ -38,6 +38,8 @@ pub struct PartChunk<'a> {
     pub header: ChunkHeader,
     /// All of it, for `encode`.
     pub bytes: &'a [u8],
+    /// Its samples came out of order.
+    pub is_late: bool,
 }
 
 /// A group: the heads of its runs and the runs.
@@ -94,7 +96,7 @@ impl Part {
         self.pages.verify_some(page, count)
     }
 
-    fn broken(&self, what: &'static str) -> BlockError {
+    pub(super) fn broken(&self, what: &'static str) -> BlockError {
         self.pages.error(Problem::Broken(what))
     }
 
@@ -170,11 +172,12 @@ impl Part {
         &'a self,
         mut run: &'a [u8],
     ) -> impl Iterator<Item = Result<PartChunk<'a>, BlockError>> {
+        let mut is_late = false;
         std::iter::from_fn(move || {
             if run.is_empty() {
                 return None;
             }
-            let chunk = take_chunk(&mut run);
+            let chunk = take_chunk(&mut run, &mut is_late);
             if chunk.is_none() {
                 run = &[];
             }
@@ -295,11 +298,15 @@ impl<'a> Group<'a> {
     }
 }
 
-fn take_chunk<'a>(run: &mut &'a [u8]) -> Option<PartChunk<'a>> {
-    let length = usize::try_from(take_u64(run)?).ok()?;
-    let bytes = take_bytes(run, length)?;
+fn take_chunk<'a>(run: &mut &'a [u8], is_late: &mut bool) -> Option<PartChunk<'a>> {
+    let mut length = take_u64(run)?;
+    if length == LATE_FOLLOWS {
+        *is_late = true;
+        length = take_u64(run)?;
+    }
+    let bytes = take_bytes(run, usize::try_from(length).ok()?)?;
     let header = ChunkHeader::decode(bytes).ok()?;
-    Some(PartChunk { header, bytes })
+    Some(PartChunk { header, bytes, is_late: *is_late })
 }
 
 fn take_exemplar<'a>(bytes: &mut &'a [u8]) -> Option<PartExemplar<'a>> {

@@ -1,5 +1,6 @@
 //! Parts against what was written into them, and against their own damage.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
@@ -39,9 +40,9 @@ fn write() -> Vec<u8> {
     let mut writer = PartWriter::new(plan, &mut out);
     for series in series_ids() {
         let base = f64::from(series);
-        writer.push_chunk(series, &chunk(100, &[base, base + 0.5]), &mut out);
-        writer.push_chunk(series, &chunk(200, &[base + 1.0; 3]), &mut out);
-        writer.push_chunk(series, &chunk(105, &[-1.0; 2]), &mut out);
+        writer.push_chunk(series, &chunk(100, &[base, base + 0.5]), false, &mut out);
+        writer.push_chunk(series, &chunk(200, &[base + 1.0; 3]), false, &mut out);
+        writer.push_chunk(series, &chunk(105, &[-1.0; 2]), true, &mut out);
     }
     for series in series_ids() {
         writer.push_labels(series, labels(series).as_ref(), &mut out);
@@ -75,8 +76,9 @@ fn read_all(part: &Part) -> Result<String, BlockError> {
         part.samples(series, ALL, &mut samples)?;
         text += &format!("{series}: {:?} {:?}", samples.timestamps_ms, samples.values);
         for chunk in chunks {
-            let header = chunk?.header;
-            text += &format!(" {}..{}", header.min_ms, header.max_ms);
+            let chunk = chunk?;
+            let (header, late) = (chunk.header, if chunk.is_late { " late" } else { "" });
+            text += &format!(" {}..{}{late}", header.min_ms, header.max_ms);
         }
         text.push('\n');
     }
@@ -94,6 +96,9 @@ fn parts_give_back_what_was_written() {
     let meta = part.meta();
     assert_eq!((meta.min_ms, meta.max_ms, meta.next_lsn), (100, 220, 99));
     assert_eq!((meta.series_count, meta.chunk_count, meta.sample_count), (200, 600, 1400));
+    assert!(meta.has_late);
+    let late = part.chunks(3).unwrap().map(|chunk| chunk.unwrap().is_late);
+    assert!(late.eq([false, false, true]));
     for series in 0..1010 {
         let mut samples = Samples::default();
         part.samples(series, TimeRange { min_ms: 101, max_ms: 210 }, &mut samples).unwrap();
@@ -117,6 +122,23 @@ fn parts_give_back_what_was_written() {
     assert_eq!(part.metadata().unwrap()[0].help, "Whether it answers.");
     assert_eq!(part.exemplars().unwrap()[0].labels.to_string(), r#"{trace_id="abc"}"#);
     assert_eq!(read_all(&part).unwrap().lines().count(), 402);
+}
+
+#[test]
+fn ranges_with_late_samples_are_found() {
+    let part = open(&write()).unwrap();
+    let check = |range_ms: i64, max_ms: i64, expected: &[i64], in_order_ms: Option<i64>| {
+        let mut starts = BTreeSet::new();
+        let range = TimeRange { min_ms: 101, max_ms };
+        let found = part.late_ranges(range, range_ms, &mut starts).unwrap();
+        assert_eq!((starts, found), (expected.iter().copied().collect(), in_order_ms));
+    };
+    // Late samples are at 105 and 115.
+    check(50, 300, &[100], Some(101));
+    check(10, 300, &[100, 110], Some(101));
+    check(10, 110, &[100], Some(101));
+    check(10, 104, &[], Some(101));
+    check(10, 90, &[], None);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::super::dictionary::write_section;
 use super::super::pages::{PageWriter, Section};
 use super::{
-    GROUP_COUNT, GROUP_ROW_BYTES, MAGIC, PartExemplar, PartMeta, PartMetadata, SectionName,
-    Sections, VERSION,
+    GROUP_COUNT, GROUP_ROW_BYTES, LATE_FOLLOWS, MAGIC, PartExemplar, PartMeta, PartMetadata,
+    SectionName, Sections, VERSION,
 };
 use crate::encode::ChunkHeader;
 use crate::mem::varint::{push_i64, push_u64};
@@ -40,6 +40,8 @@ pub struct PartWriter {
     /// Series whose run is being written, and where that begins in `group_runs`.
     run_series: Option<u32>,
     run_start: usize,
+    /// The run has come to its late chunks.
+    is_run_late: bool,
     previous_in_group: u32,
     /// The rows of the groups, once they are written.
     groups: Section,
@@ -86,6 +88,7 @@ impl PartWriter {
             group_rows: vec![],
             run_series: None,
             run_start: 0,
+            is_run_late: false,
             previous_in_group: 0,
             groups: Section::default(),
             labels_start: None,
@@ -104,13 +107,14 @@ impl PartWriter {
     }
 
     /// Writes a chunk of `encode`. Series come with ascending ids, the chunks of one in the order in
-    /// which they count: of samples with one timestamp that of the earlier chunk stays. So chunks of
-    /// samples that came in order ascend by time, and those out of order stand behind them.
+    /// which they count: of samples with one timestamp that of the earlier chunk stays. Chunks of
+    /// samples that came in order ascend by time; those of late ones (`is_late`) stand behind them.
     ///
     /// # Panics
     ///
-    /// On series out of order, on chunks behind labels, and on bytes that are no chunk.
-    pub fn push_chunk(&mut self, series: u32, chunk: &[u8], out: &mut Vec<u8>) {
+    /// On series out of order, on chunks in order behind late ones, on chunks behind labels, and on
+    /// bytes that are no chunk.
+    pub fn push_chunk(&mut self, series: u32, chunk: &[u8], is_late: bool, out: &mut Vec<u8>) {
         assert!(self.labels_start.is_none(), "chunks stand before labels");
         let header = ChunkHeader::decode(chunk).expect("chunks come from the encoder");
         if self.run_series != Some(series) {
@@ -123,12 +127,19 @@ impl PartWriter {
                 (self.group_first, self.previous_in_group) = (series, series);
             }
             (self.run_series, self.run_start) = (Some(series), self.group_runs.len());
+            self.is_run_late = false;
+        }
+        assert!(is_late || !self.is_run_late, "late chunks stand behind the others");
+        if is_late && !self.is_run_late {
+            self.is_run_late = true;
+            push_u64(&mut self.group_runs, LATE_FOLLOWS);
         }
         push_u64(&mut self.group_runs, chunk.len() as u64);
         self.group_runs.extend_from_slice(chunk);
         let meta = &mut self.meta;
         meta.min_ms = meta.min_ms.min(header.min_ms);
         meta.max_ms = meta.max_ms.max(header.max_ms);
+        meta.has_late |= is_late;
         meta.chunk_count += 1;
         meta.sample_count += header.count as u64;
     }
