@@ -43,7 +43,7 @@ impl Shards {
     fn write(&mut self, protocol: Protocol, body: &[u8]) {
         decompress(body, &mut self.message).unwrap();
         let decoded = &mut self.decoded;
-        self.decoder.decode_known(protocol, &self.message, &self.known, decoded).unwrap();
+        self.decoder.decode_known(protocol, &self.message, &mut self.known, decoded).unwrap();
         // All that is not known goes to the first shard.
         for (shard, store) in self.stores.iter_mut().enumerate() {
             self.log.clear();
@@ -53,7 +53,7 @@ impl Shards {
             let batch = if shard == 0 { &decoded.batch } else { &empty };
             let report =
                 store.append_all(batch, known, AppendBounds::until(i64::MAX), &mut self.log);
-            assert_eq!((report.refused.len(), report.open_count), (0, 0));
+            assert_eq!((report.refused.len(), report.open.len()), (0, 0));
             if shard == 0 {
                 for (key, id) in decoded.keys.iter().zip(store.appended_series()) {
                     let owner = Owner { shard: 0, series: id.unwrap() };

@@ -54,8 +54,11 @@ pub struct IngestReport {
     /// Samples that were there already, bit for bit: success.
     pub repeated: u64,
     /// Samples of series known by id of which nothing was stored, because they are not plain: to be
-    /// written again with their labels.
-    pub open: u64,
+    /// written again with their labels. Each by its shard and its index among that shard's.
+    pub open: Vec<(ShardId, u32)>,
+    /// Series of the batch of which nothing was stored either, ascending: those of shards where one
+    /// of them stood among the known ones too. All that was known there is open then.
+    pub left_series: Vec<u32>,
     pub new_series: u64,
     /// Where each series of the batch is now, by its index.
     pub owners: Vec<Option<SeriesOwner>>,
@@ -152,13 +155,14 @@ impl Shard {
             let none = KnownSamples::default();
             let mut ids = Vec::new();
             let first = known.first().unwrap_or(&none);
+            let known_count = first.len();
             let appended = self.0.storage.append(batch, first, &mut ids, options);
             known.iter_mut().for_each(KnownSamples::clear);
             let (report, lsn) = appended?;
             if options.wait {
                 self.0.wal.durable(lsn).await?;
             }
-            return Ok(IngestReport::of(report, &ids));
+            return Ok(IngestReport::of(report, batch, known_count, &ids));
         }
         let lane = &self.0.lanes.ingest;
         if ShardId::all(self.count()).any(|shard| lane.waiting_count(shard) >= WAITING_COUNT_MAX) {
@@ -185,6 +189,7 @@ impl Shard {
                 Err(Gone) => failure = Some(IngestError::Stopping),
             }
         }
+        total.left_series.sort_unstable();
         total.refused.sort_unstable_by_key(|refusal| refusal.sample);
         total.refused_histograms.sort_unstable_by_key(|refusal| refusal.sample);
         total.refused_exemplars.sort_unstable_by_key(|&(exemplar, _)| exemplar);
@@ -314,18 +319,13 @@ impl<T: Tree> Storage<T> {
     ) -> Result<(AppendReport, u64), WalError> {
         let inner = &self.0;
         let stats = self.own_stats();
-        let mut frame_bytes = inner.store.borrow().frame_bytes_max(batch, known);
-        let none = KnownSamples::default();
-        let mut left_open_count = 0;
-        let known = if frame_bytes <= KNOWN_FRAME_BYTES_MAX {
-            known
-        } else {
-            left_open_count = known.len();
-            frame_bytes = inner.store.borrow().frame_bytes_max(batch, &none);
-            &none
-        };
+        let frame_bytes = inner.store.borrow().frame_bytes_max(batch, known);
+        if !known.is_empty() && frame_bytes > KNOWN_FRAME_BYTES_MAX {
+            let report = AppendReport { is_left: true, ..AppendReport::default() };
+            return Ok((report, 0));
+        }
         inner.wal.admit(frame_bytes).inspect_err(|_| stats.parts_refused.add(1))?;
-        let (mut report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
+        let (report, lsn) = inner.wal.append(frame_bytes, options.wait, |space| {
             let mut store = inner.store.borrow_mut();
             if space.begins_segment {
                 store.forget_logged();
@@ -341,7 +341,6 @@ impl<T: Tree> Storage<T> {
             }
             report
         });
-        report.open_count += left_open_count;
         stats.samples_accepted.add(report.accepted_count as u64);
         stats.exemplars_accepted.add(report.exemplars.accepted_count as u64);
         let refused = report.exemplars.refused.iter();
@@ -364,13 +363,28 @@ impl<T: Tree> Storage<T> {
 
 impl IngestReport {
     /// Of a process of one shard.
-    fn of(report: AppendReport, ids: &[Option<SeriesId>]) -> IngestReport {
+    fn of(
+        report: AppendReport,
+        batch: &Batch,
+        known_count: usize,
+        ids: &[Option<SeriesId>],
+    ) -> IngestReport {
+        let (only, series_count) = (ShardId(0), batch.series_count() as u32);
+        if report.is_left {
+            return IngestReport {
+                open: (0..known_count as u32).map(|sample| (only, sample)).collect(),
+                left_series: (0..series_count).collect(),
+                owners: vec![None; batch.series_count()],
+                ..IngestReport::default()
+            };
+        }
         let owner =
             |id: &Option<SeriesId>| id.map(|series| SeriesOwner { shard: ShardId(0), series });
         IngestReport {
             accepted: report.accepted_count as u64,
             repeated: report.repeated_count as u64,
-            open: report.open_count as u64,
+            open: report.open.into_iter().map(|sample| (only, sample)).collect(),
+            left_series: vec![],
             owners: ids.iter().map(owner).collect(),
             new_series: report.new_series_count as u64,
             refused: report.refused,
@@ -383,10 +397,15 @@ impl IngestReport {
 
     /// Adds what became of `part`, with indices of the batch that it is a part of.
     fn add(&mut self, report: AppendReport, part: &Part, shard: ShardId) {
+        if report.is_left {
+            self.open.extend((0..part.known.len() as u32).map(|sample| (shard, sample)));
+            self.left_series.extend(&part.series_indices);
+            return;
+        }
+        self.open.extend(report.open.iter().map(|&sample| (shard, sample)));
         for (&index, id) in part.series_indices.iter().zip(&part.series_ids) {
             self.owners[index as usize] = id.map(|series| SeriesOwner { shard, series });
         }
-        self.open += report.open_count as u64;
         self.accepted += report.accepted_count as u64;
         self.repeated += report.repeated_count as u64;
         self.new_series += report.new_series_count as u64;

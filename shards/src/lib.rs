@@ -17,6 +17,7 @@
 //! message shard  what shards say to each other; what a core owns
 //! ingest query   batches to their owners; expressions over all shards
 //! maintain       upkeep of what is stored
+//! memory         how much there is, and no new series when it is used
 //! watchdog boot  start, stop, and a look at whether every shard turns
 //! ```
 
@@ -26,6 +27,7 @@ pub mod disk;
 pub mod fair;
 pub mod ingest;
 mod maintain;
+pub mod memory;
 pub mod mesh;
 mod message;
 pub mod observe;

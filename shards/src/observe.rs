@@ -12,6 +12,8 @@ pub enum Event {
     TaskPanicked { class: &'static str, message: String },
     /// A shard has not turned for at least `stalled`; told once per stall.
     ShardStalled { shard: usize, stalled: Duration },
+    /// There is no memory left for new series: told whenever that begins.
+    MemoryFull { used_bytes: u64, limit_bytes: u64 },
     /// The file system refuses direct writes; the log goes through the page cache.
     DirectWritesRefused { path: PathBuf },
     /// A write, sync or preparation of the log failed: told once, until it works again. What was

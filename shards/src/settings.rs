@@ -1,7 +1,7 @@
 //! What of the storage can change while it runs, and what shards know of each other's time: written
 //! by few, read by every append.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use engine::model::Batch;
 use engine::store::Store;
@@ -13,6 +13,8 @@ pub struct StorageSettings {
     late_window_ms: AtomicI64,
     /// Newest sample of all shards; the lowest timestamp: none yet.
     newest_ms: AtomicI64,
+    /// There is memory for new series.
+    takes_series: AtomicBool,
 }
 
 impl Default for StorageSettings {
@@ -21,6 +23,7 @@ impl Default for StorageSettings {
             exemplar_count_max: AtomicUsize::new(0),
             late_window_ms: AtomicI64::new(0),
             newest_ms: AtomicI64::new(i64::MIN),
+            takes_series: AtomicBool::new(true),
         }
     }
 }
@@ -34,6 +37,11 @@ impl StorageSettings {
     /// How far behind the newest sample samples out of order are taken; zero: none are.
     pub fn set_late_window(&self, window_ms: i64) {
         self.late_window_ms.store(window_ms, Ordering::Relaxed);
+    }
+
+    /// Whether batches may make series.
+    pub(crate) fn set_takes_series(&self, takes_series: bool) {
+        self.takes_series.store(takes_series, Ordering::Relaxed);
     }
 
     /// The newest sample of all shards, when `batch` comes in: by it all its parts are judged. While
@@ -60,5 +68,6 @@ impl StorageSettings {
         let exemplar_count_max = self.exemplar_count_max.load(Ordering::Relaxed);
         store.set_exemplar_count_max(exemplar_count_max.div_ceil(shard_count));
         store.set_late_window(self.late_window_ms.load(Ordering::Relaxed));
+        store.set_takes_series(self.takes_series.load(Ordering::Relaxed));
     }
 }

@@ -141,6 +141,10 @@ pub struct ShardStats {
     pub task_panics: Counter,
     /// Bytes that may still be written to the disk, and whether that is too little.
     pub disk_free_bytes: Counter,
+    /// Of the process, told by the first shard: anonymous memory, and what it may have of it; zero:
+    /// no limit.
+    pub memory_used_bytes: Counter,
+    pub memory_limit_bytes: Counter,
     pub is_space_low: Counter,
     /// Counts up while the shard turns; what the watchdog looks at.
     pub heartbeats: Counter,
@@ -154,7 +158,7 @@ pub struct Refusals([Counter; Refusals::NAMES.len()]);
 
 impl Refusals {
     /// Names of the verdicts that refuse, as metrics label them.
-    pub const NAMES: [&str; 8] = [
+    pub const NAMES: [&str; 9] = [
         "duplicate",
         "out_of_order",
         "out_of_bounds",
@@ -163,6 +167,7 @@ impl Refusals {
         "series_limit",
         "labels_too_long",
         "invalid_histogram",
+        "memory_limit",
     ];
 
     pub fn count(&self, verdict: Verdict) {
@@ -178,6 +183,7 @@ impl Refusals {
             Verdict::SeriesLimit => 5,
             Verdict::LabelsTooLong => 6,
             Verdict::InvalidHistogram => 7,
+            Verdict::MemoryLimit => 8,
         };
         self.0[index].add(1);
     }

@@ -194,6 +194,57 @@ fn remote_write_judges_each_sample_and_says_so() {
     );
 }
 
+/// A series that was met before takes a short way when it has one plain sample; its other samples in
+/// the same request must be judged in the order in which all of them stand.
+#[test]
+fn samples_of_one_series_in_one_request_are_judged_in_their_order() {
+    for shards in [1, 2] {
+        let (hearth, newest_ms) = with_data(shards);
+        let labels = [("__name__", "m"), ("a", "1"), ("job", "x")];
+        let turned = [("job", "x"), ("a", "1"), ("__name__", "m")];
+        let other = [("__name__", "other"), ("job", "x")];
+        let send = |all: &[Series<'_>]| remote_write::send(hearth.address, all).unwrap();
+        let at = |step: i64| (newest_ms + step, step as f64);
+        let count = |expected: &str| {
+            let query = "count_over_time(m{a=\"1\"}[1h])";
+            assert_eq!(hearth.query(query, newest_ms + 1000)["result"][0]["value"][1], expected);
+        };
+        // Learned, in both orders of its labels.
+        for (labels, step) in [(&labels, 1), (&turned, 2), (&labels, 3)] {
+            assert_eq!(send(&[series(labels, &[at(step)])]).status, 204);
+        }
+        count("7");
+        // Several samples first, the plain one behind them; and the other way round.
+        let several = [at(10), at(11)];
+        let answer = send(&[series(&labels, &several), series(&labels, &[at(12)])]);
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        let several = [at(21), at(22)];
+        let answer = send(&[
+            series(&other, &[at(20)]),
+            series(&turned, &[at(20)]),
+            series(&labels, &several),
+            series(&other, &[at(21)]),
+        ]);
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        count("13");
+        // What is late in the request's order is refused, and nothing else.
+        let answer = send(&[
+            series(&labels, &[at(32)]),
+            series(&turned, &[at(30), at(33)]),
+            series(&labels, &[at(34)]),
+        ]);
+        assert_eq!((answer.status, answer.text().trim()), (400, "out of order sample"));
+        count("16");
+        // A plain sample that is refused does not make others be judged twice.
+        let answer = send(&[series(&other, &[at(19)]), series(&labels, &[at(40), at(41)])]);
+        assert_eq!((answer.status, answer.text().trim()), (400, "out of order sample"));
+        count("18");
+        let twice = send(&[series(&other, &[at(51)]), series(&labels, &[at(50), at(51)])]);
+        assert_eq!(twice.status, 204, "{}", twice.text());
+        count("20");
+    }
+}
+
 #[test]
 fn native_histograms_and_exemplars_of_remote_write_are_kept() {
     let mut options = Options::receiver(2);

@@ -278,6 +278,9 @@ impl Head {
         {
             return NO_SERIES;
         }
+        if !self.takes_series {
+            return NO_SERIES;
+        }
         let Some(id) = self.insert(labels, hash) else { return NO_SERIES };
         outcome.new_series.push(id);
         id.0
@@ -330,7 +333,7 @@ impl Head {
                 None if id != NO_SERIES => {
                     self.append_sample(id, timestamp_ms, value, window, outcome)
                 }
-                None => not_made(batch, series),
+                None => self.not_made(batch, series),
             };
             let verdict = match verdict {
                 Verdict::Late => self.append_late(id, batch, sample, window, outcome),
@@ -500,13 +503,15 @@ impl Head {
         });
         appended.count()
     }
-}
 
-/// Why a series of the batch that has a sample within bounds was not made.
-pub(super) fn not_made(batch: &Batch, series: u32) -> Verdict {
-    if batch.labels(series).as_bytes().len() > LABEL_SET_BYTES_MAX {
-        Verdict::LabelsTooLong
-    } else {
-        Verdict::SeriesLimit
+    /// Why a series of the batch that has a sample within bounds was not made.
+    pub(super) fn not_made(&self, batch: &Batch, series: u32) -> Verdict {
+        if batch.labels(series).as_bytes().len() > LABEL_SET_BYTES_MAX {
+            Verdict::LabelsTooLong
+        } else if !self.takes_series {
+            Verdict::MemoryLimit
+        } else {
+            Verdict::SeriesLimit
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! staleness marker of a series is of the kind of the sample before it.
 
 use super::Head;
-use super::append::{AppendOutcome, NO_SERIES, Window, not_made};
+use super::append::{AppendOutcome, NO_SERIES, Window};
 use super::late::LateValue;
 use super::verdict::{Refusal, Verdict};
 use crate::model::{Batch, HistogramSample, SeriesId};
@@ -27,11 +27,11 @@ impl Head {
                     Verdict::InvalidHistogram
                 }
                 None if id != NO_SERIES => self.judge_histogram(id, timestamp_ms, sample, window),
-                None => not_made(batch, series),
+                None => self.not_made(batch, series),
             };
             let start_ms = batch.histogram_start_ms(index);
             let verdict = match verdict {
-                Verdict::Late if id == NO_SERIES => not_made(batch, series),
+                Verdict::Late if id == NO_SERIES => self.not_made(batch, series),
                 Verdict::Late if !sample.is_stale() && sample.validate().is_err() => {
                     Verdict::InvalidHistogram
                 }

@@ -1,12 +1,14 @@
 //! Appending samples whose series the writer knows by id: two passes instead of five.
 //!
 //! Only the plain case is decided here: a series that is there, a sample within bounds and newer
-//! than its newest, or the newest itself once more. Everything else is counted as open, nothing of
+//! than its newest, or the newest itself once more. Everything else is left open, nothing of
 //! it is stored, and the writer comes again with labels, by [`Head::append`].
+
+use hashbrown::HashSet;
 
 use super::Head;
 use super::append::{AppendBounds, GROUP_COUNT, Window};
-use crate::model::{KnownSamples, SeriesId};
+use crate::model::{Batch, KnownSamples, SeriesId};
 
 /// What became of known samples. Reused: `append_known` clears it.
 #[derive(Clone, Debug, Default)]
@@ -15,10 +17,19 @@ pub struct KnownOutcome {
     pub(crate) accepted: Vec<u32>,
     /// Samples that were there already.
     pub repeated_count: usize,
-    /// Samples to be written again with their labels.
-    pub open_count: usize,
+    /// Samples to be written again with their labels, as indices into the columns, ascending.
+    pub open: Vec<u32>,
     /// Series with accepted samples that were not named in this round of the log.
     pub(crate) unlogged: Vec<SeriesId>,
+}
+
+impl KnownOutcome {
+    pub(crate) fn clear(&mut self) {
+        self.accepted.clear();
+        self.open.clear();
+        self.unlogged.clear();
+        self.repeated_count = 0;
+    }
 }
 
 impl Head {
@@ -32,11 +43,9 @@ impl Head {
         let KnownSamples { series, timestamps_ms, values } = known;
         assert!(series.len() == values.len());
         assert!(timestamps_ms.len() == values.len());
-        outcome.accepted.clear();
-        outcome.unlogged.clear();
-        (outcome.repeated_count, outcome.open_count) = (0, 0);
+        outcome.clear();
         if self.time_span_ms().is_none() {
-            outcome.open_count = values.len(); // An empty head has none of these series.
+            outcome.open.extend(0..values.len() as u32); // An empty head has none of these series.
             return;
         }
         let window = self.window_behind(self.newest_known_ms(), bounds);
@@ -56,6 +65,27 @@ impl Head {
                 self.append_known_sample(id, timestamp_ms, values[sample], sample, window, outcome);
             }
         }
+    }
+
+    /// Whether a series of `batch` stands in `known` too. Then only whoever has both in one order can
+    /// append them.
+    ///
+    /// Cost: nothing where either is empty; a lookup for each series of the batch and, if one of
+    /// them is there, a look at every known sample.
+    pub fn is_any_in_both(&self, batch: &Batch, known: &KnownSamples) -> bool {
+        if batch.is_empty() || known.is_empty() {
+            return false;
+        }
+        let mut there = HashSet::<SeriesId, foldhash::fast::RandomState>::default();
+        for (hashes, start) in batch.hashes().chunks(GROUP_COUNT).zip((0u32..).step_by(GROUP_COUNT))
+        {
+            hashes.iter().for_each(|&hash| self.table.prefetch(hash));
+            let labelled = hashes.iter().zip(start..);
+            there.extend(labelled.filter_map(|(&hash, series)| {
+                self.find_hashed(batch.labels(series), hash) // None of a new series.
+            }));
+        }
+        !there.is_empty() && known.series.iter().any(|id| there.contains(id))
     }
 
     fn prefetch_open(&self, series: &[SeriesId]) {
@@ -78,13 +108,13 @@ impl Head {
             let has_starts = self.aside.has_starts && self.aside.get(id.0).is_some();
             is_plain && !has_starts && window.judge(timestamp_ms).is_none()
         }) else {
-            outcome.open_count += 1;
+            outcome.open.push(sample as u32);
             return;
         };
         if timestamp_ms == open.newest_ms {
             match value.to_bits() == open.newest_bits {
                 true => outcome.repeated_count += 1,
-                false => outcome.open_count += 1,
+                false => outcome.open.push(sample as u32),
             }
             return;
         }

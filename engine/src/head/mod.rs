@@ -105,6 +105,8 @@ pub struct Head {
     late_window_ms: i64,
     /// Series that were not removed.
     live_count: usize,
+    /// Batches may make series.
+    takes_series: bool,
     /// Oldest and newest sample accepted and not expired; crossed while there is none.
     min_ms: i64,
     max_ms: i64,
@@ -172,6 +174,7 @@ impl Head {
             late: Lates::default(),
             late_window_ms: 0,
             live_count: 0,
+            takes_series: true,
             min_ms: i64::MAX,
             max_ms: i64::MIN,
             told_newest_ms: i64::MIN,
@@ -237,6 +240,12 @@ impl Head {
     /// May change at any time. What was taken stays.
     pub fn set_late_window(&mut self, window_ms: i64) {
         self.late_window_ms = window_ms.max(0);
+    }
+
+    /// Whether a batch may make series. Those that are there go on either way, and so does whatever
+    /// is read back.
+    pub fn set_takes_series(&mut self, takes_series: bool) {
+        self.takes_series = takes_series;
     }
 
     /// From now on every series counts as unknown to the log, and is named with its labels at its

@@ -285,3 +285,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn without_memory_known_series_go_on_and_no_new_ones_are_made() {
+    let mut head = Head::new(HeadOptions::default());
+    append(&mut head, &[(1, 1000, 1)], i64::MAX);
+    head.set_takes_series(false);
+    let verdicts = append(&mut head, &[(1, 2000, 2), (2, 2000, 2)], i64::MAX);
+    assert_eq!(verdicts, [Verdict::Accepted, Verdict::MemoryLimit]);
+    head.set_takes_series(true);
+    assert_eq!(append(&mut head, &[(2, 3000, 2)], i64::MAX), [Verdict::Accepted]);
+}

@@ -36,6 +36,8 @@ pub enum Verdict {
     TooFarInFuture,
     /// The series is new and the shard has as many as it may.
     SeriesLimit,
+    /// A new series, while the process has no memory left for one.
+    MemoryLimit,
     /// The series is new and its label set is longer than a series may have.
     LabelsTooLong,
 }
@@ -64,6 +66,9 @@ impl fmt::Display for Verdict {
             Verdict::TooOld => "too old sample",
             Verdict::TooFarInFuture => "out of bounds: timestamp is too far in the future",
             Verdict::SeriesLimit => "series limit of the shard reached",
+            Verdict::MemoryLimit => {
+                "memory limit reached: no new series are taken, known ones go on"
+            }
             Verdict::LabelsTooLong => "label set too long",
         })
     }

@@ -74,9 +74,12 @@ pub struct AppendReport {
     pub late_count: usize,
     /// Samples of both kinds that were there already: success, nothing stored.
     pub repeated_count: usize,
-    /// Samples of series known by id that were not plain: nothing of them was stored, the writer is
-    /// to come again with labels.
-    pub open_count: usize,
+    /// Samples of series known by id that were not plain, ascending by their index: nothing of them
+    /// was stored, the writer is to come again with labels.
+    pub open: Vec<u32>,
+    /// Nothing of the whole request was judged or stored, because a series stands in it both by its
+    /// labels and by its id: the writer is to come again with labels for all of it, in its order.
+    pub is_left: bool,
     pub new_series_count: usize,
     /// Samples refused, ascending by their index in the batch.
     pub refused: Vec<Refusal>,
@@ -183,6 +186,11 @@ impl Store {
         self.head.set_late_window(window_ms);
     }
 
+    /// See [`Head::set_takes_series`].
+    pub fn set_takes_series(&mut self, takes_series: bool) {
+        self.head.set_takes_series(takes_series);
+    }
+
     pub fn metadata(&self) -> &MetadataStore {
         &self.metadata
     }
@@ -246,7 +254,8 @@ impl Store {
     }
 
     /// As [`Store::append`], with samples of series that the writer knows by id: all in one frame.
-    /// Of `known` only what is plain is stored, see [`Head::append_known`].
+    /// Of `known` only what is plain is stored, see [`Head::append_known`]; nothing of either where
+    /// they have a series in common, see [`AppendReport::is_left`].
     pub fn append_all(
         &mut self,
         batch: &Batch,
@@ -254,6 +263,9 @@ impl Store {
         bounds: AppendBounds,
         frame_out: &mut Vec<u8>,
     ) -> AppendReport {
+        if self.head.is_any_in_both(batch, known) {
+            return AppendReport { is_left: true, ..AppendReport::default() };
+        }
         self.head.append_known(known, bounds, &mut self.known_outcome);
         let mut outcome = std::mem::take(&mut self.outcome);
         self.head.append(batch, bounds, &mut outcome);
@@ -298,12 +310,13 @@ impl Store {
         let lsn = frame.finish(&mut self.chain);
         self.bytes_since_labels = self.bytes_since_labels.saturating_add(frame_out.len() - start);
         let report = AppendReport {
-            accepted_count: known_outcome.accepted.len()
+            accepted_count: self.known_outcome.accepted.len()
                 + outcome.accepted.len()
                 + outcome.late.len(),
             late_count: outcome.late.len(),
-            repeated_count: known_outcome.repeated_count + outcome.repeated_count,
-            open_count: known_outcome.open_count,
+            repeated_count: self.known_outcome.repeated_count + outcome.repeated_count,
+            open: std::mem::take(&mut self.known_outcome.open),
+            is_left: false,
             new_series_count: outcome.new_series.len(),
             refused: std::mem::take(&mut outcome.refused),
             accepted_histogram_count: outcome.accepted_histograms.len()

@@ -319,8 +319,8 @@ fn samples_of_known_series_are_stored_as_with_their_labels() {
         let twin_report = twin.append(&batch(&samples), i64::MAX, &mut twin_log);
         assert_eq!(report.accepted_count, twin_report.accepted_count, "round {round}");
         assert_eq!(report.repeated_count, twin_report.repeated_count);
-        assert_eq!(report.open_count + report.refused.len(), twin_report.refused.len());
-        open_count += report.open_count;
+        assert_eq!(report.open.len() + report.refused.len(), twin_report.refused.len());
+        open_count += report.open.len();
     }
     assert!(open_count > 100, "{open_count}");
     assert_eq!(everything(&store), everything(&twin));
@@ -336,5 +336,25 @@ fn samples_of_known_series_are_stored_as_with_their_labels() {
     known.push(crate::model::SeriesId(u32::MAX - 5), 1_000_000, 1.0);
     store.append(&batch(&[(777, i64::MAX, 1.0)]), i64::MAX, &mut log);
     let report = store.append_all(&batch(&[]), &known, AppendBounds::until(i64::MAX), &mut log);
-    assert_eq!((report.accepted_count, report.open_count), (0, 2));
+    assert_eq!((report.accepted_count, &*report.open), (0, &[0, 1][..]));
+}
+
+#[test]
+fn a_series_by_its_labels_and_by_its_id_is_left_to_the_writer() {
+    let mut store = Store::new(StoreOptions::default());
+    let mut log = vec![];
+    store.begin_segment(0, &mut log);
+    store.append(&batch(&[(1, 1000, 1.0), (2, 1000, 1.0)]), i64::MAX, &mut log);
+    let ids: Vec<_> = store.appended_series().map(|id| id.unwrap()).collect();
+    let before = (log.len(), everything(&store));
+    let mut known = KnownSamples::default();
+    known.push(ids[0], 4000, 4.0);
+    let both = batch(&[(3, 2000, 2.0), (1, 2000, 2.0), (1, 3000, 3.0)]);
+    let report = store.append_all(&both, &known, AppendBounds::until(i64::MAX), &mut log);
+    assert_eq!(report, AppendReport { is_left: true, ..AppendReport::default() });
+    assert_eq!((log.len(), everything(&store)), before);
+    // Another series, and one that is new, stand in nobody's way.
+    let other = batch(&[(2, 2000, 2.0), (3, 2000, 2.0)]);
+    let report = store.append_all(&other, &known, AppendBounds::until(i64::MAX), &mut log);
+    assert_eq!((report.is_left, report.accepted_count), (false, 3));
 }

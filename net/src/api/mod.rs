@@ -24,6 +24,7 @@ pub mod params;
 mod pieces;
 pub mod query;
 mod query_stats;
+mod refusals;
 mod routes;
 mod series;
 pub mod site;

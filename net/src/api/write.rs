@@ -9,13 +9,13 @@
 //! Source: Prometheus `storage/remote/write_handler.go`, client_golang `exp/api/remote`.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::hash::BuildHasher;
 
-use engine::head::{ExemplarVerdict, LateSamples, Verdict};
-use engine::model::HistogramSample;
-use engine::model::float::format_g;
+use engine::head::LateSamples;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use shards::{IngestError, IngestOptions, IngestReport, SeriesOwner, Shard};
+use shards::fair::Semaphore;
+use shards::{IngestOptions, IngestReport, SeriesOwner, Shard};
 
 use crate::http::{BodyError, Request, Response, text, text_error};
 use crate::observe::stats::RemoteWriteStats;
@@ -24,6 +24,7 @@ use crate::wire::remote_write::known::{Key, Keys, KnownSeries, Owner, SECRET_BYT
 use crate::wire::remote_write::{self as wire, Decoded, Decoder, Protocol, REQUEST_BYTES_MAX};
 
 use super::context::WebOptions;
+use super::refusals::Refusals;
 use super::stated::Stated;
 
 const SAMPLES_WRITTEN: HeaderName =
@@ -37,6 +38,13 @@ const EXEMPLARS_WRITTEN: HeaderName =
 const KEPT_BYTES_MAX: usize = 16 << 20;
 const KEPT_COUNT_MAX: usize = 8;
 
+/// Requests of one shard between their first byte decoded and their answer, and those that wait for
+/// such a place. More would not make the shard faster: these fill its groups of log frames, and
+/// decoding one after the other they take some 20 ms, in which nobody else is answered. Beyond both,
+/// requests are refused with a time to come again, which costs as good as nothing.
+const UNDER_WAY_COUNT_MAX: usize = 32;
+const WAITING_COUNT_MAX: usize = 96;
+
 /// Buffers of one request; reused, so that a request like those before allocates nothing.
 #[derive(Default)]
 struct Buffers {
@@ -44,11 +52,15 @@ struct Buffers {
     message: Vec<u8>,
     decoder: Decoder,
     decoded: Decoded,
+    /// What had to be decoded once more, by labels.
+    again: Decoded,
 }
 
 /// The receiver of one shard.
 pub struct Receiver {
     idle: RefCell<Vec<Buffers>>,
+    /// Places of requests under way.
+    places: Semaphore,
     stated: RefCell<Stated>,
     /// Series that this shard's senders have written before.
     known: RefCell<KnownSeries>,
@@ -63,6 +75,7 @@ impl Default for Receiver {
         let keys = Keys::new(secret.try_into().expect("eight bytes a word"));
         Receiver {
             idle: RefCell::default(),
+            places: Semaphore::new(UNDER_WAY_COUNT_MAX),
             stated: RefCell::default(),
             known: RefCell::new(KnownSeries::new(keys)),
         }
@@ -86,16 +99,36 @@ impl Receiver {
         stats.requests.add(1);
         let mut buffers = self.idle.borrow_mut().pop().unwrap_or_default();
         let accepted = &web.remote_write_protocols;
-        let response = match buffers.decode(&mut request, accepted, &self.known).await {
-            Ok(protocol) => {
-                let response = buffers.store(shard, stats, now_ms, protocol, &self.known).await;
-                self.store_metadata(shard, &buffers).await;
-                response
-            }
+        let response = match buffers.read(&mut request, accepted).await {
+            Ok(protocol) => self.take(shard, stats, now_ms, protocol, &mut buffers).await,
             Err(refusal) => refused(&refusal),
         };
         self.keep(buffers);
         response
+    }
+
+    /// Takes a request whose body has been read, when it has a place.
+    async fn take(
+        &self,
+        shard: &Shard,
+        stats: &RemoteWriteStats,
+        now_ms: i64,
+        protocol: Protocol,
+        buffers: &mut Buffers,
+    ) -> Response {
+        if self.places.waiting_count() >= WAITING_COUNT_MAX {
+            stats.requests_refused.add(1);
+            return unavailable(&"too many requests are under way");
+        }
+        let _place = self.places.acquire().await;
+        match buffers.decode(protocol, &self.known) {
+            Ok(()) => {
+                let response = buffers.store(shard, stats, now_ms, protocol, &self.known).await;
+                self.store_metadata(shard, buffers).await;
+                response
+            }
+            Err(refusal) => refused(&refusal),
+        }
     }
 
     async fn store_metadata(&self, shard: &Shard, buffers: &Buffers) {
@@ -107,7 +140,6 @@ impl Receiver {
 
     fn keep(&self, mut buffers: Buffers) {
         buffers.body.clear();
-        buffers.message.clear();
         let bytes = buffers.body.capacity() + buffers.message.capacity();
         let mut idle = self.idle.borrow_mut();
         if bytes <= KEPT_BYTES_MAX && idle.len() < KEPT_COUNT_MAX {
@@ -122,12 +154,10 @@ fn refused(refusal: &wire::Refusal) -> Response {
 }
 
 impl Buffers {
-    /// Reads, decompresses and decodes.
-    async fn decode(
+    async fn read(
         &mut self,
         request: &mut Request,
         accepted: &[Protocol],
-        known: &RefCell<KnownSeries>,
     ) -> Result<Protocol, wire::Refusal> {
         let content_type = request.header(header::CONTENT_TYPE.as_str());
         let protocol = wire::protocol_of(content_type, accepted)?;
@@ -139,10 +169,17 @@ impl Buffers {
             };
             wire::Refusal { status: status.as_u16(), message: error.to_string() }
         })?;
-        wire::decompress(&self.body, &mut self.message)?;
-        let known = known.borrow();
-        self.decoder.decode_known(protocol, &self.message, &known, &mut self.decoded)?;
         Ok(protocol)
+    }
+
+    fn decode(
+        &mut self,
+        protocol: Protocol,
+        known: &RefCell<KnownSeries>,
+    ) -> Result<(), wire::Refusal> {
+        wire::decompress(&self.body, &mut self.message)?;
+        let known = &mut known.borrow_mut();
+        self.decoder.decode_known(protocol, &self.message, known, &mut self.decoded)
     }
 
     async fn store(
@@ -157,36 +194,49 @@ impl Buffers {
         stats.samples_with_invalid_labels.add(decoded.invalid_labels_count as u64);
         let max_timestamp_ms = now_ms.saturating_add(AHEAD_MS_MAX);
         let options = IngestOptions { wait: true, max_timestamp_ms, late: LateSamples::Taken };
-        let mut known_count = decoded.known_count;
-        let mut report = match shard.ingest_all(&decoded.batch, &mut decoded.known, options).await {
+        let report = match shard.ingest_all(&decoded.batch, &mut decoded.known, options).await {
             Ok(report) => report,
             Err(error) => return unavailable(&error),
         };
-        let exemplars_refused = report.refused_exemplars.len();
-        let exemplars_written = decoded.batch.exemplars().len() - exemplars_refused;
-        stats.exemplars_dropped.add((exemplars_refused + decoded.exemplars_left_out) as u64);
-        if report.open > 0 {
-            // Some need to be judged with their labels: everything once more, which does no harm.
-            known_count = 0;
-            let again = {
-                let keys = &known.borrow().keys;
-                self.decoder.decode_with_keys(protocol, &self.message, keys, decoded)
-            };
-            if let Err(refusal) = again {
-                return refused(&refusal);
+        learn(&mut known.borrow_mut(), &decoded.keys, &report.owners);
+        let mut refusals = Refusals::of(protocol);
+        refusals.add(decoded, &report);
+        refusals.add_series(decoded);
+        if !report.open.is_empty() || !report.left_series.is_empty() {
+            // Some need to be judged with their labels.
+            let places = open_places(decoded, &report);
+            let again = &mut self.again;
+            {
+                let known = &mut known.borrow_mut();
+                if let Some(table) = decoded.table {
+                    known.forget_repeats(table);
+                }
+                let (message, keys) = (&self.message, &known.keys);
+                let decoding = self.decoder.decode_only(protocol, message, keys, &places, again);
+                if let Err(refusal) = decoding {
+                    return refused(&refusal);
+                }
             }
-            // They were judged at the first time.
-            decoded.batch.clear_exemplars();
-            report = match shard.ingest(&decoded.batch, options).await {
+            let report = match shard.ingest(&again.batch, options).await {
                 Ok(report) => report,
                 Err(error) => return unavailable(&error),
             };
+            learn(&mut known.borrow_mut(), &again.keys, &report.owners);
+            refusals.add(again, &report);
         }
-        learn(&mut known.borrow_mut(), &decoded.keys, &report.owners);
-        let errors = match protocol {
-            Protocol::V1 => first_error(decoded, &report),
-            Protocol::V2 => all_errors(decoded, &report),
-        };
+        let exemplars_written = decoded.batch.exemplars().len() - refusals.exemplar_count;
+        let exemplars_dropped = refusals.exemplar_count + decoded.exemplars_left_out;
+        stats.exemplars_dropped.add(exemplars_dropped as u64);
+        let written = [
+            (
+                SAMPLES_WRITTEN,
+                decoded.known_count + decoded.batch.sample_count() - refusals.sample_count,
+            ),
+            (HISTOGRAMS_WRITTEN, decoded.batch.histogram_count() - refusals.histogram_count),
+            // As Prometheus counts: also those that were there, and those of a store without room.
+            (EXEMPLARS_WRITTEN, exemplars_written),
+        ];
+        let errors = refusals.text();
         let mut response = if errors.is_empty() {
             let mut response = text(StatusCode::NO_CONTENT, "");
             response.headers_mut().remove(header::CONTENT_TYPE);
@@ -195,18 +245,21 @@ impl Buffers {
             text_error(StatusCode::BAD_REQUEST, &errors)
         };
         if protocol == Protocol::V2 {
-            let batch = &decoded.batch;
-            for (name, count) in [
-                (SAMPLES_WRITTEN, known_count + batch.sample_count() - report.refused.len()),
-                (HISTOGRAMS_WRITTEN, batch.histogram_count() - report.refused_histograms.len()),
-                // As Prometheus counts: also those that were there, and those of a store without room.
-                (EXEMPLARS_WRITTEN, exemplars_written),
-            ] {
+            for (name, count) in written {
                 response.headers_mut().insert(name, HeaderValue::from(count));
             }
         }
         response
     }
+}
+
+/// Places of all that was left open, ascending.
+fn open_places(decoded: &Decoded, report: &IngestReport) -> Vec<u32> {
+    let known: Vec<_> = report.open.iter().map(|&(shard, sample)| (shard.0, sample)).collect();
+    let mut places = decoded.places_of_known(&known);
+    places.extend(report.left_series.iter().map(|&series| decoded.places[series as usize]));
+    places.sort_unstable();
+    places
 }
 
 /// Remembers where the series of a batch are.
@@ -219,98 +272,8 @@ fn learn(known: &mut KnownSeries, keys: &[Option<Key>], owners: &[Option<SeriesO
 }
 
 /// The shards could not take the request: the sender is to try again.
-fn unavailable(error: &IngestError) -> Response {
-    let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+fn unavailable(why: &dyn Display) -> Response {
+    let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, &why.to_string());
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
-}
-
-/// A refused sample of either kind, and its series: in the order of the request.
-struct Refused<'a> {
-    series: u32,
-    timestamp_ms: i64,
-    /// Set for a native histogram.
-    histogram: Option<&'a HistogramSample>,
-    verdict: Verdict,
-}
-
-/// All refused samples in the order in which they are judged: by series, floats first.
-fn refused_samples<'a>(decoded: &'a Decoded, report: &IngestReport) -> Vec<Refused<'a>> {
-    let batch = &decoded.batch;
-    let floats = report.refused.iter().map(|refusal| Refused {
-        series: batch.sample_series()[refusal.sample as usize],
-        timestamp_ms: batch.timestamps_ms()[refusal.sample as usize],
-        histogram: None,
-        verdict: refusal.verdict,
-    });
-    let histograms = report.refused_histograms.iter().map(|refusal| Refused {
-        series: batch.histogram_series()[refusal.sample as usize],
-        timestamp_ms: batch.histogram_timestamps_ms()[refusal.sample as usize],
-        histogram: Some(&batch.histograms()[refusal.sample as usize]),
-        verdict: refusal.verdict,
-    });
-    let mut all: Vec<_> = floats.chain(histograms).collect();
-    all.sort_by_key(|refused| refused.series); // Stable: floats stay before histograms.
-    all
-}
-
-/// The text of the first sample refused, in Prometheus's words; empty if nothing was.
-fn first_error(decoded: &Decoded, report: &IngestReport) -> String {
-    refused_samples(decoded, report).first().map(Refused::text).unwrap_or_default()
-}
-
-/// A line for each series or sample refused, in the order of the request.
-fn all_errors(decoded: &Decoded, report: &IngestReport) -> String {
-    let mut lines = vec![];
-    let mut late_exemplars = report
-        .refused_exemplars
-        .iter()
-        .filter(|(_, verdict)| *verdict == ExemplarVerdict::OutOfOrder)
-        .map(|&(index, _)| decoded.batch.exemplars()[index as usize].series)
-        .peekable();
-    let about_exemplar =
-        |series| format!("out of order exemplar for series {}", decoded.batch.labels(series));
-    let mut series_errors = decoded.series_errors.iter().peekable();
-    for refused in refused_samples(decoded, report) {
-        while let Some(series) = late_exemplars.next_if(|&series| series < refused.series) {
-            lines.push(about_exemplar(series));
-        }
-        while let Some(error) = series_errors.next_if(|error| error.series_before <= refused.series)
-        {
-            lines.push(error.message.clone());
-        }
-        let (text, labels) = (refused.text(), decoded.batch.labels(refused.series));
-        lines.push(format!("{text} for series {labels}"));
-    }
-    lines.extend(late_exemplars.map(about_exemplar));
-    lines.extend(series_errors.map(|error| error.message.clone()));
-    if decoded.series_errors_left_out > 0 {
-        lines.push(format!("and {} series more", decoded.series_errors_left_out));
-    }
-    lines.join("\n")
-}
-
-impl Refused<'_> {
-    fn text(&self) -> String {
-        let (existing, new) = match self.verdict {
-            // Prometheus's text for histograms, and its text for the timestamp that means unset.
-            Verdict::Duplicate { existing, new } if self.timestamp_ms != 0 => {
-                (format_g(existing), new)
-            }
-            Verdict::DuplicateOfHistogram { new } if self.timestamp_ms != 0 => {
-                ("is a histogram".to_owned(), new)
-            }
-            Verdict::InvalidHistogram => {
-                let error = self.histogram.and_then(|sample| sample.validate().err());
-                return error.map_or_else(|| self.verdict.to_string(), |error| error.to_string());
-            }
-            verdict => return verdict.to_string(),
-        };
-        format!(
-            "duplicate sample for timestamp {}; overrides not allowed: existing {existing}, new \
-             value {}",
-            self.timestamp_ms,
-            format_g(new)
-        )
-    }
 }

@@ -106,10 +106,8 @@ pub const FLAGS: &[Flag] = &[
         .warned(NOT_YET),
     flag("web.listen-address", List, "0.0.0.0:9090", "Address of the web server. Can be repeated."),
     flag("auto-gomaxprocs", Bool, "true", "Has no effect.").warned(NO_GO),
-    flag("auto-gomemlimit", Bool, "true", "Follow the memory limit of the container or machine.")
-        .warned(NOT_YET),
-    flag("auto-gomemlimit.ratio", Float, "0.9", "Share of that limit that hearth uses.")
-        .warned(NOT_YET),
+    flag("auto-gomemlimit", Bool, "true", "Follow the memory limit of the container or machine."),
+    flag("auto-gomemlimit.ratio", Float, "0.9", "Share of that limit that hearth uses."),
     flag("auto-gomemlimit.refresh-interval", Duration, "0s", "How often to read the limit again.")
         .warned("the memory limit is read once, at start"),
     flag("web.config.file", Text, "", "File that enables TLS or authentication.")
@@ -420,10 +418,10 @@ pub const FLAGS: &[Flag] = &[
         "Own: samples are refused, with 503, while the disk has less than this left.",
     ),
     flag(
-        "memory.limit",
+        "storage.memory-limit",
         Bytes,
-        "",
-        "Own: memory that hearth may use; 0 follows --auto-gomemlimit.",
-    )
-    .warned(NOT_YET),
+        "0B",
+        "Own: memory that hearth may use; near it new series are refused and known ones go on; 0 \
+         follows --auto-gomemlimit.",
+    ),
 ];

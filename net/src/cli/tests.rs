@@ -68,8 +68,6 @@ fn what_is_not_there_is_refused_or_said() {
     );
     let warned = flags("--storage.tsdb.wal-compression-type=zstd").unwrap().warnings();
     assert_eq!(warned.len(), 1, "{warned:?}");
-    let warned = flags("--memory.limit=1GB").unwrap().warnings();
-    assert_eq!(warned.len(), 1, "{warned:?}");
     assert_eq!(flags("").unwrap().warnings(), Vec::<String>::new());
     let features = flags("--enable-feature=a,native-histograms --enable-feature=search-api");
     let features = features.unwrap().features();

@@ -112,6 +112,11 @@ fn write_remote_write(out: &mut Page<'_>, context: &Context) {
         sum(context, |stats| stats.remote_write.requests.get()),
     );
     out.counter(
+        "hearth_remote_write_requests_refused_total",
+        "Remote write requests refused, with 503, because too many were under way.",
+        sum(context, |stats| stats.remote_write.requests_refused.get()),
+    );
+    out.counter(
         "hearth_remote_write_exemplars_dropped_total",
         "Exemplars received and refused: out of order, too long, in the future, of no series.",
         sum(context, |stats| stats.remote_write.exemplars_dropped.get()),

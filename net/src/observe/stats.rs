@@ -26,6 +26,8 @@ pub struct RouteStats {
 #[derive(Debug, Default)]
 pub struct RemoteWriteStats {
     pub requests: Counter,
+    /// Refused because too many were under way.
+    pub requests_refused: Counter,
     pub samples_with_invalid_labels: Counter,
     /// Exemplars that came and were refused.
     pub exemplars_dropped: Counter,

@@ -134,6 +134,10 @@ fn write_log(out: &mut Page<'_>, total: Total<'_>) {
     out.gauge("hearth_disk_space_low_shards", help, total(|s| s.is_space_low.get()) as f64);
     let help = "Bytes that wait to be written to the log.";
     out.gauge("hearth_wal_queued_bytes", help, total(|s| s.wal.queued_bytes.get()) as f64);
+    let help = "Anonymous memory of the process.";
+    out.gauge("hearth_memory_used_bytes", help, total(|s| s.memory_used_bytes.get()) as f64);
+    let help = "Memory that the process may use; near it no new series are taken. Zero: no limit.";
+    out.gauge("hearth_memory_limit_bytes", help, total(|s| s.memory_limit_bytes.get()) as f64);
     let help = "Parts of requests refused because too much waits to be written.";
     out.counter("hearth_ingest_parts_refused_total", help, total(|s| s.parts_refused.get()));
 }

@@ -107,9 +107,24 @@ pub fn boot(flags: &Flags) -> BootOptions {
             block_ms_max: flags.max_block_duration(&flags.retention()).ms(),
             ..KeepOptions::default()
         },
+        memory_limit_bytes: memory_limit_bytes(flags),
         reporter: Arc::new(LogReporter),
         ..BootOptions::new(flags.data_dir())
     }
+}
+
+/// What the flag says; without it the flags of Go's runtime, and what the machine or the control
+/// group has.
+fn memory_limit_bytes(flags: &Flags) -> Option<u64> {
+    let named = u64::try_from(flags.bytes("storage.memory-limit").0).unwrap_or(0);
+    if named > 0 {
+        return Some(named);
+    }
+    if !flags.bool("auto-gomemlimit") {
+        return None;
+    }
+    let available_bytes = shards::memory::available_bytes()?;
+    Some((available_bytes as f64 * flags.float("auto-gomemlimit.ratio")) as u64)
 }
 
 /// What the configuration says about the storage, and a reload may change.

@@ -3,7 +3,8 @@
 use shards::Event;
 use shards::observe::Reporter;
 
-use crate::{log_error, log_info, log_warn};
+use crate::observe::log::Level;
+use crate::{log_error, log_info, log_limited, log_warn};
 
 pub struct LogReporter;
 
@@ -17,6 +18,12 @@ impl Reporter for LogReporter {
                 let seconds = stalled.as_secs_f64();
                 log_warn!("A shard does not turn", "shard" = shard, "seconds" = seconds);
             }
+            Event::MemoryFull { used_bytes, limit_bytes } => log_limited!(
+                Level::Warn,
+                "Memory is nearly used up: no new series are taken, known ones go on",
+                "used_bytes" = used_bytes,
+                "limit_bytes" = limit_bytes
+            ),
             Event::DirectWritesRefused { path } => log_warn!(
                 "The file system refuses direct writes; the log goes through the page cache",
                 "path" = path.display()

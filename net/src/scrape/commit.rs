@@ -46,7 +46,10 @@ pub async fn commit(
             Verdict::OutOfBounds | Verdict::TooOld | Verdict::TooFarInFuture => {
                 refused.out_of_bounds += 1;
             }
-            Verdict::SeriesLimit | Verdict::LabelsTooLong | Verdict::InvalidHistogram => {}
+            Verdict::SeriesLimit
+            | Verdict::MemoryLimit
+            | Verdict::LabelsTooLong
+            | Verdict::InvalidHistogram => {}
         }
         let series = batch.sample_series()[refusal.sample as usize];
         refused.hashes.push(batch.hashes()[series as usize]);

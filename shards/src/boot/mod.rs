@@ -34,6 +34,7 @@ use engine::limits::SHARD_COUNT_MAX;
 use crate::cancel::CancelToken;
 use crate::disk::{DirTree, create_dir_durably};
 use crate::maintain::KeepOptions;
+use crate::memory::MemoryWatch;
 use crate::observe::{Event, SharedReporter, Silent};
 use crate::query::QueryOptions;
 use crate::route::ShardId;
@@ -58,6 +59,8 @@ pub struct BootOptions {
     pub head: HeadOptions,
     pub query: QueryOptions,
     pub keep: KeepOptions,
+    /// Memory that the process may use; `None`: no limit.
+    pub memory_limit_bytes: Option<u64>,
     /// What may change while the shards run.
     pub settings: Arc<StorageSettings>,
     pub reporter: SharedReporter,
@@ -73,6 +76,7 @@ impl BootOptions {
             head: HeadOptions::default(),
             query: QueryOptions::default(),
             keep: KeepOptions::default(),
+            memory_limit_bytes: None,
             settings: Arc::default(),
             reporter: Arc::new(Silent),
         }
@@ -177,6 +181,7 @@ pub struct Running {
     stopper: Stopper,
     stats: Arc<[Arc<ShardStats>]>,
     watchdog: Watchdog,
+    memory: MemoryWatch,
     /// Held until all shards have ended.
     _lock: File,
 }
@@ -212,6 +217,7 @@ impl Running {
     pub fn wait(self) -> Result<(), String> {
         let ended: Vec<_> = self.threads.into_iter().map(ExecutorThread::join).collect();
         self.watchdog.stop();
+        self.memory.stop();
         for result in ended {
             result.map_err(|error| error.to_string())??;
         }
@@ -291,7 +297,13 @@ where
         );
     }
     let watchdog = Watchdog::start(stats.clone(), options.reporter.clone());
-    let running = Running { threads, stopper, stats, watchdog, _lock: lock };
+    let memory = MemoryWatch::start(
+        options.memory_limit_bytes,
+        options.settings.clone(),
+        stats[0].clone(),
+        options.reporter.clone(),
+    );
+    let running = Running { threads, stopper, stats, watchdog, memory, _lock: lock };
     Ok(Rising { running, begun, ready, go: go_sender, reporter: options.reporter })
 }
 

@@ -16,6 +16,8 @@
 use engine::kernels;
 use engine::model::SeriesId;
 
+use super::repeats::Repeats;
+
 /// More partitions move fewer rows at once.
 const PARTITION_BITS: u32 = 10;
 
@@ -36,7 +38,7 @@ pub struct Owner {
 }
 
 /// A name of a series: of its label bytes, or of its symbols.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key(pub(super) u128);
 
 impl Key {
@@ -64,12 +66,21 @@ impl Keys {
     pub fn of(&self, bytes: &[u8]) -> Key {
         Key(xxhash_rust::xxh3::xxh3_128_with_secret(bytes, &self.secret))
     }
+
+    /// 64 bits that stand for two texts, in this order. About 5 ns.
+    #[inline]
+    pub(super) fn content(&self, first: &[u8], second: &[u8]) -> u64 {
+        let hash = |bytes| xxhash_rust::xxh3::xxh3_64_with_secret(bytes, &self.secret);
+        let second = if second.is_empty() { 0 } else { hash(second).rotate_left(29) };
+        hash(first).wrapping_add(second)
+    }
 }
 
-/// A key of a sequence of keys: protocol 2 names labels by symbols.
+/// A key of a sequence of pairs of keys: protocol 2 names labels by symbols.
 ///
-/// Both halves are sums of products with odd multipliers of their place, so that the products do
-/// not wait for each other; the upper halves of the sums are what counts.
+/// Both halves are sums of products, one a pair, of name and value each shifted by their place, so
+/// that the products do not wait for each other. (The scheme is NH, as in UMAC, RFC 4418; the keys
+/// are random to whoever does not know the secret.)
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sequence {
     sums: [u128; 2],
@@ -81,13 +92,15 @@ const PLACE_STEPS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909];
 
 impl Sequence {
     #[inline]
-    pub fn push(&mut self, key: Key) {
-        let halves = [key.0 as u64, (key.0 >> 64) as u64];
+    pub fn push(&mut self, name: Key, value: Key) {
+        let halves = |key: Key| [key.0 as u64, (key.0 >> 64) as u64];
+        let (name, value) = (halves(name), halves(value));
         for lane in 0..2 {
-            // Twice an odd number's multiple, plus one: odd, and another at each place.
-            self.place[lane] = self.place[lane].wrapping_add(PLACE_STEPS[lane]);
-            let product = u128::from(halves[lane]) * u128::from(self.place[lane] | 1);
-            self.sums[lane] = self.sums[lane].wrapping_add(product);
+            let place = self.place[lane].wrapping_add(PLACE_STEPS[lane]);
+            self.place[lane] = place;
+            let name = name[lane].wrapping_add(place);
+            let value = value[lane].wrapping_add(place.rotate_left(32));
+            self.sums[lane] = self.sums[lane].wrapping_add(u128::from(name) * u128::from(value));
         }
     }
 
@@ -113,6 +126,7 @@ struct Partition {
 pub struct KnownSeries {
     pub keys: Keys,
     partitions: Box<[Partition]>,
+    pub(super) repeats: Repeats,
 }
 
 /// Partition, and the key's part of a row.
@@ -138,7 +152,11 @@ fn is_key_of(row: Row, key: Row) -> bool {
 
 impl KnownSeries {
     pub fn new(keys: Keys) -> KnownSeries {
-        KnownSeries { keys, partitions: vec![Partition::default(); 1 << PARTITION_BITS].into() }
+        KnownSeries {
+            keys,
+            partitions: vec![Partition::default(); 1 << PARTITION_BITS].into(),
+            repeats: Repeats::default(),
+        }
     }
 
     /// Asks for the line where the lookup of `key` starts.
@@ -177,10 +195,17 @@ impl KnownSeries {
         self.partitions[partition].insert(row);
     }
 
+    /// Samples of a request with this table of symbols had outdated owners.
+    pub fn forget_repeats(&mut self, table: Key) {
+        self.repeats.forget(table);
+    }
+
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
         let rows = self.partitions.iter().map(|partition| partition.rows.capacity());
-        rows.sum::<usize>() * size_of::<Row>() + size_of_val(&*self.partitions)
+        rows.sum::<usize>() * size_of::<Row>()
+            + size_of_val(&*self.partitions)
+            + self.repeats.bytes()
     }
 }
 
@@ -259,17 +284,21 @@ mod tests {
         let keys = keys();
         let sequence = |members: &[&str]| {
             let mut sequence = Sequence::default();
-            members.iter().for_each(|member| sequence.push(keys.of(member.as_bytes())));
+            let mut keys = members.iter().map(|member| keys.of(member.as_bytes()));
+            while let (Some(name), Some(value)) = (keys.next(), keys.next()) {
+                sequence.push(name, value);
+            }
             sequence.key()
         };
         let all = [
             sequence(&[]),
-            sequence(&["a"]),
-            sequence(&["b"]),
+            sequence(&["a", "a"]),
             sequence(&["a", "b"]),
             sequence(&["b", "a"]),
-            sequence(&["a", "b", "a"]),
-            sequence(&["a", "b", "b"]),
+            sequence(&["a", "b", "a", "b"]),
+            sequence(&["a", "b", "b", "a"]),
+            sequence(&["b", "a", "a", "b"]),
+            sequence(&["a", "a", "b", "b"]),
         ];
         for (index, key) in all.iter().enumerate() {
             assert!(!all[..index].contains(key), "{index}");

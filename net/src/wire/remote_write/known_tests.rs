@@ -75,8 +75,10 @@ proptest! {
         for protocol in [Protocol::V1, Protocol::V2] {
             let (mut known, mut names) = (known(), vec![]);
             let (mut plain, mut fast) = (Decoded::default(), Decoded::default());
+            let (mut part, mut parts) = (Decoded::default(), vec![]);
             let mut decoder = Decoder::default();
-            for round in &rounds {
+            // Each round thrice: the third time its symbols are known to repeat.
+            for round in rounds.iter().flat_map(|round| [round; 3]) {
                 let series: Vec<_> = round
                     .iter()
                     .map(|(labels, samples)| Series { labels: LABELS[*labels], samples })
@@ -87,7 +89,7 @@ proptest! {
                     Protocol::V2 => encode_v2(&series, &mut request),
                 }
                 decoder.decode_with_keys(protocol, &request, &known.keys, &mut plain).unwrap();
-                decoder.decode_known(protocol, &request, &known, &mut fast).unwrap();
+                decoder.decode_known(protocol, &request, &mut known, &mut fast).unwrap();
                 prop_assert_eq!(lines(&plain, &names), lines(&fast, &names));
                 prop_assert_eq!(plain.batch.sample_count(), fast.batch.sample_count() + fast.known_count);
                 prop_assert_eq!(plain.invalid_labels_count, fast.invalid_labels_count);
@@ -95,6 +97,17 @@ proptest! {
                     decoded.series_errors.iter().map(|one| one.message.clone()).collect::<Vec<_>>()
                 };
                 prop_assert_eq!(texts(&plain), texts(&fast));
+                prop_assert_eq!(fast.batch.series_count(), fast.places.len());
+                let all: Vec<u32> = (0..round.len() as u32).collect();
+                let (one, rest) = all.split_at(all.len() / 2);
+                for places in [one, rest] {
+                    let keys = &known.keys;
+                    decoder.decode_only(protocol, &request, keys, places, &mut part).unwrap();
+                    prop_assert!(part.places.iter().all(|place| places.contains(place)));
+                    parts.extend(lines(&part, &names));
+                }
+                parts.sort();
+                prop_assert_eq!(lines(&plain, &names), std::mem::take(&mut parts));
                 learn(&mut known, &mut names, &fast);
             }
         }
@@ -118,7 +131,7 @@ fn a_plain_sample_of_a_known_series_takes_the_short_way() {
                 Protocol::V1 => encode_v1(&series, &mut request),
                 Protocol::V2 => encode_v2(&series, &mut request),
             }
-            Decoder::default().decode_known(protocol, &request, &known, &mut out).unwrap();
+            Decoder::default().decode_known(protocol, &request, &mut known, &mut out).unwrap();
             assert_eq!(out.known_count, if round == 0 { 0 } else { 7 }, "{protocol:?} {value}");
             learn(&mut known, &mut names, &out);
         }
@@ -145,9 +158,64 @@ fn changed_metadata_is_seen() {
     let (mut known, mut names, mut out) = (known(), vec![], Decoded::default());
     for (metric_type, is_known) in [(1, false), (1, true), (2, false), (2, true), (1, false)] {
         let request = request(metric_type);
-        Decoder::default().decode_known(Protocol::V2, &request, &known, &mut out).unwrap();
+        Decoder::default().decode_known(Protocol::V2, &request, &mut known, &mut out).unwrap();
         assert_eq!(out.known_count, usize::from(is_known));
         assert_eq!(out.metadata.len(), usize::from(!is_known));
         learn(&mut known, &mut names, &out);
     }
+}
+
+/// A sender that repeats its symbols is followed by place, whatever changes in between.
+#[test]
+fn repeated_symbols_are_followed_by_place() {
+    let request = |order: &[usize], value: f64| {
+        let samples = [(1_700_000_000_000, value)];
+        let mut request = vec![];
+        // The symbols stand in one order, the series in another.
+        let all: Vec<_> =
+            LABELS[..7].iter().map(|labels| Series { labels, samples: &samples }).collect();
+        encode_v2(&all, &mut request);
+        let end = super::v2::symbols_end(&request);
+        let (symbols, series) = request.split_at(end);
+        let mut message = super::proto::Message::new(series);
+        let mut spans = vec![];
+        while let Some(field) = message.next_field().unwrap() {
+            spans.push(field.bytes().unwrap().span);
+        }
+        let mut out = symbols.to_vec();
+        order.iter().for_each(|&index| push_bytes(&mut out, 5, spans[index].of(series)));
+        out
+    };
+    let (mut known, mut names, mut out) = (known(), vec![], Decoded::default());
+    let mut decoder = Decoder::default();
+    let orders: [&[usize]; 8] = [
+        &[0, 1, 2, 3, 4],
+        &[0, 1, 2, 3, 4],
+        &[0, 1, 2, 3, 4],
+        &[4, 1, 2, 3, 0, 5],
+        &[4, 1, 2, 3, 0, 5],
+        &[1],
+        &[],
+        &[6, 5, 4, 3, 2, 1, 0],
+    ];
+    for (round, order) in orders.into_iter().enumerate() {
+        let request = request(order, round as f64);
+        decoder.decode_known(Protocol::V2, &request, &mut known, &mut out).unwrap();
+        let mut expected: Vec<_> = order
+            .iter()
+            .map(|&index| {
+                let labels = engine::model::Labels::from_pairs(LABELS[index].iter().copied());
+                let bits = (round as f64).to_bits();
+                format!("{} 1700000000000 {bits}", labels.as_ref())
+            })
+            .collect();
+        expected.sort();
+        assert_eq!(lines(&out, &names), expected, "{round}");
+        learn(&mut known, &mut names, &out);
+    }
+    // A symbol that stands behind the series makes the table another one.
+    let mut request = request(&[0, 1], 9.0);
+    push_bytes(&mut request, 4, b"late");
+    decoder.decode_known(Protocol::V2, &request, &mut known, &mut out).unwrap();
+    assert_eq!(out.known_count, 2);
 }

@@ -4,6 +4,7 @@
 //! headers    Content-Type, Content-Encoding -> Protocol, or a refusal
 //! snappy     body -> request bytes, within limits
 //! v1, v2     request bytes -> Decoded
+//! known      series that were met before, by their bytes; repeats: whole requests
 //! encode     the other way: for tests and load generators
 //! ```
 //!
@@ -22,6 +23,7 @@ mod histogram;
 pub mod known;
 mod labels;
 mod proto;
+mod repeats;
 mod snappy;
 mod v1;
 mod v2;
@@ -142,8 +144,8 @@ pub struct Metadata {
 /// Why one series of a request of protocol 2 is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesError {
-    /// How many series of the batch stand before it: answers list errors in order of series.
-    pub series_before: u32,
+    /// Its place among the request's series: answers list errors in their order.
+    pub place: u32,
     pub message: String,
 }
 
@@ -165,10 +167,21 @@ pub struct Decoded {
     pub exemplars_left_out: usize,
     /// For each series of the batch the key by which it may be known from now on.
     pub keys: Vec<Option<Key>>,
+    /// For each series of the batch its place among the request's series.
+    pub places: Vec<u32>,
     /// Samples of series that are known, by their shard: not in the batch.
     pub known: Vec<KnownSamples>,
     pub known_count: usize,
+    /// For each series of the request, by its place, the shard to which its sample goes as one of a
+    /// known series; [`BY_LABELS`] for every other.
+    pub ways: Vec<u16>,
+    /// Protocol 2: the key of the table of symbols.
+    pub table: Option<Key>,
 }
+
+/// See [`Decoded::ways`].
+const BY_LABELS: u16 = u16::MAX;
+const _: () = assert!(engine::limits::SHARD_COUNT_MAX <= BY_LABELS as usize);
 
 impl Decoded {
     fn clear(&mut self) {
@@ -179,6 +192,9 @@ impl Decoded {
         self.invalid_labels_count = 0;
         self.exemplars_left_out = 0;
         self.keys.clear();
+        self.places.clear();
+        self.ways.clear();
+        self.table = None;
         self.known.iter_mut().for_each(KnownSamples::clear);
         self.known_count = 0;
     }
@@ -193,7 +209,28 @@ impl Decoded {
         }
         self.known[shard].push(owner.series, timestamp_ms, value);
         self.known_count += 1;
+        self.ways.push(owner.shard);
         Ok(())
+    }
+
+    /// Places of known samples, each by its shard and its index among that shard's; ascending.
+    pub fn places_of_known(&self, samples: &[(u16, u32)]) -> Vec<u32> {
+        let mut wanted: Vec<Vec<u32>> = vec![];
+        for &(shard, index) in samples {
+            let shard = usize::from(shard);
+            if wanted.len() <= shard {
+                wanted.resize(shard + 1, vec![]);
+            }
+            wanted[shard].push(index);
+        }
+        wanted.iter_mut().for_each(|indices| indices.sort_unstable());
+        let mut counts = vec![0; wanted.len()];
+        let is_wanted = |&(_, &shard): &(u32, &u16)| {
+            let Some(count) = counts.get_mut(usize::from(shard)) else { return false };
+            *count += 1;
+            wanted[usize::from(shard)].binary_search(&(*count - 1)).is_ok()
+        };
+        (0..).zip(&self.ways).filter(is_wanted).map(|(place, _)| place).collect()
     }
 
     /// Judges the number of samples before another `count`.
@@ -212,8 +249,8 @@ impl Decoded {
             self.series_errors_left_out += 1;
             return;
         }
-        let series_before = self.batch.series_count() as u32;
-        self.series_errors.push(SeriesError { series_before, message: message() });
+        let place = self.ways.len() as u32; // Of the series at hand: its way comes when it is done.
+        self.series_errors.push(SeriesError { place, message: message() });
     }
 
     fn push_metadata(&mut self, metadata: Metadata) -> Result<(), Refusal> {
@@ -246,6 +283,7 @@ impl Decoded {
         }
         let series = self.batch.push_series_with(|out| labels.write(request, out));
         self.keys.push(key);
+        self.places.push(self.ways.len() as u32);
         for &Sample { timestamp_ms, value, start_ms } in samples {
             self.batch.push_sample(series, timestamp_ms, value);
             if start_ms != 0 {
@@ -304,6 +342,8 @@ enum Knowledge<'a> {
     None,
     /// Keys are made.
     Gathered(&'a Keys),
+    /// Keys are made; only the series at these places, which ascend, are decoded.
+    Only(&'a Keys, &'a [u32]),
     /// Keys are made, and plain samples of known series go another way.
     Used(&'a KnownSeries),
 }
@@ -312,8 +352,18 @@ impl<'a> Knowledge<'a> {
     fn keys(self) -> Option<&'a Keys> {
         match self {
             Knowledge::None => None,
-            Knowledge::Gathered(keys) => Some(keys),
+            Knowledge::Gathered(keys) | Knowledge::Only(keys, _) => Some(keys),
             Knowledge::Used(known) => Some(&known.keys),
+        }
+    }
+}
+
+impl Knowledge<'_> {
+    /// Whether the series at `place` is to be decoded.
+    fn wants(self, place: usize) -> bool {
+        match self {
+            Knowledge::Only(_, places) => places.binary_search(&(place as u32)).is_ok(),
+            _ => true,
         }
     }
 }
@@ -349,10 +399,16 @@ impl Decoder {
         &mut self,
         protocol: Protocol,
         request: &[u8],
-        known: &KnownSeries,
+        known: &mut KnownSeries,
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
-        self.decode_with(protocol, request, Knowledge::Used(known), out)
+        if protocol == Protocol::V2 && self.decode_repeated(request, known, out)? {
+            return Ok(());
+        }
+        let table = out.table;
+        self.decode_with(protocol, request, Knowledge::Used(known), out)?;
+        out.table = table;
+        Ok(())
     }
 
     /// As [`Decoder::decode`], with the keys by which series may be known.
@@ -366,6 +422,19 @@ impl Decoder {
         self.decode_with(protocol, request, Knowledge::Gathered(keys), out)
     }
 
+    /// As [`Decoder::decode_with_keys`], of the series at `places`, ascending, of a request that was
+    /// decoded before.
+    pub fn decode_only(
+        &mut self,
+        protocol: Protocol,
+        request: &[u8],
+        keys: &Keys,
+        places: &[u32],
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
+        self.decode_with(protocol, request, Knowledge::Only(keys, places), out)
+    }
+
     fn decode_with(
         &mut self,
         protocol: Protocol,
@@ -373,15 +442,20 @@ impl Decoder {
         knowledge: Knowledge<'_>,
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
+        self.begin(request, out)?;
+        match protocol {
+            Protocol::V1 => self.decode_v1(request, knowledge, out),
+            Protocol::V2 => self.decode_v2(request, knowledge, out),
+        }
+    }
+
+    fn begin(&mut self, request: &[u8], out: &mut Decoded) -> Result<(), Refusal> {
         out.clear();
         self.staged.clear();
         self.histogram_bytes = 0;
         if request.len() > REQUEST_BYTES_MAX {
             return Err(snappy::too_large());
         }
-        match protocol {
-            Protocol::V1 => self.decode_v1(request, knowledge, out),
-            Protocol::V2 => self.decode_v2(request, knowledge, out),
-        }
+        Ok(())
     }
 }

@@ -87,6 +87,11 @@ impl<'a> Message<'a> {
         Message { request, at: 0, end: request.len() }
     }
 
+    /// From `at` on.
+    pub fn from(request: &'a [u8], at: usize) -> Message<'a> {
+        Message { request, at, end: request.len() }
+    }
+
     pub fn within(request: &'a [u8], span: Span) -> Message<'a> {
         Message { request, at: span.start as usize, end: span.end as usize }
     }
@@ -133,7 +138,13 @@ impl<'a> Message<'a> {
                 self.at += 1;
                 Ok(u64::from(byte))
             }
-            _ => self.long_varint(),
+            _ => match self.request[self.at..self.end] {
+                [low, high, ..] if high < 0x80 => {
+                    self.at += 2;
+                    Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+                }
+                _ => self.long_varint(),
+            },
         }
     }
 
@@ -163,6 +174,7 @@ impl<'a> Message<'a> {
     }
 
     /// The varints of a packed field.
+    #[inline]
     pub fn next_packed(&mut self) -> Result<Option<u64>, Broken> {
         if self.at == self.end { Ok(None) } else { self.varint().map(Some) }
     }
@@ -268,6 +280,16 @@ fn plain_label(request: &[u8], span: Span) -> Option<(Text, Text)> {
     let (name, name_end) = text(bytes, 1 << 3 | 2, 0)?;
     let (value, value_end) = text(bytes, 2 << 3 | 2, name_end)?;
     (value_end == bytes.len()).then_some((name, value))
+}
+
+/// A varint of exactly six bytes.
+#[inline]
+pub(super) fn six_byte_varint(bytes: [u8; 6]) -> Option<i64> {
+    let goes_on = bytes[..5].iter().all(|byte| byte & 0x80 != 0);
+    if !goes_on || bytes[5] & 0x80 != 0 {
+        return None;
+    }
+    Some(bytes.iter().rev().fold(0, |value, byte| value << 7 | i64::from(byte & 0x7f)))
 }
 
 /// A float sample as it came.

@@ -9,7 +9,6 @@ use super::{REQUEST_BYTES_MAX, Refusal};
 /// 400: the declared length is beyond [`REQUEST_BYTES_MAX`] (found before anything is allocated),
 /// or the block is corrupt.
 pub fn decompress(body: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-    out.clear();
     let length = snap::raw::decompress_len(body).map_err(|error| corrupt(&error))?;
     if length > REQUEST_BYTES_MAX {
         return Err(too_large());
@@ -17,6 +16,7 @@ pub fn decompress(body: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
     if body.is_empty() {
         return Err(Refusal::new(400, "snappy: corrupt input"));
     }
+    // Only what is longer than the request before is filled with zeros.
     out.resize(length, 0);
     let written =
         snap::raw::Decoder::new().decompress(body, out).map_err(|error| corrupt(&error))?;

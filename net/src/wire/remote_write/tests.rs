@@ -79,7 +79,7 @@ fn check_left_out(labels: &[(&str, &str)], expected: &str) {
     assert_eq!((second.batch.series_count(), second.batch.sample_count()), (2, 4));
     assert_eq!(second.invalid_labels_count, 2);
     assert_eq!(second.series_errors.len(), 1);
-    assert_eq!(second.series_errors[0].series_before, 1);
+    assert_eq!(second.series_errors[0].place, 1);
     assert_eq!(second.series_errors[0].message, expected);
 }
 

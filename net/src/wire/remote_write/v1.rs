@@ -8,9 +8,10 @@ use engine::model::MetricType;
 use super::exemplar::exemplar_v1;
 use super::histogram::histogram;
 use super::known::{Keys, KnownSeries};
-use super::proto::{Broken, Message, label, sample};
+use super::proto::{Broken, Message, label, sample, six_byte_varint};
 use super::{
-    Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, STAGE_COUNT, Span, Staged,
+    BY_LABELS, Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, STAGE_COUNT, Span,
+    Staged,
 };
 
 impl Decoder {
@@ -26,7 +27,10 @@ impl Decoder {
                 1 => {
                     let span = field.bytes()?.span;
                     let Knowledge::Used(known) = knowledge else {
-                        self.series_v1(request, span, knowledge.keys(), out)?;
+                        if knowledge.wants(out.ways.len()) {
+                            self.series_v1(request, span, knowledge.keys(), out)?;
+                        }
+                        out.ways.push(BY_LABELS);
                         continue;
                     };
                     self.staged.push(stage(request, span, known));
@@ -40,7 +44,7 @@ impl Decoder {
         }
         match knowledge {
             Knowledge::Used(known) => self.settle_v1(request, known, out),
-            Knowledge::None | Knowledge::Gathered(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -55,7 +59,10 @@ impl Decoder {
             let Staged { span, key, timestamp_ms, value } = self.staged[index];
             match key.and_then(|key| known.find(key)) {
                 Some(owner) => out.push_known(owner, timestamp_ms, value)?,
-                None => self.series_v1(request, span, Some(&known.keys), out)?,
+                None => {
+                    self.series_v1(request, span, Some(&known.keys), out)?;
+                    out.ways.push(BY_LABELS);
+                }
             }
         }
         self.staged.clear();
@@ -149,16 +156,6 @@ fn plain_sample(bytes: &[u8]) -> Option<(usize, i64, f64)> {
     }
     let (rest, head) = rest.split_last_chunk::<2>()?;
     (*head == [2 << 3 | 2, 7]).then_some((rest.len(), timestamp_ms, 0.0))
-}
-
-/// A varint of exactly six bytes.
-#[inline]
-fn six_byte_varint(bytes: [u8; 6]) -> Option<i64> {
-    let goes_on = bytes[..5].iter().all(|byte| byte & 0x80 != 0);
-    if !goes_on || bytes[5] & 0x80 != 0 {
-        return None;
-    }
-    Some(bytes.iter().rev().fold(0, |value, byte| value << 7 | i64::from(byte & 0x7f)))
 }
 
 fn family_metadata(request: &[u8], span: Span) -> Result<Metadata, Broken> {

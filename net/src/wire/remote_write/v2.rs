@@ -4,17 +4,18 @@
 //! request, and the order of two names once for all series that have them side by side.
 //!
 //! Two walks over the request: one gathers the symbols (they stand first by custom, but need not),
-//! one decodes the series.
+//! one decodes the series. A request whose symbols came before may do without both, see `repeats`.
 
 use super::exemplar::{self, ExemplarFields};
 use super::histogram::histogram;
 use super::known::{Key, Keys, KnownSeries, Sequence};
 use super::labels::LabelFault;
 use super::proto::{Broken, Field, Message, Sample, Text, Value, sample};
+use super::repeats::{Rows, plain_series};
 use super::v1::metric_type_of;
 use super::{
-    Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, STAGE_COUNT, SYMBOL_COUNT_MAX,
-    Span, Staged,
+    BY_LABELS, Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, STAGE_COUNT,
+    SYMBOL_COUNT_MAX, Span, Staged,
 };
 
 /// The request's texts.
@@ -31,7 +32,15 @@ struct Symbol {
     text: Text,
     /// A symbol that is known to come before this one by bytes; itself if none is known.
     before: u32,
-    is_utf8: bool,
+    encoding: Encoding,
+}
+
+/// Whether a symbol is UTF-8: judged when a series that is not known refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Unjudged,
+    Utf8,
+    Other,
 }
 
 /// What a series' metadata message holds.
@@ -60,8 +69,7 @@ impl Symbols {
             if let Some(keys) = keys {
                 self.keys.push(keys.of(text.span.of(request)));
             }
-            let is_utf8 = simdutf8::basic::from_utf8(text.span.of(request)).is_ok();
-            self.symbols.push(Symbol { text, before, is_utf8 });
+            self.symbols.push(Symbol { text, before, encoding: Encoding::Unjudged });
         }
         Ok(())
     }
@@ -86,8 +94,9 @@ impl Symbols {
     /// seen. `None` where keys are not wanted; the references are in the table.
     fn key(&self, references: &[u32], metadata: MetadataFields) -> Option<Key> {
         let mut sequence = Sequence::default();
-        for &reference in references {
-            sequence.push(*self.keys.get(reference as usize)?);
+        for pair in references.chunks_exact(2) {
+            let key = |reference: u32| self.keys.get(reference as usize).copied();
+            sequence.push(key(pair[0])?, key(pair[1])?);
         }
         self.finish_key(sequence, metadata)
     }
@@ -95,10 +104,10 @@ impl Symbols {
     #[inline]
     fn finish_key(&self, sequence: Sequence, metadata: MetadataFields) -> Option<Key> {
         let mut beside = Sequence::default();
-        beside.push(Key(u128::from(metadata.metric_type) * (1 << 64 | 1)));
-        for reference in [metadata.help, metadata.unit] {
-            beside.push(*self.keys.get(reference as usize)?);
-        }
+        let metric_type = Key(u128::from(metadata.metric_type) * (1 << 64 | 1));
+        let [help, unit] = [metadata.help, metadata.unit].map(|text| self.keys.get(text as usize));
+        beside.push(metric_type, *help?);
+        beside.push(*unit?, Key::default());
         Some(sequence.key().with_beside(beside.key()))
     }
 
@@ -114,8 +123,10 @@ impl Symbols {
             match field.number {
                 1 => {
                     let mut packed = Message::within(request, field.bytes().ok()?.span);
-                    while let Some(reference) = packed.next_packed().ok()? {
-                        sequence.push(*self.keys.get(usize::try_from(reference).ok()?)?);
+                    while let Some(name) = packed.next_packed().ok()? {
+                        let value = packed.next_packed().ok()??;
+                        let key = |reference| self.keys.get(usize::try_from(reference).ok()?);
+                        sequence.push(*key(name)?, *key(value)?);
                     }
                 }
                 2 if read.is_none() => read = Some(sample(request, field.bytes().ok()?.span).ok()?),
@@ -126,6 +137,15 @@ impl Symbols {
         let Sample { timestamp_ms, value, start_ms: 0 } = read? else { return None };
         let key = self.finish_key(sequence, metadata);
         Some(Staged { span, key, timestamp_ms, value })
+    }
+
+    fn is_utf8(&mut self, request: &[u8], symbol: u32) -> bool {
+        let Symbol { text, encoding, .. } = &mut self.symbols[symbol as usize];
+        if *encoding == Encoding::Unjudged {
+            let is_utf8 = simdutf8::basic::from_utf8(text.span.of(request)).is_ok();
+            *encoding = if is_utf8 { Encoding::Utf8 } else { Encoding::Other };
+        }
+        *encoding == Encoding::Utf8
     }
 
     fn span(&self, symbol: u32) -> Span {
@@ -163,35 +183,116 @@ impl Decoder {
             }
             let span = field.bytes()?.span;
             let Knowledge::Used(known) = knowledge else {
-                self.series_v2(request, span, out)?;
+                if knowledge.wants(out.ways.len()) {
+                    self.series_v2(request, span, out)?;
+                }
+                out.ways.push(BY_LABELS);
                 continue;
             };
-            let staged = self.symbols.stage(request, span).unwrap_or(Staged::other(span));
-            staged.key.inspect(|&key| known.prefetch(key));
-            self.staged.push(staged);
+            self.stage_v2(request, span, known);
             if self.staged.len() == STAGE_COUNT {
-                self.settle_v2(request, known, out)?;
+                self.settle_v2(request, known, None, out)?;
             }
         }
         match knowledge {
-            Knowledge::Used(known) => self.settle_v2(request, known, out),
-            Knowledge::None | Knowledge::Gathered(_) => Ok(()),
+            Knowledge::Used(known) => self.settle_v2(request, known, None, out),
+            _ => Ok(()),
         }
     }
 
-    /// Decodes what is staged, whose rows have arrived by now.
+    /// Decodes a request whose symbols came before, see `repeats`. False: they did not, or do not
+    /// all stand first; then nothing was decoded.
+    pub(super) fn decode_repeated(
+        &mut self,
+        request: &[u8],
+        known: &mut KnownSeries,
+        out: &mut Decoded,
+    ) -> Result<bool, Refusal> {
+        self.begin(request, out)?;
+        let symbols_end = symbols_end(request);
+        if symbols_end == 0 {
+            return Ok(false);
+        }
+        let table = known.keys.of(&request[..symbols_end]);
+        out.table = Some(table);
+        let Some(mut rows) = known.repeats.take(table) else { return Ok(false) };
+        let decoded = self.decode_by_rows(request, symbols_end, known, &mut rows, out);
+        match decoded {
+            Ok(false) => known.repeats.forget(table),
+            _ => known.repeats.put(table, rows),
+        }
+        decoded
+    }
+
+    fn decode_by_rows(
+        &mut self,
+        request: &[u8],
+        symbols_end: usize,
+        known: &KnownSeries,
+        rows: &mut Rows,
+        out: &mut Decoded,
+    ) -> Result<bool, Refusal> {
+        // Rows are made of many series at a time. Later one that has none is settled at once, so
+        // that samples of one series keep their order.
+        let stage_count = if rows.is_empty() { STAGE_COUNT } else { 1 };
+        let mut has_symbols = false;
+        let mut message = Message::from(request, symbols_end);
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                4 => return Ok(false),
+                5 => {}
+                _ => continue,
+            }
+            let span = field.bytes()?.span;
+            if stage_count == 1
+                && let Some(plain) = plain_series(span.of(request))
+                && let content = known.keys.content(plain.references, plain.rest)
+                && let Some(owner) = rows.find(out.ways.len(), content)
+            {
+                out.push_known(owner, plain.timestamp_ms, plain.value)?;
+                continue;
+            }
+            if !has_symbols {
+                self.symbols.gather(request, Some(&known.keys))?;
+                has_symbols = true;
+            }
+            self.stage_v2(request, span, known);
+            if self.staged.len() == stage_count {
+                self.settle_v2(request, known, Some(rows), out)?;
+            }
+        }
+        self.settle_v2(request, known, Some(rows), out)?;
+        Ok(true)
+    }
+
+    fn stage_v2(&mut self, request: &[u8], span: Span, known: &KnownSeries) {
+        let staged = self.symbols.stage(request, span).unwrap_or(Staged::other(span));
+        staged.key.inspect(|&key| known.prefetch(key));
+        self.staged.push(staged);
+    }
+
+    /// Decodes what is staged, whose rows have arrived by now, and notes in `rows` what was known.
     fn settle_v2(
         &mut self,
         request: &[u8],
         known: &KnownSeries,
+        mut rows: Option<&mut Rows>,
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
         for index in 0..self.staged.len() {
             let Staged { span, key, timestamp_ms, value } = self.staged[index];
-            match key.and_then(|key| known.find(key)) {
-                Some(owner) => out.push_known(owner, timestamp_ms, value)?,
-                None => self.series_v2(request, span, out)?,
+            let Some(owner) = key.and_then(|key| known.find(key)) else {
+                self.series_v2(request, span, out)?;
+                out.ways.push(BY_LABELS);
+                continue;
+            };
+            if let Some(rows) = &mut rows
+                && let Some(plain) = plain_series(span.of(request))
+            {
+                let content = known.keys.content(plain.references, plain.rest);
+                rows.set(out.ways.len(), content, owner);
             }
+            out.push_known(owner, timestamp_ms, value)?;
         }
         self.staged.clear();
         Ok(())
@@ -308,9 +409,9 @@ impl Decoder {
             resolved.is_sorted &=
                 previous.is_none_or(|previous| table.ascends(request, previous, name));
             previous = Some(name);
-            let (name, value) = (&table.symbols[name as usize], &table.symbols[value as usize]);
-            resolved.is_text &= name.is_utf8 & value.is_utf8;
-            self.labels.push(name.text, value.text);
+            resolved.is_text &= table.is_utf8(request, name) && table.is_utf8(request, value);
+            let text = |symbol: u32| table.symbols[symbol as usize].text;
+            self.labels.push(text(name), text(value));
         }
         Ok(resolved)
     }
@@ -371,6 +472,19 @@ impl Decoder {
             ),
         }
     }
+}
+
+/// Where the symbols that stand first end. What is broken is found by whoever reads on.
+pub(super) fn symbols_end(request: &[u8]) -> usize {
+    let mut message = Message::new(request);
+    let mut end = 0;
+    while let Ok(Some(field)) = message.next_field()
+        && field.number == 4
+        && let Ok(text) = field.bytes()
+    {
+        end = text.span.end as usize;
+    }
+    end
 }
 
 /// What is known of a series' labels from its symbols.
