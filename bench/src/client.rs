@@ -10,11 +10,12 @@ pub struct Connection {
     buffer: Vec<u8>,
 }
 
-/// A response: status and body. Headers are not kept.
+/// A response: status and body. Of the headers is kept whether one says when to come again.
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,
     pub body: Vec<u8>,
+    pub has_retry_after: bool,
 }
 
 impl Connection {
@@ -74,7 +75,8 @@ impl Connection {
             }
             self.buffer[head_end..head_end + length].to_vec()
         };
-        Ok(Response { status, body })
+        let has_retry_after = header("retry-after").is_some();
+        Ok(Response { status, body, has_retry_after })
     }
 
     fn chunked(&mut self, mut at: usize) -> Result<Vec<u8>> {

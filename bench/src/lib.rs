@@ -11,7 +11,7 @@
 //! report     tables with ratios, raw numbers kept
 //! ```
 //!
-//! Competitors are processes over HTTP, never linked. What a number means: `METHOD.md`; why to
+//! Competitors are processes over HTTP, never linked; of hearth only the storage is, for `append`. What a number means: `METHOD.md`; why to
 //! doubt it: `BIAS.md`.
 
 pub mod body;

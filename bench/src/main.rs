@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bench::body::Protocol;
 use bench::report;
-use bench::scenarios::{Common, query, remote_write, rules, scrape};
+use bench::scenarios::{Common, append, overload, query, remote_write, rules, scrape};
 use bench::server::Kind;
 use bench::workload::pods::POD_SERIES;
 use serde_json::json;
 
-const USAGE: &str = "usage: bench <remote-write|scrape|query|rules> [--option=value ...]
+const USAGE: &str =
+    "usage: bench <remote-write|overload|append|scrape|query|rules> [--option=value ...]
 
 options of all scenarios
   --servers=LIST      hearth,prometheus,victoria-metrics (all that are installed)
@@ -32,6 +33,16 @@ remote-write
   --churn-percent=N   instances replaced after each round; 100: every series is new (0)
   --queries=N         connections that ask a heavy query again and again meanwhile (0)
   --seed=N            seed of the values (1)
+
+overload: the peak, then several times as much, then the peak again
+  --protocol, --series, --request, --connections, --seed as above
+  --multiples=LIST    of the peak, one after the other (2,5,10)
+
+append: hearth's storage in this process, no network and no disk
+  --series, --request, --interval-ms, --seed as above
+  --by=labels|id      how samples name their series (labels)
+  --threads=N         shards, a thread each (all cores)
+  --rounds=N          measured samples of each series (20)
 
 scrape
   --targets=N         targets (200)
@@ -121,21 +132,55 @@ fn common(options: &mut Options) -> Result<Common, String> {
     })
 }
 
+fn protocol(options: &mut Options) -> Result<Protocol, String> {
+    match options.number("protocol", 1)? {
+        1 => Ok(Protocol::V1),
+        2 => Ok(Protocol::V2),
+        other => Err(format!("--protocol={other}: 1 or 2")),
+    }
+}
+
+/// The scenario without servers; says what it measured.
+fn run_append(mut options: Options) -> Result<(), String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let parameters = append::Parameters {
+        by: match options.take("by").as_deref() {
+            None | Some("labels") => append::By::Labels,
+            Some("id") => append::By::Id,
+            Some(other) => return Err(format!("--by={other}: labels or id")),
+        },
+        series_count: options.number("series", 1_000_000)? as usize,
+        series_per_batch: options.number("request", 2000)?.max(1) as usize,
+        thread_count: options.number("threads", cores as u64)?.max(1) as usize,
+        rounds: options.number("rounds", 20)? as usize,
+        interval_ms: options.number("interval-ms", 15_000)? as i64,
+        seed: options.number("seed", 1)?,
+    };
+    options.done()?;
+    let figures = append::run(&parameters);
+    println!("append {parameters:?}\n");
+    println!("samples per second, all threads: {:.0}", figures.samples_per_second());
+    let thread_seconds = figures.seconds * parameters.thread_count as f64;
+    println!("ns per sample and thread: {:.1}", thread_seconds * 1e9 / figures.samples as f64);
+    println!("log bytes per sample: {:.2}", figures.log_bytes as f64 / figures.samples as f64);
+    println!("new series per second, all threads: {:.0}", figures.new_series_per_second);
+    Ok(())
+}
+
 fn run() -> Result<(), String> {
     let mut args = std::env::args().skip(1);
     let scenario = args.next().ok_or(USAGE)?;
     let mut options = Options::parse(args)?;
+    if scenario == "append" {
+        return run_append(options);
+    }
     let common = common(&mut options)?;
     let save = options.take("save");
     let duration = Duration::from_secs(options.number("seconds", 20)?);
     let (parameters, outcomes) = match scenario.as_str() {
         "remote-write" => {
             let parameters = remote_write::Parameters {
-                protocol: match options.number("protocol", 1)? {
-                    1 => Protocol::V1,
-                    2 => Protocol::V2,
-                    other => return Err(format!("--protocol={other}: 1 or 2")),
-                },
+                protocol: protocol(&mut options)?,
                 series_count: options.number("series", 100_000)? as usize,
                 series_per_instance: 1000,
                 samples_per_second: match options.number("rate", 0)? {
@@ -164,6 +209,33 @@ fn run() -> Result<(), String> {
                 "seed": parameters.seed,
             });
             (shown, remote_write::run(&common, &parameters))
+        }
+        "overload" => {
+            let multiples = options.take("multiples").unwrap_or_else(|| "2,5,10".to_owned());
+            let multiple = |text: &str| match text.parse() {
+                Ok(multiple) if multiple > 0 => Ok(multiple),
+                _ => Err(format!("--multiples: {text} is not a number above 0")),
+            };
+            let parameters = overload::Parameters {
+                protocol: protocol(&mut options)?,
+                series_count: options.number("series", 100_000)? as usize,
+                series_per_request: options.number("request", 2000)?.max(1) as usize,
+                connection_count: options.number("connections", 4)?.max(1) as usize,
+                multiples: multiples.split(',').map(multiple).collect::<Result<_, _>>()?,
+                duration,
+                seed: options.number("seed", 1)?,
+            };
+            options.done()?;
+            let shown = json!({
+                "protocol": format!("{:?}", parameters.protocol),
+                "series": parameters.series_count,
+                "series_per_request": parameters.series_per_request,
+                "connections": parameters.connection_count,
+                "multiples": parameters.multiples,
+                "seconds": duration.as_secs(),
+                "seed": parameters.seed,
+            });
+            (shown, overload::run(&common, &parameters))
         }
         "scrape" => {
             let parameters = scrape::Parameters {

@@ -1,6 +1,8 @@
 //! What is run: each scenario starts one server after the other on the same workload, checks that
 //! the samples are really there, and returns figures.
 
+pub mod append;
+pub mod overload;
 pub mod query;
 pub mod remote_write;
 pub mod rules;

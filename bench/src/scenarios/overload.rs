@@ -1,0 +1,284 @@
+//! More than the server can take: the peak is found, then several times as much is offered by a
+//! schedule, then what it takes easily. Accepted and refused must be all that was offered, what is
+//! refused must say when to come again, the rest must be nearly the peak, and the server must go on
+//! answering its health check.
+
+use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::{Common, Figures, free_address, version};
+use crate::body::{Protocol, Template};
+use crate::client::Connection;
+use crate::report::Outcome;
+use crate::server::{Kind, Server, Setup};
+use crate::workload::{Values, instance_series};
+
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    pub protocol: Protocol,
+    pub series_count: usize,
+    pub series_per_request: usize,
+    /// Connections at the peak; a load of N times it has N times as many.
+    pub connection_count: usize,
+    /// Loads that are offered one after the other, as multiples of the peak.
+    pub multiples: Vec<usize>,
+    /// Measured time of each.
+    pub duration: Duration,
+    pub seed: u64,
+}
+
+/// What is demanded of a server that is offered five times its peak.
+const GOODPUT_SHARE_MIN: f64 = 0.9;
+const READY_P99_MS_MAX: f64 = 50.0;
+
+/// Samples are a second apart in their own time, and begin so far before now.
+const INTERVAL_MS: i64 = 1000;
+const START_BEFORE_NOW_MS: i64 = 55 * 60 * 1000;
+
+/// How often the health check is asked.
+const READY_EVERY: Duration = Duration::from_millis(10);
+
+pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    for &kind in &common.servers {
+        let Some(program) = kind.find(&common.program_directories) else {
+            eprintln!("{}: not installed, left out", kind.name());
+            continue;
+        };
+        if parameters.protocol == Protocol::V2 && kind == Kind::VictoriaMetrics {
+            eprintln!("{}: does not speak remote_write 2.0, left out", kind.name());
+            continue;
+        }
+        let version = version(&program);
+        let server = Server::start(&Setup {
+            kind,
+            program,
+            directory: common.work_directory.join(kind.name()),
+            address: free_address()?,
+            config: None,
+            hearth_args: common.hearth_args.clone(),
+        })?;
+        let figures = measure(&server, parameters)?;
+        server.stop()?;
+        outcomes.push(Outcome { kind, version, figures });
+    }
+    Ok(outcomes)
+}
+
+/// What came of one load, in samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    offered: u64,
+    accepted: u64,
+    refused: u64,
+    /// Refusals that did not say when to come again.
+    without_retry: u64,
+    seconds: f64,
+    ready_p99_ms: f64,
+}
+
+fn measure(server: &Server, parameters: &Parameters) -> Result<Figures> {
+    let mut lanes: Vec<Lane> = {
+        let most = parameters.multiples.iter().max().copied().unwrap_or(1).max(1);
+        let count = parameters.connection_count * most;
+        (0..count).map(|lane| Lane::new(parameters, lane, count)).collect()
+    };
+    // Every lane makes its series, then a few of them find the peak by a closed loop.
+    let all = lanes.len();
+    drive(server, &mut lanes, all, Pace::Once)?;
+    let closed = Pace::Closed(parameters.duration);
+    let peak = drive(server, &mut lanes, parameters.connection_count, closed)?;
+    let peak_rate = peak.accepted as f64 / peak.seconds;
+    let mut figures: Figures = vec![("peak, samples per second".into(), peak_rate)];
+    let mut is_good = true;
+    for &multiple in parameters.multiples.iter().chain(&[1]) {
+        let count = (parameters.connection_count * multiple).min(lanes.len());
+        let rate = peak_rate * multiple as f64;
+        let tally = drive(server, &mut lanes, count, Pace::Open(rate, parameters.duration))?;
+        let goodput = tally.accepted as f64 / tally.seconds / peak_rate;
+        let unanswered = tally.offered - tally.accepted - tally.refused;
+        figures.extend([
+            (format!("{multiple} x: accepted, share of the peak").into(), goodput),
+            (
+                format!("{multiple} x: offered, share of the peak").into(),
+                tally.offered as f64 / tally.seconds / peak_rate,
+            ),
+            (format!("{multiple} x: refused, samples").into(), tally.refused as f64),
+            (format!("{multiple} x: refused without a time").into(), tally.without_retry as f64),
+            (format!("{multiple} x: neither, samples").into(), unanswered as f64),
+            (format!("{multiple} x: health check p99, ms").into(), tally.ready_p99_ms),
+        ]);
+        let is_enough = multiple == 1 || goodput >= GOODPUT_SHARE_MIN;
+        is_good &= is_enough
+            && unanswered == 0
+            && tally.without_retry == 0
+            && tally.ready_p99_ms <= READY_P99_MS_MAX;
+    }
+    figures.push(("verdict: 1 is good".into(), f64::from(u8::from(is_good))));
+    Ok(figures)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// Each request once.
+    Once,
+    /// As fast as answers come.
+    Closed(Duration),
+    /// So many samples a second over all lanes, by a schedule; a lane whose answer is late sends
+    /// what is due by then at once.
+    Open(f64, Duration),
+}
+
+/// Lets the first `count` lanes send at `pace`.
+fn drive(server: &Server, lanes: &mut [Lane], count: usize, pace: Pace) -> Result<Tally> {
+    let (stop, begun) = (AtomicBool::new(false), Instant::now());
+    let total = Counts::default();
+    std::thread::scope(|scope| {
+        let ready = scope.spawn(|| ask_ready(server.address, &stop));
+        let sending: Vec<_> = lanes[..count]
+            .iter_mut()
+            .enumerate()
+            .map(|(lane, own)| {
+                let total = &total;
+                scope.spawn(move || own.drive(server.address, lane, count, pace, total))
+            })
+            .collect();
+        let sent: Vec<_> = sending.into_iter().map(|lane| lane.join()).collect();
+        let seconds = begun.elapsed().as_secs_f64();
+        stop.store(true, Ordering::Relaxed);
+        let ready_us = ready.join().map_err(|_| Error::other("the health check panicked"))??;
+        for result in sent {
+            result.map_err(|_| Error::other("a lane panicked"))??;
+        }
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Ok(Tally {
+            offered: of(&total.offered),
+            accepted: of(&total.accepted),
+            refused: of(&total.refused),
+            without_retry: of(&total.without_retry),
+            seconds,
+            ready_p99_ms: ready_us.value_at_quantile(0.99) as f64 / 1e3,
+        })
+    })
+}
+
+/// Asks whether the server is ready, again and again; the time of each answer.
+fn ask_ready(address: SocketAddr, stop: &AtomicBool) -> Result<Histogram<u64>> {
+    let mut took_us = Histogram::<u64>::new(3).map_err(Error::other)?;
+    let mut connection = Connection::open(address)?;
+    while !stop.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        let path = "/-/ready";
+        let response = connection.get(path)?;
+        if response.status != 200 {
+            return Err(Error::other(format!("{path}: status {}", response.status)));
+        }
+        took_us.record((asked.elapsed().as_micros() as u64).max(1)).map_err(Error::other)?;
+        std::thread::sleep(READY_EVERY);
+    }
+    Ok(took_us)
+}
+
+#[derive(Default)]
+struct Counts {
+    offered: AtomicU64,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    without_retry: AtomicU64,
+}
+
+/// The requests of one connection.
+struct Lane {
+    templates: Vec<(Template, usize)>,
+    headers: &'static str,
+    values: Values,
+    next: usize,
+    timestamp_ms: i64,
+}
+
+impl Lane {
+    fn new(parameters: &Parameters, lane: usize, lane_count: usize) -> Lane {
+        let share = (parameters.series_count / lane_count).max(1);
+        let all = instance_series(lane, share);
+        let (mut templates, mut kinds) = (Vec::new(), Vec::new());
+        for series in all.chunks(parameters.series_per_request) {
+            templates.push((Template::new(parameters.protocol, series), kinds.len()));
+            kinds.extend(series.iter().map(|one| one.kind));
+        }
+        let values = Values::new(kinds, parameters.seed + lane as u64);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_ms = now.expect("the clock is after 1970").as_millis() as i64;
+        let (headers, timestamp_ms) = (parameters.protocol.headers(), now_ms - START_BEFORE_NOW_MS);
+        Lane { templates, headers, values, next: 0, timestamp_ms }
+    }
+
+    fn drive(
+        &mut self,
+        address: SocketAddr,
+        lane: usize,
+        lane_count: usize,
+        pace: Pace,
+        total: &Counts,
+    ) -> Result<()> {
+        let mut connection = Connection::open(address)?;
+        let (mut encoder, mut body) = (snap::raw::Encoder::new(), Vec::new());
+        let begun = Instant::now();
+        let samples_a_request = self.templates[0].0.series_count() as f64;
+        // Lanes take their turns evenly over the time of one request.
+        let mut due_seconds = match pace {
+            Pace::Open(rate, _) => samples_a_request * lane as f64 / rate,
+            _ => 0.0,
+        };
+        for count in 0.. {
+            match pace {
+                Pace::Once if count == self.templates.len() => return Ok(()),
+                Pace::Closed(duration) | Pace::Open(_, duration) if begun.elapsed() >= duration => {
+                    return Ok(());
+                }
+                _ => {}
+            }
+            if let Pace::Open(rate, _) = pace {
+                let due = begun + Duration::from_secs_f64(due_seconds);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                due_seconds += samples_a_request * lane_count as f64 / rate;
+            }
+            let (template, first_value) = &mut self.templates[self.next];
+            let samples = template.series_count() as u64;
+            template.fill(
+                self.timestamp_ms,
+                &mut self.values,
+                *first_value,
+                &mut encoder,
+                &mut body,
+            );
+            total.offered.fetch_add(samples, Ordering::Relaxed);
+            let response = connection.post("/api/v1/write", self.headers, &body)?;
+            match response.status {
+                200..300 => total.accepted.fetch_add(samples, Ordering::Relaxed),
+                429 | 503 => {
+                    if !response.has_retry_after {
+                        total.without_retry.fetch_add(samples, Ordering::Relaxed);
+                    }
+                    total.refused.fetch_add(samples, Ordering::Relaxed)
+                }
+                status => {
+                    let text = String::from_utf8_lossy(&response.body).into_owned();
+                    return Err(Error::new(
+                        ErrorKind::InvalidData,
+                        format!("status {status}: {text}"),
+                    ));
+                }
+            };
+            self.next += 1;
+            if self.next == self.templates.len() {
+                self.next = 0;
+                self.timestamp_ms += INTERVAL_MS;
+            }
+        }
+        Ok(())
+    }
+}
