@@ -81,7 +81,7 @@ impl Outputs {
             let located = RefusedSample {
                 rule: rule as usize,
                 sample: sample as usize,
-                verdict: refusal.verdict.clone(),
+                verdict: refusal.verdict,
             };
             (sample != MARKER).then_some(located)
         });
