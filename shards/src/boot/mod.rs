@@ -42,7 +42,7 @@ use crate::runtime::{ExecutorThread, Placement, probe, run, start as start_execu
 use crate::settings::StorageSettings;
 use crate::shard::{Lanes, Shard};
 use crate::stats::ShardStats;
-use crate::topology::{allowed_cpus, by_physical_core, default_shard_count};
+use crate::topology::{allowed_cpus, default_shard_count, placement_order};
 use crate::wal::{Replayed, WalOptions};
 use crate::watchdog::Watchdog;
 
@@ -322,7 +322,7 @@ fn report_replay(reporter: &SharedReporter, replayed: &[Replayed], elapsed: Dura
 
 /// One pinned CPU per shard; more shards than CPUs run where the kernel puts them.
 fn placements(shard_count: usize) -> Vec<Placement> {
-    let cpus = by_physical_core(&allowed_cpus()).cpus;
+    let cpus = placement_order(&allowed_cpus()).cpus;
     if shard_count > cpus.len() {
         return vec![Placement::Unpinned; shard_count];
     }
