@@ -6,6 +6,7 @@
 use std::sync::Barrier;
 use std::time::Instant;
 
+use engine::head::AppendBounds;
 use engine::model::{Batch, KnownSamples, Labels};
 use engine::store::{Store, StoreOptions};
 
@@ -162,7 +163,8 @@ impl Shard {
         let none = KnownSamples::default();
         let known = if by == By::Id { known } else { &none };
         self.log.clear();
-        let report = self.store.append_all(batch, known, i64::MAX, &mut self.log);
+        let report =
+            self.store.append_all(batch, known, AppendBounds::until(i64::MAX), &mut self.log);
         assert!(report.refused.is_empty() && report.open.is_empty(), "{report:?}");
         self.accepted_count += report.accepted_count;
         self.log_bytes += self.log.len();

@@ -391,7 +391,7 @@ impl Head {
     ) -> Verdict {
         let (timestamp_ms, value) = (batch.timestamps_ms()[sample], batch.values()[sample]);
         if id == NO_SERIES {
-            return not_made(batch, batch.sample_series()[sample]);
+            return self.not_made(batch, batch.sample_series()[sample]);
         }
         if !window.takes(value.to_bits() == STALE_NAN_BITS) {
             return Verdict::OutOfOrder;
