@@ -18,6 +18,7 @@
 
 use std::borrow::Cow;
 
+use crate::kernels::add_to_sums;
 use crate::model::LabelsRef;
 use crate::plan::part::Grouping;
 use crate::promql::ast::{AggregateOp, PosRange};
@@ -200,6 +201,10 @@ impl GroupColumns {
         if other.loses {
             self.join();
         }
+        // Grown once and by no more than there may be.
+        let more = other.first.len();
+        self.first.reserve_exact(more);
+        self.second.reserve_exact(other.second.len());
         let mut histograms = std::mem::take(&mut other.histograms).into_iter();
         for from in 0..other.labels.len() {
             let into = self.intern(other.labels.get(from));
@@ -288,9 +293,7 @@ impl Group<'_> {
             if word == full && self.present[index] == full {
                 let first = &mut self.first[steps.clone()];
                 let second = &mut self.second[steps.clone()];
-                for ((sum, lost), &value) in first.iter_mut().zip(second).zip(&values[steps]) {
-                    (*sum, *lost) = sum::add(value, (*sum, *lost));
-                }
+                add_to_sums(first, second, &values[steps]);
                 continue;
             }
             for bit in ones(&[word]) {

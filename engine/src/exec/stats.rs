@@ -68,7 +68,11 @@ impl SampleStats {
     pub fn count_points(&mut self, present: &[u64]) {
         let words = self.queryable_per_step.chunks_mut(u64::BITS as usize).zip(present);
         for (counts, &word) in words {
-            // As a loop without branches it becomes vector instructions.
+            if word.count_ones() as usize == counts.len() {
+                // The commonest case, and a loop that becomes vector instructions.
+                counts.iter_mut().for_each(|count| *count += 1);
+                continue;
+            }
             for (bit, count) in counts.iter_mut().enumerate() {
                 *count += word >> bit & 1;
             }

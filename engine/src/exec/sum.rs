@@ -1,17 +1,6 @@
 //! Compensated summation.
-//!
-//! Source: Kahan's sum in Neumaier's variant, as Prometheus `util/kahansum`. The lost part is
-//! computed by Knuth's TwoSum: it is the exact rounding error either way, and without a branch a
-//! loop over a column becomes vector instructions.
 
-/// Adds `value` to the sum `(sum, lost)`. Once the sum is infinite nothing is lost any more.
-#[inline(always)]
-pub fn add(value: f64, (sum, lost): (f64, f64)) -> (f64, f64) {
-    let total = sum + value;
-    let added = total - sum;
-    let error = (sum - (total - added)) + (value - added);
-    (total, if total.is_infinite() { 0.0 } else { lost + error })
-}
+pub use crate::kernels::add_to_sum as add;
 
 /// Adds two sums.
 #[inline]

@@ -8,11 +8,13 @@
 
 mod decimal;
 mod prefetch;
+mod sums;
 mod timestamps;
 mod unpack;
 
 pub use decimal::{POW10, divide_decimals, scale_offsets};
 pub use prefetch::prefetch;
+pub use sums::{add_to_sum, add_to_sums};
 pub use timestamps::{add_line, ascends, fill_steps, line_point};
 pub use unpack::{unpack, unpack_scalar};
 

@@ -15,6 +15,9 @@ use crate::model::{Matcher, TimeRange};
 
 use super::part::{Extend, Select, SelectOutput, ShardPart, Window};
 
+/// Most parts among which common scans are looked for: each is held against all others.
+pub const PARTS_MERGED_MAX: usize = 256;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
     pub parts: Vec<ShardPart>,
@@ -59,8 +62,12 @@ impl Ask {
     }
 
     /// Scans for several parts. Those whose selector is another's, or narrows another's, share its
-    /// scan if the other reads all their samples anyway. O(parts × scans).
+    /// scan if the other reads all their samples anyway. O(parts × scans); more than
+    /// [`PARTS_MERGED_MAX`] stay apart.
     pub fn merged(parts: Vec<ShardPart>) -> Ask {
+        if parts.len() > PARTS_MERGED_MAX {
+            return Ask::apart(parts);
+        }
         let mut order: Vec<usize> = (0..parts.len()).collect();
         // Who takes others in comes before them.
         order.sort_by_key(|&index| {

@@ -5,8 +5,8 @@ use crate::promql::ast::{
     AggregateOp, Ast, BinaryOp, Expr, ExprId, UnaryOp, ValueType, VectorSelector,
 };
 
+use super::ask_together::Together;
 use super::grid::Grid;
-use super::merge_scans::Together;
 use super::node::{Binary, Node, NodeId, Op};
 use super::part::{
     Aggregate, Extend, Finish, Grouping, Map, Param, Select, SelectOutput, ShardPart, Stage,
@@ -17,8 +17,8 @@ use super::resolve::{Resolved, unparen};
 use super::rewrites::{Applied, Rewrite};
 use super::skip_buckets::skips_buckets;
 use super::{
-    PlanError, PlanOptions, QueryTimes, fold_numbers, merge_scans, propagate_matchers,
-    push_candidates, reduce_matchers, share_parts,
+    PlanError, PlanOptions, QueryTimes, ask_together, fold_numbers, merge_scans,
+    propagate_matchers, push_candidates, reduce_matchers, share_parts,
 };
 
 pub(super) struct Builder<'a> {
@@ -64,6 +64,12 @@ pub(super) fn build(
     if options.rewrites.has(Rewrite::MergeScans) {
         together = merge_scans::merge(&nodes);
         applied.add(Rewrite::MergeScans, together.len());
+    }
+    if times.is_instant() && options.rewrites.has(Rewrite::AskTogether) {
+        let merges = options.rewrites.has(Rewrite::MergeScans);
+        let all = ask_together::together(&nodes, merges);
+        applied.add(Rewrite::AskTogether, usize::from(all.is_some()));
+        together = all.map_or(together, |all| vec![all]);
     }
     Ok((nodes, together, applied))
 }

@@ -331,7 +331,7 @@ mod tests {
              \x20 #6 shards: select {__name__=\"x\"}\n\
              \x20      value within 300000 ms @ 5000 ms\n\
              \x20      rows  [at 1000 ms]\n\
-             rewrites: fold_numbers 1, push_candidates 1\n",
+             rewrites: fold_numbers 1, push_candidates 1, ask_together 1\n",
         );
     }
 }

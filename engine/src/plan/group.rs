@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::promql::ast::Ast;
 
 use super::ask::Ask;
-use super::merge_scans::fixed_parts;
+use super::ask_together::fixed_parts;
 use super::node::NodeId;
 use super::{Plan, PlanError, PlanOptions, QueryTimes, Rewrite};
 
@@ -31,8 +31,8 @@ impl Plan {
     /// they are when the group asks.
     pub fn new_group(asts: &[&Ast], times: QueryTimes, options: &PlanOptions) -> PlanGroup {
         let merges = options.rewrites.has(Rewrite::MergeScans);
-        // What is merged is merged over all plans.
-        let rewrites = options.rewrites.without(Rewrite::MergeScans);
+        // What is merged and asked at once is so over all plans.
+        let rewrites = options.rewrites.without(Rewrite::MergeScans).without(Rewrite::AskTogether);
         let options = PlanOptions { rewrites, ..*options };
         let plans: Vec<Result<Plan, PlanError>> =
             asts.iter().map(|ast| Plan::new(ast, times, &options)).collect();

@@ -3,22 +3,15 @@
 
 use std::sync::Arc;
 
-use super::ask::{Ask, Scan};
-use super::node::{Node, NodeId, Op};
+use super::ask::{Ask, PARTS_MERGED_MAX, Scan};
+use super::ask_together::{Together, fixed_parts};
+use super::node::{Node, NodeId};
 use super::part::ShardPart;
-
-/// Parts of a plan that are asked together.
-#[derive(Clone, Debug)]
-pub struct Together {
-    pub ask: Arc<Ask>,
-    /// The node of each part.
-    pub nodes: Vec<NodeId>,
-}
 
 /// The sets of parts that share scans.
 pub(super) fn merge(nodes: &[Node]) -> Vec<Together> {
     let (ids, parts) = fixed_parts(nodes).unzip::<_, _, Vec<NodeId>, Vec<&ShardPart>>();
-    if parts.len() < 2 {
+    if !(2..=PARTS_MERGED_MAX).contains(&parts.len()) {
         return vec![];
     }
     let members = |scan: &Scan| -> Vec<usize> {
@@ -32,12 +25,4 @@ pub(super) fn merge(nodes: &[Node]) -> Vec<Together> {
         Together { ask: Arc::new(Ask::merged(parts)), nodes }
     })
     .collect()
-}
-
-/// The parts that take no value of another node: they can be asked before anything is evaluated.
-pub(super) fn fixed_parts(nodes: &[Node]) -> impl Iterator<Item = (NodeId, &ShardPart)> {
-    nodes.iter().enumerate().filter_map(|(index, node)| match &node.op {
-        Op::Scatter(part) if !part.takes_node() => Some((NodeId(index as u32), &**part)),
-        _ => None,
-    })
 }

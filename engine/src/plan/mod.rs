@@ -20,6 +20,7 @@ pub mod node;
 pub mod part;
 pub mod rewrites;
 
+mod ask_together;
 mod build;
 mod calls;
 mod durations;
@@ -43,9 +44,9 @@ use crate::promql::Ast;
 use crate::promql::ast::ValueType;
 
 pub use ask::Ask;
+pub use ask_together::Together;
 pub use grid::{Grid, Lookup};
 pub use group::PlanGroup;
-pub use merge_scans::Together;
 pub use node::{Node, NodeId, Op};
 pub use part::ShardPart;
 pub use rewrites::{Applied, Rewrite, Rewrites};

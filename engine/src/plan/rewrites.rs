@@ -20,11 +20,13 @@ pub enum Rewrite {
     ShareParts,
     /// Parts that read the same series read them once.
     MergeScans,
+    /// An instant query asks for all its parts at once.
+    AskTogether,
 }
 
 impl Rewrite {
     /// In the order in which a plan goes through them.
-    pub const ALL: [Rewrite; 8] = [
+    pub const ALL: [Rewrite; 9] = [
         Rewrite::FoldNumbers,
         Rewrite::ReduceMatchers,
         Rewrite::PushStages,
@@ -33,6 +35,7 @@ impl Rewrite {
         Rewrite::PropagateMatchers,
         Rewrite::ShareParts,
         Rewrite::MergeScans,
+        Rewrite::AskTogether,
     ];
 
     pub fn name(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Rewrite {
             Rewrite::PushCandidates => "push_candidates",
             Rewrite::ShareParts => "share_parts",
             Rewrite::MergeScans => "merge_scans",
+            Rewrite::AskTogether => "ask_together",
         }
     }
 }

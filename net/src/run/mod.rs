@@ -16,6 +16,7 @@ mod state;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use shards::runtime;
 
@@ -37,8 +38,12 @@ use state::State;
 const CONFIG_FAILED: u8 = 2;
 const FAILED: u8 = 1;
 
+/// Long enough for the buffers of a burst of requests, short enough for the columns of a query.
+const FREED_MEMORY_KEPT: Duration = Duration::from_millis(10);
+
 /// Runs the server until it is told to stop.
 pub fn run(flags: Flags) -> ExitCode {
+    runtime::return_freed_memory_after(FREED_MEMORY_KEPT);
     let (level, format) = flags.log();
     log::configure(level, format);
     let started_ms = runtime::unix_ms();

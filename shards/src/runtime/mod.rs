@@ -7,6 +7,7 @@
 //! time       clocks, sleep, timeout, the park between two turns
 //! net        TCP: listeners that share a port, streams that read into uninitialised buffers
 //! hyper_io   those streams as hyper's transport
+//! memory     what was freed goes back to the system
 //! blocking   files and other slow calls on threads of their own
 //! ```
 //!
@@ -21,6 +22,7 @@
 mod blocking;
 mod executor;
 mod hyper_io;
+mod memory;
 mod net;
 pub mod probe;
 mod task;
@@ -30,6 +32,7 @@ mod time;
 
 pub use blocking::{blocking, read_file};
 pub use executor::{ExecutorError, ExecutorThread, Placement, run, start};
+pub use memory::return_freed_memory_after;
 pub(crate) use net::Bell;
 pub use net::{TcpListener, TcpStream, UnixStream, check_address_free};
 pub use task::{Class, Task, panic_count, set_reporter, spawn};
