@@ -9,7 +9,8 @@
 //!
 //! Both are one file each, written front to back and read in place: nothing is decoded when they are
 //! opened. Every page has a checksum, which is compared when the page is first read; what does not
-//! hold is an error that names the file and the place. `FORMAT.md` draws every byte.
+//! hold is an error that names the file and the place. `FORMAT.md` draws every byte. [`prometheus`]
+//! reads and writes the blocks of Prometheus's own storage.
 //!
 //! Not here: files and their names, when to write and to merge (`shards`), which samples a query
 //! gets from where (`store`).
@@ -28,6 +29,7 @@ mod pages;
 pub mod part;
 mod plan;
 mod postings;
+pub mod prometheus;
 mod read;
 mod run;
 mod samples;

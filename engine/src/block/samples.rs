@@ -82,6 +82,43 @@ pub(super) trait SamplesOut {
     fn push_histograms(&mut self, histograms: &mut Vec<FloatHistogram>, is_integer: bool);
     /// Removes the histograms from `end` on, and those of `start..first`.
     fn cut_histograms(&mut self, start: usize, first: usize, end: usize);
+    /// Appends the samples of a series.
+    fn append_series(&mut self, samples: SeriesSamples);
+
+    /// Removes all but the first samples: so many floats, so many histograms.
+    fn truncate(&mut self, (float_count, histogram_count): (usize, usize)) {
+        let (timestamps_ms, values, starts_ms) = self.floats();
+        timestamps_ms.truncate(float_count);
+        values.truncate(float_count);
+        starts_ms.truncate(float_count);
+        let (timestamps_ms, starts_ms) = self.histogram_times();
+        timestamps_ms.truncate(histogram_count);
+        starts_ms.truncate(histogram_count);
+        self.cut_histograms(histogram_count, histogram_count, histogram_count);
+    }
+}
+
+/// Appends starts behind `before` samples, as long as `count` in all; nothing when nobody has any.
+fn append_starts(out: &mut Vec<i64>, before: usize, mut own: Vec<i64>, count: usize) {
+    if !out.is_empty() || !own.is_empty() {
+        out.resize(before, 0);
+        out.append(&mut own);
+        out.resize(count, 0);
+    }
+}
+
+/// Appends all of `own` but its histograms.
+fn append_columns(out: &mut impl SamplesOut, own: &mut SeriesSamples) {
+    let (timestamps_ms, values, starts_ms) = out.floats();
+    let before = values.len();
+    timestamps_ms.append(&mut own.timestamps_ms);
+    values.append(&mut own.values);
+    append_starts(starts_ms, before, std::mem::take(&mut own.starts_ms), timestamps_ms.len());
+    let (timestamps_ms, starts_ms) = out.histogram_times();
+    let before = timestamps_ms.len();
+    timestamps_ms.append(&mut own.histogram_timestamps_ms);
+    let own_starts_ms = std::mem::take(&mut own.histogram_starts_ms);
+    append_starts(starts_ms, before, own_starts_ms, timestamps_ms.len());
 }
 
 impl SamplesOut for Samples {
@@ -95,6 +132,11 @@ impl SamplesOut for Samples {
 
     fn push_histograms(&mut self, histograms: &mut Vec<FloatHistogram>, _is_integer: bool) {
         self.histograms.append(histograms);
+    }
+
+    fn append_series(&mut self, mut samples: SeriesSamples) {
+        append_columns(self, &mut samples);
+        self.histograms.extend(samples.histograms.into_iter().map(|sample| sample.histogram));
     }
 
     fn cut_histograms(&mut self, start: usize, first: usize, end: usize) {
@@ -115,6 +157,11 @@ impl SamplesOut for SeriesSamples {
     fn push_histograms(&mut self, histograms: &mut Vec<FloatHistogram>, is_integer: bool) {
         let sample = |histogram| HistogramSample { histogram, is_integer };
         self.histograms.extend(histograms.drain(..).map(sample));
+    }
+
+    fn append_series(&mut self, mut samples: SeriesSamples) {
+        append_columns(self, &mut samples);
+        self.histograms.append(&mut samples.histograms);
     }
 
     fn cut_histograms(&mut self, start: usize, first: usize, end: usize) {
