@@ -18,6 +18,7 @@
 //! ingest query   batches to their owners; expressions over all shards
 //! maintain       upkeep of what is stored
 //! memory         how much there is, and no new series when it is used
+//! guests         blocks of Prometheus beside it, and its log, imported
 //! watchdog boot  start, stop, and a look at whether every shard turns
 //! ```
 
@@ -25,6 +26,7 @@ pub mod boot;
 pub mod cancel;
 pub mod disk;
 pub mod fair;
+mod guests;
 pub mod ingest;
 mod maintain;
 pub mod memory;

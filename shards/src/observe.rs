@@ -27,6 +27,9 @@ pub enum Event {
     MaintenanceFailed { shard: usize, message: String },
     /// Recorded data was written by another number of shards and was routed anew.
     ShardCountChanged { recorded: usize, now: usize },
+    /// What Prometheus's head held was taken in, and its files were moved to `kept`: samples in order
+    /// and out of order, and those passed over because blocks or an earlier import have them.
+    PrometheusImported { series: u64, samples: u64, out_of_order: u64, passed: u64, kept: PathBuf },
     /// All logs were read back.
     ReplayFinished { frames: u64, samples: u64, bytes: u64, elapsed: Duration },
 }

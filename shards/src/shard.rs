@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::disk::DirTree;
 use crate::fair::Semaphore;
+use crate::guests::{GUESTS, Guests};
 use crate::mesh::{Gone, Lane};
 use crate::message::{IngestAnswer, IngestQuestion, Job, JobAnswer, unpack};
 use crate::query::{ActiveQueries, QueryOptions};
@@ -36,6 +37,8 @@ pub(crate) struct Inner {
     pub query_places: Semaphore,
     pub query_options: QueryOptions,
     pub active_queries: ActiveQueries,
+    /// Blocks of Prometheus; of all shards.
+    pub guests: Arc<Guests>,
 }
 
 impl Deref for Inner {
@@ -149,6 +152,7 @@ impl Shard {
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.control)).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.query)).detach();
         spawn(Class::Storage, inner.storage.clone().rest()).detach();
+        spawn(Class::Storage, self.clone().keep_guests()).detach();
         spawn(Class::Storage, self.clone().beat()).detach();
     }
 
@@ -186,8 +190,12 @@ impl Shard {
                 let part_bytes = store.parts().map(|part| part.file_bytes()).sum();
                 stats.maintenance.part_bytes.set(part_bytes);
                 let blocks = store.blocks();
-                stats.maintenance.blocks.set(blocks.len() as u64);
-                let block_bytes = blocks.iter().map(|open| open.block.file_bytes()).sum();
+                // Those of Prometheus are every shard's; one counts them.
+                let guests = if self.id() == GUESTS { store.guests() } else { &[] };
+                stats.maintenance.blocks.set((blocks.len() + guests.len()) as u64);
+                let guest_bytes: u64 = guests.iter().map(|guest| guest.block.file_bytes()).sum();
+                let block_bytes: u64 = blocks.iter().map(|open| open.block.file_bytes()).sum();
+                let block_bytes = block_bytes + guest_bytes;
                 stats.maintenance.block_bytes.set(block_bytes);
                 let bytes = store.bytes();
                 stats.store_bytes.set((bytes.head.total() + bytes.metadata) as u64);

@@ -50,7 +50,12 @@ impl Hearth {
     /// Starts hearth in a new folder and waits until it is ready.
     #[track_caller]
     pub fn start(options: Options) -> Hearth {
-        let folder = TemporaryFolder::new("hearth");
+        Hearth::start_in(options, TemporaryFolder::new("hearth"))
+    }
+
+    /// As [`Hearth::start`], in a folder that may have a data directory `data`.
+    #[track_caller]
+    pub fn start_in(options: Options, folder: TemporaryFolder) -> Hearth {
         let address = free_address();
         let child = spawn(&options, folder.path(), address);
         let mut hearth = Hearth { child, address, options, folder };

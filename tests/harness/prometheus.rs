@@ -18,6 +18,16 @@ impl Drop for Prometheus {
     }
 }
 
+impl Prometheus {
+    /// SIGTERM, and waits for the end.
+    pub fn stop(mut self) {
+        let id = self.0.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        assert!(status.success());
+        self.0.wait().expect("a child can be waited for");
+    }
+}
+
 /// Starts `program` on an empty configuration with its data in `folder`, and waits until it is ready.
 ///
 /// # Panics
@@ -28,15 +38,28 @@ pub fn start_prometheus(
     folder: &TemporaryFolder,
     features: &[&str],
 ) -> (Prometheus, SocketAddr) {
+    let features: Vec<String> =
+        features.iter().map(|name| format!("--enable-feature={name}")).collect();
+    let features: Vec<&str> = features.iter().map(String::as_str).collect();
+    start_prometheus_with(program, folder, "scrape_configs: []\n", &features)
+}
+
+/// As [`start_prometheus`], with a configuration and further arguments.
+pub fn start_prometheus_with(
+    program: &str,
+    folder: &TemporaryFolder,
+    config_text: &str,
+    args: &[&str],
+) -> (Prometheus, SocketAddr) {
     let address = free_address();
     let config = folder.path().join("prometheus.yml");
-    std::fs::write(&config, "scrape_configs: []\n").expect("the folder is writable");
+    std::fs::write(&config, config_text).expect("the folder is writable");
     let child = Command::new(program)
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
         .arg(format!("--web.listen-address={address}"))
         .arg("--web.enable-remote-write-receiver")
-        .args(features.iter().map(|name| format!("--enable-feature={name}")))
+        .args(args)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

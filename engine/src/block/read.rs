@@ -31,7 +31,8 @@ pub struct Scratch {
     /// At the column's number modulo [`SCRATCH_COLUMN_COUNT`]; the columns of a series follow each
     /// other.
     pub(super) columns: Vec<ScratchColumn>,
-    histograms: Vec<FloatHistogram>,
+    /// Room for the histograms of a chunk.
+    pub(crate) histograms: Vec<FloatHistogram>,
 }
 
 #[derive(Debug, Default)]

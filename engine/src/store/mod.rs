@@ -17,6 +17,8 @@ mod exemplars;
 mod flush;
 #[cfg(test)]
 mod flush_tests;
+mod guests;
+mod import;
 #[cfg(test)]
 mod mixed_tests;
 mod replay;
@@ -29,6 +31,8 @@ pub use adopt::Adopt;
 pub use blocks::OpenBlock;
 pub use exemplars::ExemplarReport;
 pub use flush::{Flush, Restore};
+pub use guests::OpenGuest;
+pub use import::{Import, ImportReport, ImportedLog};
 pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
 pub use select::HeadStats;
 pub use selection::StoreSelection;
@@ -109,6 +113,8 @@ pub struct Store {
     exemplars: ExemplarRing,
     /// By time, the oldest first.
     blocks: Vec<OpenBlock>,
+    /// Blocks of Prometheus, by time.
+    guests: Vec<OpenGuest>,
     head_tombstones: Arc<Tombstones>,
     chain: Chain,
     /// Starts of the process on this log: one more than the replayed segments say.
@@ -161,6 +167,7 @@ impl Store {
             parts: Parts::default(),
             exemplars: ExemplarRing::default(),
             blocks: vec![],
+            guests: vec![],
             head_tombstones: Arc::default(),
             chain: Chain::default(),
             epoch: 0,

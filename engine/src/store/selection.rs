@@ -16,11 +16,11 @@ use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
 use super::Store;
-use super::blocks::OpenBlock;
 use super::combine::Combine;
+use super::guests::AnyBlock;
 use super::select::source_error;
 use crate::block::part::Part;
-use crate::block::{Block, BlockError, Scratch, Tombstones, delete_intervals};
+use crate::block::{Scratch, Tombstones, delete_intervals};
 use crate::disk::FileBytes;
 use crate::encode::{self, ChunkHeader};
 use crate::index::CompiledMatcher;
@@ -53,7 +53,7 @@ pub struct StoreSelection {
     entries: Vec<Entry>,
     places: Vec<Place>,
     /// Oldest first.
-    blocks: Vec<OpenBlock>,
+    blocks: Vec<AnyBlock>,
     /// In the order they were written, with the time before which blocks have their samples.
     parts: Vec<(Arc<Part>, i64)>,
     /// Of the head's series.
@@ -105,58 +105,46 @@ impl StoreSelection {
         entry.last = at;
     }
 
-    /// What [`Source::samples`] will read of files for the series at `indexes`: ranges of bytes, in
-    /// whole pages, that may not be in memory.
-    pub fn file_ranges(&self, indexes: Range<usize>) -> Vec<(FileBytes, Range<usize>)> {
-        // By file: blocks, then parts.
-        let mut ranges: Vec<(u32, Range<usize>)> = vec![];
-        // What cannot be read says so when it is read.
-        let mut push = |file: u32, bytes: Result<Range<u64>, BlockError>| {
-            if let Ok(bytes) = bytes
-                && !bytes.is_empty()
-            {
-                ranges.push((file, bytes.start as usize..bytes.end as usize));
-            }
-        };
-        let block_count = self.blocks.len() as u32;
+    /// What [`Source::samples`] will read of files in `range` for the series at `indexes`: ranges of
+    /// bytes that may not be in memory.
+    pub fn file_ranges(
+        &self,
+        indexes: Range<usize>,
+        range: TimeRange,
+    ) -> Vec<(FileBytes, Range<usize>)> {
+        let mut ranges: Vec<(FileBytes, Range<usize>)> = vec![];
         for &entry in &self.entries[indexes] {
             for place in self.places_of(entry) {
-                let block = &self.blocks[place.block as usize].block;
-                push(place.block, block.byte_range(place.series));
+                let block = &self.blocks[place.block as usize];
+                ranges.extend(block.byte_ranges(place.series, range));
             }
-            for ((part, _), number) in self.parts.iter().zip(block_count..) {
-                if entry.head != NONE {
-                    push(number, part.byte_range(entry.head));
+            for (part, _) in &self.parts {
+                // What cannot be read says so when it is read.
+                if entry.head != NONE
+                    && let Ok(bytes) = part.byte_range(entry.head)
+                    && !bytes.is_empty()
+                {
+                    let bytes = bytes.start as usize..bytes.end as usize;
+                    ranges.push((part.bytes().clone(), bytes));
                 }
             }
         }
-        ranges.sort_unstable_by_key(|(block, range)| (*block, range.start));
-        let mut joined: Vec<(u32, Range<usize>)> = vec![];
-        for (block, range) in ranges {
+        let file = |bytes: &FileBytes| (**bytes).as_ref().as_ptr() as usize;
+        ranges.sort_unstable_by_key(|(bytes, range)| (file(bytes), range.start));
+        let mut joined: Vec<(FileBytes, Range<usize>)> = vec![];
+        for (bytes, range) in ranges {
             match joined.last_mut() {
-                Some((last, before)) if *last == block && range.start <= before.end => {
+                Some((last, before)) if file(last) == file(&bytes) && range.start <= before.end => {
                     before.end = before.end.max(range.end);
                 }
-                _ => joined.push((block, range)),
+                _ => joined.push((bytes, range)),
             }
         }
-        let owned = |(file, range): (u32, _)| {
-            let bytes = match self.blocks.get(file as usize) {
-                Some(open) => open.block.bytes(),
-                None => self.parts[(file - block_count) as usize].0.bytes(),
-            };
-            (bytes.clone(), range)
-        };
-        joined.into_iter().map(owned).collect()
+        joined
     }
 }
 
 impl Store {
-    /// Blocks that may have samples in `range`, oldest first.
-    fn blocks_in(&self, range: TimeRange) -> impl Iterator<Item = &OpenBlock> {
-        self.blocks.iter().filter(move |open| open.block.meta().overlaps(range))
-    }
-
     /// The series that match, of the head and of all blocks.
     fn select_everywhere(
         &self,
@@ -175,9 +163,8 @@ impl Store {
         // By hash of the labels; of the head's series only once a block is there.
         let mut known: HashMap<u64, u32, RandomState> = HashMap::default();
         let (mut buffer, mut other_buffer) = (vec![], vec![]);
-        for open in self.blocks_in(range) {
-            let block = &open.block;
-            let series = open.keep_own(block.select_in(&compiled, range).map_err(source_error)?);
+        for block in self.blocks_in(range) {
+            let series = block.select_in(&compiled, range).map_err(source_error)?;
             if series.is_empty() {
                 continue;
             }
@@ -188,10 +175,9 @@ impl Store {
                 }
             }
             let number = selection.blocks.len() as u32;
-            selection.blocks.push(open.clone());
+            selection.blocks.push(block.clone());
             for series in &series {
-                let hash = block.hash(series).map_err(source_error)?;
-                let labels = block.labels(series, &mut buffer).map_err(source_error)?;
+                let (labels, hash) = block.labels(series, &mut buffer).map_err(source_error)?;
                 let mut found = None;
                 if let Some(&candidate) = known.get(&hash) {
                     let is_same = self.entry_labels(
@@ -232,8 +218,8 @@ impl Store {
             return Ok(Some(f(labels)));
         }
         let Some(place) = selection.places_of(entry).next() else { return Ok(None) };
-        let block = &selection.blocks[place.block as usize].block;
-        let labels = block.labels(place.series, buffer).map_err(source_error)?;
+        let block = &selection.blocks[place.block as usize];
+        let (labels, _) = block.labels(place.series, buffer).map_err(source_error)?;
         Ok(Some(f(labels)))
     }
 
@@ -245,13 +231,14 @@ impl Store {
         range: TimeRange,
         out: &mut Vec<Labels>,
     ) -> Result<(), SourceError> {
-        let mut buffer = vec![];
-        for open in self.blocks_in(range) {
-            let block = &open.block;
-            let Some(series) = block_matching(open, matcher_sets)? else { continue };
+        let (compiled, mut buffer) = (compile_all(matcher_sets)?, vec![]);
+        for block in self.blocks_in(range) {
+            let matching = block.matching(&compiled).map_err(source_error)?;
+            let Some(series) = matching else { continue };
             for series in &series {
                 if block.may_have_samples(series, range).map_err(source_error)? {
-                    out.push(block.labels(series, &mut buffer).map_err(source_error)?.to_owned());
+                    let (labels, _) = block.labels(series, &mut buffer).map_err(source_error)?;
+                    out.push(labels.to_owned());
                 }
             }
         }
@@ -264,11 +251,12 @@ impl Store {
         matcher_sets: &[Vec<Matcher>],
         range: TimeRange,
         out: &mut Vec<String>,
-        list: impl Fn(&Block, Option<&RoaringBitmap>) -> Result<Vec<String>, SourceError>,
+        list: impl Fn(&AnyBlock, Option<&RoaringBitmap>) -> Result<Vec<String>, SourceError>,
     ) -> Result<(), SourceError> {
-        for open in self.blocks_in(range) {
-            let selection = block_matching(open, matcher_sets)?;
-            out.extend(list(&open.block, selection.as_ref())?);
+        let compiled = compile_all(matcher_sets)?;
+        for block in self.blocks_in(range) {
+            let selection = block.matching(&compiled).map_err(source_error)?;
+            out.extend(list(&block, selection.as_ref())?);
         }
         Ok(())
     }
@@ -308,20 +296,10 @@ fn chunk_samples(
     Ok(())
 }
 
-/// Series of a block that match one set of matchers at least; `None` without sets: all.
-fn block_matching(
-    open: &OpenBlock,
-    matcher_sets: &[Vec<Matcher>],
-) -> Result<Option<RoaringBitmap>, SourceError> {
-    if matcher_sets.is_empty() {
-        return Ok(open.series.as_deref().cloned());
-    }
-    let mut all = RoaringBitmap::new();
-    for matchers in matcher_sets {
-        let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
-        all |= open.block.select(&compiled).map_err(source_error)?;
-    }
-    Ok(Some(open.keep_own(all)))
+fn compile_all(matcher_sets: &[Vec<Matcher>]) -> Result<Vec<Vec<CompiledMatcher>>, SourceError> {
+    let compile =
+        |matchers: &Vec<Matcher>| CompiledMatcher::compile(matchers).map_err(source_error);
+    matcher_sets.iter().map(compile).collect()
 }
 
 impl Source for Store {
@@ -362,10 +340,10 @@ impl Source for Store {
         let mut combine = Combine::begin(out);
         SCRATCH.with_borrow_mut(|scratch| {
             for place in selection.places_of(entry) {
-                let open = &selection.blocks[place.block as usize];
+                let block = &selection.blocks[place.block as usize];
                 let before = (out.values.len(), out.histograms.len());
-                open.block.samples(place.series, range, out, scratch).map_err(source_error)?;
-                let deleted = open.tombstones.get(place.series);
+                block.samples(place.series, range, out, scratch).map_err(source_error)?;
+                let deleted = block.deleted(place.series);
                 if !deleted.is_empty() {
                     delete_intervals(out, before, deleted);
                 }

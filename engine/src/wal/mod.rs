@@ -9,11 +9,14 @@
 //! and back: [`Replay`] walks the bytes of a segment, hands out the frames that are whole and
 //! reports those that are not. A damaged frame loses itself only.
 //!
+//! [`prometheus`] reads the log of Prometheus, which is imported once.
+//!
 //! Not here: files, offsets, syncing (`shards`); what the records mean (`store`).
 
 mod columns;
 mod exemplars;
 mod frame;
+pub mod prometheus;
 mod record;
 mod replay;
 mod segment;

@@ -44,6 +44,14 @@ impl Reporter for LogReporter {
                 "recorded" = recorded,
                 "now" = now
             ),
+            Event::PrometheusImported { series, samples, out_of_order, passed, kept } => log_info!(
+                "Imported what Prometheus had not written to blocks",
+                "series" = series,
+                "samples" = samples,
+                "out_of_order" = out_of_order,
+                "already_there" = passed,
+                "moved_to" = kept.display()
+            ),
             Event::ReplayFinished { frames, samples, bytes, elapsed } => log_info!(
                 "The log was read back",
                 "frames" = frames,

@@ -33,6 +33,7 @@ use engine::limits::SHARD_COUNT_MAX;
 
 use crate::cancel::CancelToken;
 use crate::disk::{DirTree, create_dir_durably};
+use crate::guests::{Guests, ImportBarrier};
 use crate::maintain::KeepOptions;
 use crate::memory::MemoryWatch;
 use crate::observe::{Event, SharedReporter, Silent};
@@ -253,6 +254,11 @@ where
     };
     let layout = taken.map_err(|error| BootError(error.to_string()))??;
 
+    let guests = Guests::find(data_dir).map_err(|error| {
+        BootError(format!("data directory {} cannot be read: {error}", data_dir.display()))
+    })?;
+    let (guests, import) = (Arc::new(guests), Arc::<ImportBarrier>::default());
+
     let begun = Instant::now();
     let stopper = Stopper(CancelToken::default());
     let stats: Arc<[Arc<ShardStats>]> = (0..shard_count).map(|_| Arc::default()).collect();
@@ -282,7 +288,8 @@ where
             stop: stopper.0.clone(),
             stats: stats.clone(),
         };
-        let seed = rise::Seed { lanes, query: options.query, storage };
+        let (guests, import) = (guests.clone(), import.clone());
+        let seed = rise::Seed { lanes, query: options.query, storage, guests, import };
         let gates = rise::Gates {
             ready: ready_sender.clone(),
             go: go.clone(),

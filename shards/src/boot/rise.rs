@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_lite::future::or;
 use futures_util::FutureExt;
@@ -12,8 +13,9 @@ use super::open::OpenPlan;
 use super::{Ready, Starting};
 use crate::disk::DirTree;
 use crate::fair::Semaphore;
+use crate::guests::{GUESTS, Guests, ImportBarrier};
 use crate::query::{ActiveQueries, QueryOptions};
-use crate::runtime::{Class, set_reporter, sleep, spawn};
+use crate::runtime::{Class, blocking, set_reporter, sleep, spawn};
 use crate::shard::{HEARTBEAT, Inner, Lanes, Shard};
 use crate::wal::Replayed;
 
@@ -22,6 +24,8 @@ pub(super) struct Seed {
     pub lanes: Lanes,
     pub query: QueryOptions,
     pub storage: OpenPlan<DirTree>,
+    pub guests: Arc<Guests>,
+    pub import: Arc<ImportBarrier>,
 }
 
 /// Where a shard waits for the others.
@@ -97,7 +101,22 @@ impl Seed {
     /// Opens the storage and makes the shard of it.
     async fn grow(self) -> Result<(Shard, Replayed), String> {
         let shard_count = self.storage.stats.len();
-        let (storage, replayed) = self.storage.open().await?;
+        let (storage, mut replayed) = self.storage.open().await?;
+        let guests = self.guests;
+        let (id, stop) = (storage.id(), storage.0.stop.clone());
+        let opened = {
+            let guests = guests.clone();
+            blocking(move || {
+                guests.open(id, shard_count, &stop);
+                (guests.of_shard(id), guests.losses())
+            })
+        };
+        let (own, losses) = opened.await;
+        storage.0.store.borrow_mut().replace_guests(&[], own);
+        if id == GUESTS {
+            replayed.losses.extend(losses);
+        }
+        guests.import(&storage, &self.import, &mut replayed.losses).await?;
         let inner = Inner {
             storage,
             lanes: self.lanes,
@@ -105,6 +124,7 @@ impl Seed {
             query_places: Semaphore::new(self.query.places(shard_count)),
             query_options: self.query,
             active_queries: ActiveQueries::default(),
+            guests,
         };
         Ok((Shard(Rc::new(inner)), replayed))
     }

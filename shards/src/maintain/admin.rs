@@ -49,7 +49,10 @@ impl Shard {
     ) -> Result<(), String> {
         self.on_every_shard(move |shard| {
             let matchers = matchers.clone();
-            async move { shard.0.storage.delete_here(&matchers, range).await }
+            async move {
+                shard.0.storage.delete_here(&matchers, range).await?;
+                shard.delete_in_guests(&matchers, range).await
+            }
         })
         .await
         .map(drop)
@@ -68,6 +71,7 @@ impl Shard {
         let target = format!("snapshots/{name}");
         let begun = self.0.storage.begin_snapshot(&target).await;
         begun.map_err(|error| error.to_string())?;
+        self.snapshot_guests(target.clone().into()).await?;
         self.on_every_shard(move |shard| {
             let target = target.clone();
             async move { shard.0.storage.snapshot_here(&target, with_head).await }
@@ -82,11 +86,15 @@ impl Shard {
         let of_shards = self
             .on_every_shard(|shard| async move {
                 let store = shard.0.store.borrow();
-                let metas = store
+                let own = store
                     .blocks()
                     .iter()
                     .map(|open| (open.block.meta().clone(), open.tombstones.interval_count()));
-                Ok::<_, MaintainError>(metas.collect::<Vec<_>>())
+                let guests = store
+                    .guests()
+                    .iter()
+                    .map(|guest| (guest.summary(), guest.tombstones.interval_count()));
+                Ok::<_, MaintainError>(own.chain(guests).collect::<Vec<_>>())
             })
             .await?;
         let mut metas: Vec<(BlockMeta, u64)> = of_shards.into_iter().flatten().collect();
@@ -96,7 +104,7 @@ impl Shard {
     }
 
     /// Runs `work` on all shards.
-    async fn on_every_shard<R, F>(
+    pub(crate) async fn on_every_shard<R, F>(
         &self,
         work: impl Fn(Shard) -> F + Clone + Send + 'static,
     ) -> Result<Vec<R>, String>
@@ -147,7 +155,10 @@ impl<T: Tree> Storage<T> {
         Ok(())
     }
 
-    async fn set_head_tombstones(&self, tombstones: Tombstones) -> Result<(), MaintainError> {
+    pub(super) async fn set_head_tombstones(
+        &self,
+        tombstones: Tombstones,
+    ) -> Result<(), MaintainError> {
         let inner = &self.0;
         let bytes = tombstones.encode(BlockId::default());
         write_file(&inner.parts_disk, HEAD_TOMBSTONES, bytes).await?;

@@ -6,7 +6,7 @@ use engine::block::{
     hashes_of_shard, plan_merge,
 };
 use engine::disk::Tree;
-use engine::store::OpenBlock;
+use engine::store::{OpenBlock, OpenGuest};
 
 use super::MaintainError;
 use super::merge::NewBlock;
@@ -27,6 +27,41 @@ impl<T: Tree> Storage<T> {
             planned
         })
         .collect()
+    }
+
+    /// Own blocks and this shard's share of those of Prometheus, as retention sees them.
+    fn kept_blocks(&self) -> Vec<PlannedBlock> {
+        let store = self.0.store.borrow();
+        let share = |guest: &OpenGuest| {
+            PlannedBlock::new(&guest.summary(), 0, guest.block.file_bytes() / self.count() as u64)
+        };
+        let guests = store.guests().iter().map(share);
+        self.planned_blocks().into_iter().chain(guests).collect()
+    }
+
+    /// Blocks that retention has passed: by time, and of the others by size.
+    fn passed(&self) -> (Vec<BlockId>, Vec<BlockId>) {
+        let retention = &self.0.keep.retention;
+        let mut kept = self.kept_blocks();
+        let by_time = beyond_time(&kept, retention.time_ms().unwrap_or(0));
+        kept.retain(|block| !by_time.contains(&block.id));
+        let by_size = match retention.bytes() {
+            None => vec![],
+            Some(bytes_max) => {
+                let part_bytes = self.own_stats().maintenance.part_bytes.get();
+                let share = bytes_max / self.count() as u64;
+                beyond_size(&kept, part_bytes + self.log_bytes(), share.max(1))
+            }
+        };
+        (by_time, by_size)
+    }
+
+    /// Blocks of Prometheus that retention has passed.
+    pub(crate) fn guests_passed(&self) -> Vec<BlockId> {
+        let (by_time, by_size) = self.passed();
+        let store = self.0.store.borrow();
+        let guests = store.guests().iter().map(|guest| guest.block.id());
+        guests.filter(|id| by_time.contains(id) || by_size.contains(id)).collect()
     }
 
     /// Merges what planning finds first. Whether there was anything.
@@ -117,23 +152,18 @@ impl<T: Tree> Storage<T> {
 
     /// Removes blocks that retention has passed.
     pub(super) async fn retain(&self) -> Result<(), MaintainError> {
-        let retention = &self.0.keep.retention;
-        let planned = self.planned_blocks();
         let stats = &self.own_stats().maintenance;
-        let by_time = beyond_time(&planned, retention.time_ms().unwrap_or(0));
+        let own: Vec<BlockId> = self.planned_blocks().iter().map(|block| block.id).collect();
+        let (mut by_time, mut by_size) = self.passed();
+        by_time.retain(|id| own.contains(id));
+        by_size.retain(|id| own.contains(id));
         if !by_time.is_empty() {
             stats.time_retentions.add(1);
             self.forget_blocks(&by_time).await?;
         }
-        if let Some(bytes_max) = retention.bytes() {
-            let planned = self.planned_blocks();
-            let other_bytes = stats.part_bytes.get() + self.log_bytes();
-            let share = bytes_max / self.count() as u64;
-            let by_size = beyond_size(&planned, other_bytes, share.max(1));
-            if !by_size.is_empty() {
-                stats.size_retentions.add(1);
-                self.forget_blocks(&by_size).await?;
-            }
+        if !by_size.is_empty() {
+            stats.size_retentions.add(1);
+            self.forget_blocks(&by_size).await?;
         }
         Ok(())
     }

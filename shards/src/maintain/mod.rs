@@ -21,6 +21,7 @@ mod adopt;
 mod compact;
 mod cut;
 mod flush;
+mod imported;
 mod merge;
 mod space;
 

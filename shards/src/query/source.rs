@@ -45,10 +45,10 @@ impl Source for ShardSource<'_> {
         &self,
         selection: &StoreSelection,
         indexes: Range<usize>,
-        _range: TimeRange,
+        range: TimeRange,
     ) -> Result<(), SourceError> {
         debug_assert!(indexes.end <= selection.len());
-        let mut cold = selection.file_ranges(indexes.clone());
+        let mut cold = selection.file_ranges(indexes.clone(), range);
         cold.retain(|(bytes, range)| !is_resident((**bytes).as_ref(), range.clone()));
         if !cold.is_empty() {
             let stats = self.0.own_stats();

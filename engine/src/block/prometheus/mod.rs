@@ -18,6 +18,7 @@
 mod bits;
 mod chunk;
 mod floats;
+mod head_chunks;
 mod histograms;
 mod index;
 mod meta;
@@ -31,6 +32,7 @@ mod write;
 mod write_index;
 
 pub use chunk::{Chunk, ChunkEncoding};
+pub use head_chunks::{HeadChunk, head_chunk_at, head_chunks};
 pub use index::ChunkMeta;
 pub use meta::{Meta, Parent, Stats};
 pub use read::{BlockFiles, PrometheusBlock, Survey};

@@ -1,6 +1,7 @@
 //! Reading a block of Prometheus in place.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
@@ -51,7 +52,7 @@ impl Segment {
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     /// The series of each shard.
-    pub of_shard: Vec<RoaringBitmap>,
+    pub of_shard: Vec<Arc<RoaringBitmap>>,
     /// Timestamps of the first and the last sample; crossed when there is none.
     pub min_ms: i64,
     pub max_ms: i64,
@@ -181,7 +182,7 @@ impl PrometheusBlock {
             }
         }
         let bitmap = |series| RoaringBitmap::from_sorted_iter(series).expect("a bitmap ascends");
-        survey.of_shard = of_shard.into_iter().map(bitmap).collect();
+        survey.of_shard = of_shard.into_iter().map(bitmap).map(Arc::new).collect();
         Ok(Some(survey))
     }
 

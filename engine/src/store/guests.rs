@@ -1,0 +1,265 @@
+//! Blocks of Prometheus beside the own ones.
+//!
+//! A block of Prometheus holds the series of all shards: each shard has a list of those that live on
+//! it, and reads no others. [`AnyBlock`] is what a selection reads: either kind.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::Store;
+use super::blocks::OpenBlock;
+use super::select::source_error;
+use crate::block::prometheus::PrometheusBlock;
+use crate::block::{BlockError, BlockId, BlockMeta, Scratch, Tombstones};
+use crate::disk::FileBytes;
+use crate::index::CompiledMatcher;
+use crate::model::{LabelsRef, Matcher, Samples, SourceError, TimeRange};
+
+/// A block of Prometheus that queries read.
+#[derive(Clone, Debug)]
+pub struct OpenGuest {
+    pub block: Arc<PrometheusBlock>,
+    /// Of all shards, or of this one at least.
+    pub tombstones: Arc<Tombstones>,
+    /// The series that live here.
+    pub series: Arc<RoaringBitmap>,
+    /// Timestamps of the first and the last sample of the block, of all shards.
+    pub min_ms: i64,
+    pub max_ms: i64,
+}
+
+impl OpenGuest {
+    fn overlaps(&self, range: TimeRange) -> bool {
+        self.min_ms <= range.max_ms && range.min_ms <= self.max_ms
+    }
+
+    /// What it says about itself, as an own block of one shard would.
+    pub fn summary(&self) -> BlockMeta {
+        let meta = self.block.meta();
+        BlockMeta {
+            id: meta.id,
+            shard: 0,
+            shard_count: 1,
+            level: meta.level,
+            is_out_of_order: meta.is_out_of_order,
+            parents: meta.parents.iter().map(|parent| parent.id).collect(),
+            range_start_ms: meta.start_ms,
+            range_end_ms: meta.end_ms,
+            min_ms: self.min_ms,
+            max_ms: self.max_ms,
+            series_count: meta.stats.series_count,
+            float_count: meta.stats.sample_count.saturating_sub(meta.stats.histogram_count),
+            histogram_count: meta.stats.histogram_count,
+            chunk_count: meta.stats.chunk_count,
+        }
+    }
+}
+
+/// A block of either kind.
+#[derive(Clone, Debug)]
+pub(super) enum AnyBlock {
+    Own(OpenBlock),
+    Guest(OpenGuest),
+}
+
+impl AnyBlock {
+    pub fn min_ms(&self) -> i64 {
+        match self {
+            AnyBlock::Own(open) => open.block.meta().min_ms,
+            AnyBlock::Guest(guest) => guest.min_ms,
+        }
+    }
+
+    /// The series here that match and may have samples in `range`.
+    pub fn select_in(
+        &self,
+        matchers: &[CompiledMatcher],
+        range: TimeRange,
+    ) -> Result<RoaringBitmap, BlockError> {
+        match self {
+            AnyBlock::Own(open) => Ok(open.keep_own(open.block.select_in(matchers, range)?)),
+            AnyBlock::Guest(guest) => {
+                let selected = guest.block.select(matchers)? & &*guest.series;
+                if range.min_ms <= guest.min_ms && guest.max_ms <= range.max_ms {
+                    return Ok(selected);
+                }
+                let mut kept = vec![];
+                for series in &selected {
+                    if guest.block.may_have_samples(series, range)? {
+                        kept.push(series);
+                    }
+                }
+                Ok(RoaringBitmap::from_sorted_iter(kept).expect("a bitmap ascends"))
+            }
+        }
+    }
+
+    /// Series here that match one set of matchers at least; `None`: all of the block, of an own one.
+    pub fn matching(
+        &self,
+        matcher_sets: &[Vec<CompiledMatcher>],
+    ) -> Result<Option<RoaringBitmap>, BlockError> {
+        if matcher_sets.is_empty() {
+            return Ok(match self {
+                AnyBlock::Own(open) => open.series.as_deref().cloned(),
+                AnyBlock::Guest(guest) => Some((*guest.series).clone()),
+            });
+        }
+        let mut all = RoaringBitmap::new();
+        for matchers in matcher_sets {
+            all |= match self {
+                AnyBlock::Own(open) => open.keep_own(open.block.select(matchers)?),
+                AnyBlock::Guest(guest) => guest.block.select(matchers)? & &*guest.series,
+            };
+        }
+        Ok(Some(all))
+    }
+
+    /// Labels and their stable hash.
+    pub fn labels<'b>(
+        &self,
+        series: u32,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<(LabelsRef<'b>, u64), BlockError> {
+        match self {
+            AnyBlock::Own(open) => {
+                let hash = open.block.hash(series)?;
+                Ok((open.block.labels(series, buffer)?, hash))
+            }
+            AnyBlock::Guest(guest) => {
+                let labels = guest.block.labels(series, buffer)?;
+                Ok((labels, labels.stable_hash()))
+            }
+        }
+    }
+
+    pub fn may_have_samples(&self, series: u32, range: TimeRange) -> Result<bool, BlockError> {
+        match self {
+            AnyBlock::Own(open) => open.block.may_have_samples(series, range),
+            AnyBlock::Guest(guest) => guest.block.may_have_samples(series, range),
+        }
+    }
+
+    pub fn samples(
+        &self,
+        series: u32,
+        range: TimeRange,
+        out: &mut Samples,
+        scratch: &mut Scratch,
+    ) -> Result<(), BlockError> {
+        match self {
+            AnyBlock::Own(open) => open.block.samples(series, range, out, scratch),
+            AnyBlock::Guest(guest) => {
+                guest.block.samples(series, range, out, &mut scratch.histograms)
+            }
+        }
+    }
+
+    /// What was deleted of a series.
+    pub fn deleted(&self, series: u32) -> &[TimeRange] {
+        match self {
+            AnyBlock::Own(open) => open.tombstones.get(series),
+            AnyBlock::Guest(guest) => guest.tombstones.get(series),
+        }
+    }
+
+    /// Bytes of files that [`AnyBlock::samples`] reads; what cannot be read says so then.
+    pub fn byte_ranges(&self, series: u32, range: TimeRange) -> Vec<(FileBytes, Range<usize>)> {
+        match self {
+            AnyBlock::Own(open) => match open.block.byte_range(series) {
+                Ok(bytes) if !bytes.is_empty() => {
+                    let bytes = bytes.start as usize..bytes.end as usize;
+                    vec![(open.block.bytes().clone(), bytes)]
+                }
+                _ => vec![],
+            },
+            AnyBlock::Guest(guest) => {
+                let ranges = guest.block.byte_ranges(series, range).into_iter();
+                ranges.map(|(bytes, range)| (bytes.clone(), range)).collect()
+            }
+        }
+    }
+
+    pub fn label_names(
+        &self,
+        selection: Option<&RoaringBitmap>,
+        count_max: usize,
+    ) -> Result<Vec<&[u8]>, BlockError> {
+        match self {
+            AnyBlock::Own(open) => open.block.label_names(selection, count_max),
+            AnyBlock::Guest(guest) => guest.block.label_names(selection, count_max),
+        }
+    }
+
+    pub fn label_values(
+        &self,
+        name: &[u8],
+        selection: Option<&RoaringBitmap>,
+        count_max: usize,
+    ) -> Result<Vec<&[u8]>, BlockError> {
+        match self {
+            AnyBlock::Own(open) => open.block.label_values(name, selection, count_max),
+            AnyBlock::Guest(guest) => guest.block.label_values(name, selection, count_max),
+        }
+    }
+}
+
+impl Store {
+    /// Blocks of Prometheus, the oldest first.
+    pub fn guests(&self) -> &[OpenGuest] {
+        &self.guests
+    }
+
+    /// Reads from `added` from now on, and from the blocks `removed` no more. One step.
+    pub fn replace_guests(&mut self, removed: &[BlockId], added: Vec<OpenGuest>) {
+        self.guests.retain(|guest| !removed.contains(&guest.block.id()));
+        self.guests.extend(added);
+        self.guests.sort_by_key(|guest| (guest.min_ms, guest.block.id()));
+    }
+
+    /// Blocks of both kinds that may have samples in `range`, oldest first.
+    pub(super) fn blocks_in(&self, range: TimeRange) -> Vec<AnyBlock> {
+        let own = self.blocks.iter().filter(|open| open.block.meta().overlaps(range));
+        let mut blocks: Vec<AnyBlock> = own.cloned().map(AnyBlock::Own).collect();
+        let guests = self.guests.iter().filter(|guest| guest.overlaps(range));
+        blocks.extend(guests.cloned().map(AnyBlock::Guest));
+        // Of own and foreign samples of one timestamp those count that were there first.
+        blocks.sort_by_key(AnyBlock::min_ms);
+        blocks
+    }
+
+    /// What a deletion of the samples in `range` of series that match adds to the tombstones of the
+    /// blocks of Prometheus: series of this shard only, blocks that change only.
+    pub fn deleted_from_guests(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<(BlockId, Tombstones)>, SourceError> {
+        let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
+        let mut changed = vec![];
+        for guest in self.guests.iter().filter(|guest| guest.overlaps(range)) {
+            let within = TimeRange {
+                min_ms: range.min_ms.max(guest.min_ms),
+                max_ms: range.max_ms.min(guest.max_ms),
+            };
+            let any = AnyBlock::Guest(guest.clone());
+            let mut added = Tombstones::default();
+            for series in &any.select_in(&compiled, range).map_err(source_error)? {
+                added.add(series, within);
+            }
+            if !added.is_empty() {
+                changed.push((guest.block.id(), added));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Hides what `tombstones` delete of a block of Prometheus.
+    pub fn set_guest_tombstones(&mut self, id: BlockId, tombstones: Arc<Tombstones>) {
+        for guest in self.guests.iter_mut().filter(|guest| guest.block.id() == id) {
+            guest.tombstones = tombstones.clone();
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Upkeep of Prometheus's blocks: retention, deletion, snapshots. The first shard looks after them
+//! for all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::block::BlockId;
+use engine::model::{Matcher, TimeRange};
+
+use super::Guests;
+use crate::maintain::MaintainError;
+use crate::observe::Event;
+use crate::route::ShardId;
+use crate::runtime::{blocking, sleep};
+use crate::shard::Shard;
+
+/// How often retention is looked after.
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// The shard that looks after the blocks.
+pub(crate) const GUESTS: ShardId = ShardId(0);
+
+impl Shard {
+    fn guests(&self) -> &Arc<Guests> {
+        &self.0.guests
+    }
+
+    /// Removes blocks that others stand for, and those that retention has passed, until the process
+    /// stops: a task of its own, on one shard.
+    pub(crate) async fn keep_guests(self) {
+        if self.id() != GUESTS || self.guests().blocks.is_empty() {
+            return;
+        }
+        self.remove_guests(self.guests().replaced().into_iter().collect()).await;
+        while !self.is_stopping() {
+            let passed = self.0.storage.guests_passed();
+            if !passed.is_empty() {
+                let forgotten = passed.clone();
+                let all = self.on_every_shard(move |shard| {
+                    let forgotten = forgotten.clone();
+                    async move {
+                        shard.0.store.borrow_mut().replace_guests(&forgotten, vec![]);
+                        Ok::<_, MaintainError>(())
+                    }
+                });
+                if all.await.is_ok() {
+                    self.remove_guests(passed).await;
+                }
+            }
+            sleep(RETAIN_EVERY).await;
+        }
+    }
+
+    async fn remove_guests(&self, ids: Vec<BlockId>) {
+        let guests = self.guests().clone();
+        let removed = blocking(move || ids.into_iter().try_for_each(|id| guests.remove(id))).await;
+        if let Err(error) = removed {
+            // The next start finds them again.
+            let (shard, message) = (self.id().index(), error.to_string());
+            self.0.reporter.report(Event::MaintenanceFailed { shard, message });
+        }
+    }
+
+    /// Deletes samples of this shard's series from the blocks of Prometheus, durably.
+    pub(crate) async fn delete_in_guests(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<(), MaintainError> {
+        let changed = self.0.store.borrow().deleted_from_guests(matchers, range)?;
+        for (id, added) in changed {
+            let guests = self.guests().clone();
+            let written = blocking(move || guests.delete(id, &added)).await;
+            let written =
+                written.map_err(|error| MaintainError::Data(format!("block {id}: {error}")))?;
+            if let Some(tombstones) = written {
+                self.0.store.borrow_mut().set_guest_tombstones(id, tombstones);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the blocks of Prometheus into a snapshot.
+    pub(crate) async fn snapshot_guests(&self, target: PathBuf) -> Result<(), String> {
+        let guests = self.guests().clone();
+        blocking(move || guests.snapshot(&guests.root.join(target)))
+            .await
+            .map_err(|error| format!("blocks of Prometheus: {error}"))
+    }
+}
