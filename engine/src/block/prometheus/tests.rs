@@ -469,6 +469,23 @@ fn chunks_of_prometheus_are_encoded_to_the_byte() {
     assert_eq!(count, 36);
 }
 
+/// XOR2 by hand, as `tsdb/chunkenc/xor2.go` describes it: the same value, a staleness marker on time,
+/// the value before it again, a millisecond late; without starts, and with one that stays.
+#[test]
+fn xor2_is_written_as_described() {
+    let times = [1000, 1015, 1030, 1045, 1060, 1076];
+    let values = [1.0, 1.0, 1.0, stale_nan(), 1.0, 1.0];
+    let one = 1f64.to_be_bytes();
+    let mut bits = super::bits::BitWriter::default();
+    for (start_ms, header, first) in [(0, 0, &[][..]), (990, 0x80, &[0x14][..])] {
+        let taken = super::floats::encode_xor2(&times, &values, &[start_ms; 6], &mut bits);
+        assert_eq!(taken, 6);
+        let expected =
+            [&[0, 6, header, 0xd0, 0x0f][..], &one, first, &[0x0f, 0x3e, 0xc0, 0x01, 0x00]];
+        assert_eq!(bits.bytes, expected.concat());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
