@@ -129,13 +129,13 @@ fn check_import(kind: &str, shard_count: usize) {
     });
     assert_eq!(result(&hearth, "{__name__!=\"\"}[1h]", at_ms), sorted);
     let data = hearth.data_directory();
-    assert!(!data.join("wal/00000000").exists() && !data.join("chunks_head").exists());
+    assert!(!data.join("wal").exists() && !data.join("chunks_head").exists());
     assert!(data.join("imported/0001/wal/00000000").exists());
     assert!(hearth.log().contains("Imported what Prometheus"), "{}", hearth.log());
 
     // What was imported is durable, and an import that is done again takes nothing twice.
     hearth.kill();
-    fs::rename(data.join("imported/0001/wal/00000000"), data.join("wal/00000000")).unwrap();
+    fs::rename(data.join("imported/0001/wal"), data.join("wal")).unwrap();
     hearth.restart();
     assert_eq!(result(&hearth, "{__name__!=\"\"}[1h]", at_ms), sorted);
     assert!(data.join("imported/0002/wal/00000000").exists());

@@ -27,6 +27,9 @@ use crate::route::ROUTE_NAME;
 /// Name of the record, in the root of the data directory.
 pub(crate) const LAYOUT: &str = "layout";
 
+/// Name of the directory of logs. Not `wal`: that is where Prometheus has its own.
+pub(crate) const LOG: &str = "log";
+
 const MAGIC: &str = "hearth-layout ";
 const VERSION: &str = "2";
 
@@ -118,7 +121,7 @@ impl Layout {
     /// What the directories say: of each generation the shards that left something.
     async fn found<T: Tree>(tree: &T) -> Result<Layout, DiskError> {
         let mut shard_counts = vec![];
-        for kind in ["wal", "parts"] {
+        for kind in [LOG, "parts"] {
             for generation in tree.directories(kind).await? {
                 let place =
                     generation.parse().ok().filter(|at| (1..=GENERATION_COUNT_MAX).contains(at));

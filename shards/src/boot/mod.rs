@@ -14,12 +14,12 @@ mod open;
 mod parts;
 mod rise;
 
-pub(crate) use layout::LAYOUT;
+pub(crate) use layout::{LAYOUT, LOG};
 pub use layout::{Layout, LayoutError};
 pub use open::OpenPlan;
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ use engine::head::HeadOptions;
 use engine::limits::SHARD_COUNT_MAX;
 
 use crate::cancel::CancelToken;
-use crate::disk::{DirTree, create_dir_durably};
+use crate::disk::{DirTree, create_dir_durably, sync_dir};
 use crate::guests::{Guests, ImportBarrier};
 use crate::maintain::KeepOptions;
 use crate::memory::MemoryWatch;
@@ -247,6 +247,9 @@ where
         BootError(format!("data directory {} cannot be made: {error}", data_dir.display()))
     })?;
     let lock = lock(data_dir)?;
+    move_former_logs(data_dir).map_err(|error| {
+        BootError(format!("logs in {} cannot be moved: {error}", data_dir.display()))
+    })?;
     let tree = DirTree::new(data_dir.clone(), options.reporter.clone());
     let taken = {
         let (tree, reporter) = (tree.clone(), options.reporter.clone());
@@ -334,6 +337,28 @@ fn placements(shard_count: usize) -> Vec<Placement> {
         return vec![Placement::Unpinned; shard_count];
     }
     cpus.into_iter().take(shard_count).map(Placement::Pinned).collect()
+}
+
+/// Logs stood in `wal` once, which is Prometheus's name for its own: moves their generations.
+fn move_former_logs(data_dir: &Path) -> io::Result<()> {
+    let (from, to) = (data_dir.join("wal"), data_dir.join(LOG));
+    let entries = match fs::read_dir(&from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_generation =
+            name.len() == 4 && name.to_str().is_some_and(|n| n.parse::<u16>().is_ok());
+        if is_generation && entry.file_type()?.is_dir() {
+            create_dir_durably(&to)?;
+            fs::rename(entry.path(), to.join(name))?;
+            sync_dir(&to)?;
+            sync_dir(&from)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the data directory for this process.

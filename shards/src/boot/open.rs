@@ -10,7 +10,7 @@ use engine::head::HeadOptions;
 use engine::store::{Adopt, Flushed, Store, StoreOptions};
 
 use super::blocks::open_blocks;
-use super::layout::Layout;
+use super::layout::{LOG, Layout};
 use super::parts::{adopt, open_parts, restore};
 use crate::cancel::CancelToken;
 use crate::fair::Semaphore;
@@ -130,7 +130,7 @@ impl<T: Tree> OpenPlan<T> {
             former = Adopt::new(parts);
             adopt(store, &mut former, keeps(self.id, self.stats.len()), &self.stop).await?;
         }
-        let has_log = self.has("wal", generation, log).await.map_err(text)?;
+        let has_log = self.has(LOG, generation, log).await.map_err(text)?;
         if has_log {
             let disk = self.open_log(generation, log).await.map_err(text)?;
             self.read(&disk, &former.flushed(), store, total).await?;
@@ -149,7 +149,7 @@ impl<T: Tree> OpenPlan<T> {
     async fn open_log(&self, generation: usize, shard: ShardId) -> Result<T::Dir, DiskError> {
         let kept_prefix = format!("wal-{generation:04}-{:04}-", shard.0);
         let of = DirUse { is_direct: self.wal.sync == WalSync::Batch, kept_prefix };
-        self.tree.open(&shard_path("wal", generation, shard), of).await
+        self.tree.open(&shard_path(LOG, generation, shard), of).await
     }
 
     /// Whether there is a directory `kind` of a shard of a generation.

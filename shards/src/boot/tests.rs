@@ -380,7 +380,7 @@ fn a_start_that_fails_says_why() {
     with_shards(scratch.path(), 1, |shard| async move {
         shard.ingest(&batch(1, 1), WAIT).await.unwrap();
     });
-    let segment = scratch.path().join("wal/0001/0000/00000001.wal");
+    let segment = scratch.path().join("log/0001/0000/00000001.wal");
     let mut bytes = fs::read(&segment).unwrap();
     bytes[8] = 9;
     let crc = engine::wal::SegmentHeader::decode(&bytes).unwrap_err();
@@ -415,7 +415,7 @@ fn a_damaged_segment_costs_its_frames_and_is_kept() {
         }
     });
     let scratch = image;
-    let segment = scratch.join("wal/0001/0000/00000001.wal");
+    let segment = scratch.join("log/0001/0000/00000001.wal");
     let mut bytes = fs::read(&segment).unwrap();
     let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
     let frame = bytes[..end / 2].windows(4).rposition(|four| four == [0xf5, 0x48, 0x57, 0x9a]);
@@ -530,7 +530,7 @@ fn a_flush_cuts_the_log_and_a_crash_at_any_step_of_it_loses_nothing() {
             for step in 1..=30 {
                 shard.ingest(&batch(300, step * 1000), WAIT).await.unwrap();
             }
-            let before = fs::read_dir(from.join("wal/0001/0000")).unwrap().count();
+            let before = fs::read_dir(from.join("log/0001/0000")).unwrap().count();
             // Images are made while the flush is under way.
             let flush = std::pin::pin!(shard.0.storage.flush_now());
             let mut image = 0;
@@ -542,7 +542,7 @@ fn a_flush_cuts_the_log_and_a_crash_at_any_step_of_it_loses_nothing() {
                 }
             };
             futures_lite::future::or(async { flush.await.unwrap() }, copy).await;
-            let after = fs::read_dir(from.join("wal/0001/0000")).unwrap().count();
+            let after = fs::read_dir(from.join("log/0001/0000")).unwrap().count();
             assert!(after + 2 <= before, "{after} of {before} segments are left");
             assert_eq!(shard.own_stats().maintenance.flushes.count.get(), 1);
             crash_image(&from, &to.join("after"));
@@ -568,7 +568,7 @@ fn what_another_shard_count_left_is_taken_over_and_removed() {
             shard.ingest(&batch(300, step * 1000), WAIT).await.unwrap();
         }
     });
-    assert!(exists("wal/0001") && exists("parts/0001"));
+    assert!(exists("log/0001") && exists("parts/0001"));
     with_shards(scratch.path(), 3, move |shard| async move {
         assert_eq!(value(&shard, count, 99_000).await, 3000.0);
         assert_eq!(shard.ingest(&batch(300, 11_000), WAIT).await.unwrap().accepted, 300);
@@ -585,7 +585,7 @@ fn what_another_shard_count_left_is_taken_over_and_removed() {
             }
         }
     });
-    assert!(!exists("wal/0001") && !exists("parts/0001"));
+    assert!(!exists("log/0001") && !exists("parts/0001"));
     with_shards(scratch.path(), 1, move |shard| async move {
         assert_eq!(value(&shard, count, 99_000).await, 3300.0);
     });

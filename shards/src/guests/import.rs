@@ -50,7 +50,7 @@ struct Sources {
     moved: Vec<PathBuf>,
 }
 
-/// Files in a directory whose names are numbers of `digits` digits at least, by number.
+/// Files in a directory whose names are numbers of six digits or more, by number.
 fn numbered(dir: &Path) -> io::Result<Vec<Numbered>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
@@ -74,6 +74,26 @@ fn numbered(dir: &Path) -> io::Result<Vec<Numbered>> {
     Ok(files)
 }
 
+/// Entries of a directory that are named `<prefix><number>` and perhaps more, by number, but for
+/// those that were never finished.
+fn with_prefix(dir: &Path, prefix: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut found = vec![];
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let finished = name.to_str().filter(|name| !name.ends_with(".tmp"));
+        let number = finished.and_then(|name| name.strip_prefix(prefix));
+        let number = number.and_then(|number| number.split('.').next()?.parse().ok());
+        found.extend(number.map(|number| (number, entry.path())));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
 impl Sources {
     fn find(root: &Path) -> io::Result<Sources> {
         let mut sources = Sources {
@@ -82,36 +102,18 @@ impl Sources {
             out_of_order: numbered(&root.join("wbl"))?,
             ..Sources::default()
         };
-        sources.moved.extend(sources.segments.iter().map(|file| file.path.clone()));
-        let mut newest = None;
-        for (dir, prefix) in
-            [(root.join("wal"), "checkpoint."), (root.to_owned(), "chunk_snapshot.")]
-        {
-            let entries = match fs::read_dir(&dir) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                entries => entries?,
-            };
-            for entry in entries {
-                let entry = entry?;
-                let name = entry.file_name();
-                let Some(number) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else {
-                    continue;
-                };
-                sources.moved.push(entry.path());
-                if prefix == "checkpoint."
-                    && let Ok(number) = number.parse::<u64>()
-                {
-                    newest = newest.max(Some((number, entry.path())));
-                }
-            }
+        let checkpoints = with_prefix(&root.join("wal"), "checkpoint.")?;
+        if let Some((number, path)) = checkpoints.last() {
+            sources.checkpoint = numbered(path)?;
+            sources.segments.retain(|file| file.number > *number);
         }
-        if let Some((number, path)) = newest {
-            sources.checkpoint = numbered(&path)?;
-            sources.segments.retain(|file| file.number > number);
-        }
-        for name in ["chunks_head", "wbl"] {
+        let has_log = !sources.segments.is_empty() || !checkpoints.is_empty();
+        sources.moved.extend(has_log.then(|| root.join("wal")));
+        for name in ["wbl", "chunks_head"] {
             sources.moved.extend(Some(root.join(name)).filter(|path| path.exists()));
         }
+        let snapshots = with_prefix(root, "chunk_snapshot.")?;
+        sources.moved.extend(snapshots.into_iter().map(|(_, path)| path));
         Ok(sources)
     }
 

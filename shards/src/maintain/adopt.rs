@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use engine::disk::{DiskError, Tree};
 
+use crate::boot::LOG;
 use crate::observe::Event;
 use crate::storage::Storage;
 
@@ -38,7 +39,7 @@ impl<T: Tree> Storage<T> {
 }
 
 async fn remove_before<T: Tree>(tree: &T, generation: usize) -> Result<(), DiskError> {
-    for kind in ["wal", "parts"] {
+    for kind in [LOG, "parts"] {
         for former in 1..generation {
             tree.remove_all(&format!("{kind}/{former:04}")).await?;
         }
