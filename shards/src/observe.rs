@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::store::ImportReport;
+
 /// Something that an operator may want to read. Counted things are counters, not events.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -27,9 +29,8 @@ pub enum Event {
     MaintenanceFailed { shard: usize, message: String },
     /// Recorded data was written by another number of shards and was routed anew.
     ShardCountChanged { recorded: usize, now: usize },
-    /// What Prometheus's head held was taken in, and its files were moved to `kept`: samples in order
-    /// and out of order, and those passed over because blocks or an earlier import have them.
-    PrometheusImported { series: u64, samples: u64, out_of_order: u64, passed: u64, kept: PathBuf },
+    /// What Prometheus's head held was taken in, and its files were moved to `kept`.
+    PrometheusImported { report: ImportReport, kept: PathBuf },
     /// All logs were read back.
     ReplayFinished { frames: u64, samples: u64, bytes: u64, elapsed: Duration },
 }

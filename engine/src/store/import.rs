@@ -41,10 +41,26 @@ pub struct ImportReport {
     pub out_of_order_count: u64,
     /// Samples that are in blocks, or were there before.
     pub passed_count: u64,
-    /// Records that a whole fragment holds and that do not parse.
+    /// Records that a whole fragment holds and that do not parse, of all shards.
     pub malformed_count: u64,
     /// Series that were refused, because the shard has as many as it may.
     pub refused_count: u64,
+    /// Samples whose series was in a record that is lost, of all shards.
+    pub orphaned_count: u64,
+}
+
+impl ImportReport {
+    /// Adds what another shard found in the same logs.
+    pub fn add(&mut self, other: &ImportReport) {
+        self.series_count += other.series_count;
+        self.sample_count += other.sample_count;
+        self.out_of_order_count += other.out_of_order_count;
+        self.passed_count += other.passed_count;
+        self.refused_count += other.refused_count;
+        // Every shard reads all records.
+        self.malformed_count = self.malformed_count.max(other.malformed_count);
+        self.orphaned_count = self.orphaned_count.max(other.orphaned_count);
+    }
 }
 
 /// A chunk that the head kept out of memory.
@@ -237,7 +253,11 @@ impl Store {
         let is_float = !records.values.is_empty();
         let mut kept = 0;
         for index in 0..records.series.len() {
-            let Some(&Some(series)) = import.ids.get(&records.series[index]) else { continue };
+            let Some(found) = import.ids.get(&records.series[index]) else {
+                import.report.orphaned_count += 1;
+                continue;
+            };
+            let Some(series) = *found else { continue };
             if records.timestamps_ms[index] < import.min_ms {
                 import.report.passed_count += 1;
                 continue;

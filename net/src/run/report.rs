@@ -44,14 +44,25 @@ impl Reporter for LogReporter {
                 "recorded" = recorded,
                 "now" = now
             ),
-            Event::PrometheusImported { series, samples, out_of_order, passed, kept } => log_info!(
-                "Imported what Prometheus had not written to blocks",
-                "series" = series,
-                "samples" = samples,
-                "out_of_order" = out_of_order,
-                "already_there" = passed,
-                "moved_to" = kept.display()
-            ),
+            Event::PrometheusImported { report, kept } => {
+                log_info!(
+                    "Imported what Prometheus had not written to blocks",
+                    "series" = report.series_count,
+                    "samples" = report.sample_count,
+                    "out_of_order" = report.out_of_order_count,
+                    "already_there" = report.passed_count,
+                    "moved_to" = kept.display()
+                );
+                let lost = [report.malformed_count, report.orphaned_count, report.refused_count];
+                if lost != [0; 3] {
+                    log_warn!(
+                        "Not everything could be imported",
+                        "malformed_records" = report.malformed_count,
+                        "samples_without_series" = report.orphaned_count,
+                        "series_over_the_limit" = report.refused_count
+                    );
+                }
+            }
             Event::ReplayFinished { frames, samples, bytes, elapsed } => log_info!(
                 "The log was read back",
                 "frames" = frames,

@@ -12,8 +12,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::disk::FileBytes;
 use engine::store::{Import, ImportReport, ImportedLog};
@@ -22,7 +21,7 @@ use futures_lite::future::or;
 
 use super::Guests;
 use crate::disk::{DirTree, Mapping, create_dir_durably, sync_dir};
-use crate::observe::{Event, SharedReporter};
+use crate::observe::Event;
 use crate::route::shard_of;
 use crate::runtime::{blocking, now, park};
 use crate::storage::Storage;
@@ -124,12 +123,16 @@ impl Sources {
 
 /// Where shards meet: the last one to have imported its share moves the files away.
 #[derive(Default)]
-pub(crate) struct ImportBarrier {
-    done: AtomicUsize,
-    series: AtomicU64,
-    samples: AtomicU64,
-    out_of_order: AtomicU64,
-    passed: AtomicU64,
+pub(crate) struct ImportBarrier(Mutex<(usize, ImportReport)>);
+
+impl ImportBarrier {
+    /// Adds a shard's share; how many have, and all of it.
+    fn add(&self, report: &ImportReport) -> (usize, ImportReport) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.0 += 1;
+        all.1.add(report);
+        *all
+    }
 }
 
 impl Guests {
@@ -151,17 +154,14 @@ impl Guests {
         }
         let mut share = Share { guests: self, storage, losses };
         let report = share.take(&sources).await?;
-        barrier.series.fetch_add(report.series_count, Ordering::AcqRel);
-        barrier.samples.fetch_add(report.sample_count, Ordering::AcqRel);
-        barrier.out_of_order.fetch_add(report.out_of_order_count, Ordering::AcqRel);
-        barrier.passed.fetch_add(report.passed_count, Ordering::AcqRel);
-        if barrier.done.fetch_add(1, Ordering::AcqRel) + 1 < storage.count() {
+        let (done, report) = barrier.add(&report);
+        if done < storage.count() {
             return Ok(());
         }
         let guests = self.clone();
         let kept = blocking(move || guests.move_away(&sources.moved)).await;
         let kept = kept.map_err(|error| format!("moving Prometheus's log away: {error}"))?;
-        barrier.report(&storage.0.reporter, kept);
+        storage.0.reporter.report(Event::PrometheusImported { report, kept });
         Ok(())
     }
 
@@ -180,18 +180,6 @@ impl Guests {
             sync_dir(from)?;
         }
         Ok(place)
-    }
-}
-
-impl ImportBarrier {
-    fn report(&self, reporter: &SharedReporter, kept: PathBuf) {
-        reporter.report(Event::PrometheusImported {
-            series: self.series.load(Ordering::Acquire),
-            samples: self.samples.load(Ordering::Acquire),
-            out_of_order: self.out_of_order.load(Ordering::Acquire),
-            passed: self.passed.load(Ordering::Acquire),
-            kept,
-        });
     }
 }
 
