@@ -61,9 +61,10 @@ fn main() {
         level: 1,
         ..NewBlock::default()
     };
+    let id = new.id;
     let mut writer = PrometheusWriter::new(new, StartTimestamps::Keep);
     let (mut pieces, mut bytes) = (Pieces::default(), 0);
-    let target = std::env::args().nth(2).map(|output| Path::new(&output).join(new.id.to_string()));
+    let target = std::env::args().nth(2).map(|output| Path::new(&output).join(id.to_string()));
     if let Some(target) = &target {
         std::fs::create_dir_all(target.join("chunks")).expect("a directory that can be written");
     }
