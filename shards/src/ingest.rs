@@ -196,6 +196,49 @@ impl Shard {
         failure.map_or(Ok(total), Err)
     }
 
+    /// Appends samples of series that this shard owns, all known by id, without waiting for their
+    /// frames. Adds to `open` the indices of those of which nothing was stored, because they are not
+    /// plain: to be written again with their labels.
+    ///
+    /// Cost: about 20 ns a sample and one frame; nobody is asked.
+    pub fn ingest_known(
+        &self,
+        known: &KnownSamples,
+        open: &mut Vec<u32>,
+    ) -> Result<(), IngestError> {
+        let each =
+            self.0.store.borrow().frame_bytes_max(&Batch::default(), known) / known.len().max(1);
+        let count_max = (KNOWN_FRAME_BYTES_MAX / each.max(1)).max(1);
+        if known.len() <= count_max {
+            return self.append_known(known, 0, open);
+        }
+        let starts = (0..known.len()).step_by(count_max);
+        starts
+            .map(|start| (start, known.part(start..(start + count_max).min(known.len()))))
+            .try_for_each(|(start, part)| self.append_known(&part, start as u32, open))
+    }
+
+    /// Appends one frame of them; `start` is added to the indices of what is left open.
+    fn append_known(
+        &self,
+        known: &KnownSamples,
+        start: u32,
+        open: &mut Vec<u32>,
+    ) -> Result<(), IngestError> {
+        let none = Batch::default();
+        let newest_ms = self.0.settings.newest_ms(&none, i64::MAX);
+        self.0.store.borrow_mut().tell_newest(newest_ms);
+        // How far ahead a sample may be was judged by whoever has it.
+        let options = IngestOptions {
+            wait: false,
+            max_timestamp_ms: i64::MAX,
+            late: LateSamples::MarkersRefused,
+        };
+        let (report, _) = self.0.storage.append(&none, known, &mut Vec::new(), options)?;
+        open.extend(report.open.iter().map(|index| start + index));
+        Ok(())
+    }
+
     /// Has `shard` append its part.
     async fn append_part(
         &self,

@@ -25,6 +25,22 @@ impl KnownSamples {
         self.values.is_empty()
     }
 
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: &KnownSamples) {
+        self.series.extend_from_slice(&other.series);
+        self.timestamps_ms.extend_from_slice(&other.timestamps_ms);
+        self.values.extend_from_slice(&other.values);
+    }
+
+    /// A copy of the samples in `range`.
+    pub fn part(&self, range: std::ops::Range<usize>) -> KnownSamples {
+        KnownSamples {
+            series: self.series[range.clone()].to_vec(),
+            timestamps_ms: self.timestamps_ms[range.clone()].to_vec(),
+            values: self.values[range].to_vec(),
+        }
+    }
+
     #[inline]
     pub fn push(&mut self, series: SeriesId, timestamp_ms: i64, value: f64) {
         self.series.push(series);

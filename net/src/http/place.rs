@@ -18,7 +18,8 @@ impl<T: Read + Write + Unpin> Stream for T {}
 
 pub type BoxStream = Box<dyn Stream>;
 
-fn is_tokio() -> bool {
+/// Whether this is a thread of tokio.
+pub fn is_tokio() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
 }
 

@@ -7,89 +7,28 @@
 
 use std::sync::Arc;
 
-use engine::model::histogram::{self, SCHEMA_MIN};
 use engine::model::labels::METRIC_NAME;
 use engine::model::sample::stale_nan;
-use engine::model::{Batch, Exemplar, FloatHistogram, Labels, LabelsBuilder, LabelsRef};
+use engine::model::{Exemplar, Labels, LabelsBuilder, LabelsRef, MetricType};
 
-use crate::relabel::Rules;
-use crate::wire::names::NameValidation;
 use crate::wire::protobuf::{self, Event, SampleValue};
+use crate::wire::text::layout::{Item, Walk};
+use crate::wire::text::starts::Starts;
 use crate::wire::text::{self, Entry, Format, Parser};
 
-use super::cache::{EntryId, Known, ScrapeCache};
+use super::cache::{EntryId, Known, ScrapeCache, note_metadata};
 use super::collect::Collector;
 use super::metadata::Field;
-use super::mutate::{LabelLimits, add_target_labels};
-
-/// Samples further ahead are refused: a clock is wrong somewhere.
-pub const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
+use super::mutate::add_target_labels;
+pub use super::page::{AHEAD_MS_MAX, PageCounts, PageError, PageRules};
+use super::page::{Page, Whose};
+use super::samples::{Line, ScrapeSamples};
 
 /// Most bytes of labels in one page's batch, whose offsets are 32 bits.
 const LABEL_BYTES_MAX: usize = 1 << 31;
 
-/// What a scrape configuration says about pages.
-pub struct PageRules {
-    pub honor_labels: bool,
-    pub honor_timestamps: bool,
-    pub track_timestamps_staleness: bool,
-    /// Zero means none.
-    pub sample_limit: u64,
-    /// Most buckets of a native histogram; zero means any.
-    pub bucket_limit: u64,
-    /// Finest schema of a native histogram.
-    pub schema_max: i32,
-    /// Take exemplars.
-    pub exemplars: bool,
-    /// Take start timestamps.
-    pub starts: bool,
-    pub label_limits: LabelLimits,
-    pub metric_relabel: Rules,
-    pub name_validation: NameValidation,
-}
-
-/// Counts of one page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PageCounts {
-    /// Samples on the page.
-    pub scraped: u64,
-    /// Those left after relabelling.
-    pub added: u64,
-    /// Series that the page before did not have.
-    pub series_added: u64,
-    /// Samples without a timestamp whose series stood on the page before, in the same scrape.
-    pub duplicates: u64,
-    /// Samples too far in the future.
-    pub out_of_bounds: u64,
-    /// New series that came with a timestamp of their own: the head may refuse them, and then
-    /// they do not count as added.
-    pub new_with_timestamp: u64,
-}
-
-/// Why a page is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PageError {
-    Parse(String),
-    SampleLimit,
-    BucketLimit,
-    LabelLimit(String),
-}
-
-impl From<String> for PageError {
-    fn from(message: String) -> PageError {
-        PageError::Parse(message)
-    }
-}
-
-impl std::fmt::Display for PageError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            PageError::Parse(message) | PageError::LabelLimit(message) => f.write_str(message),
-            PageError::SampleLimit => f.write_str("sample limit exceeded"),
-            PageError::BucketLimit => f.write_str("histogram bucket limit exceeded"),
-        }
-    }
-}
+const TYPE_LABEL: &[u8] = b"__type__";
+const UNIT_LABEL: &[u8] = b"__unit__";
 
 /// Reads pages of one target. Reused, so that a page of known series allocates nothing.
 pub struct PageReader {
@@ -98,6 +37,34 @@ pub struct PageReader {
     target_labels: Labels,
     builder: LabelsBuilder,
     collector: Collector,
+    family: Family,
+}
+
+/// What a page says about the samples that follow.
+#[derive(Debug, Default)]
+struct Family {
+    name: Vec<u8>,
+    /// Empty if it is not known.
+    metric_type: Vec<u8>,
+    unit: Vec<u8>,
+    /// Of the sample at hand; zero if it has none.
+    start_ms: i64,
+}
+
+impl Family {
+    fn note(&mut self, field: Field, family: &[u8], text: &[u8]) {
+        if self.name != family {
+            *self = Family { name: family.to_vec(), ..Family::default() };
+        }
+        match field {
+            Field::Type if text == MetricType::Unknown.as_str().as_bytes() => {
+                self.metric_type.clear()
+            }
+            Field::Type => self.metric_type = text.to_vec(),
+            Field::Unit => self.unit = text.to_vec(),
+            Field::Help => {}
+        }
+    }
 }
 
 /// A sample of a page, before it is known whose it is.
@@ -106,6 +73,8 @@ struct Found<'a> {
     own_ms: Option<i64>,
     start_ms: i64,
     value: SampleValue,
+    /// Exemplars follow it.
+    has_exemplars: bool,
 }
 
 impl PageReader {
@@ -114,14 +83,14 @@ impl PageReader {
         histograms: protobuf::Options,
         target_labels: Labels,
     ) -> PageReader {
-        let (builder, collector) = Default::default();
-        PageReader { rules, histograms, target_labels, builder, collector }
+        let (builder, collector, family) = Default::default();
+        PageReader { rules, histograms, target_labels, builder, collector, family }
     }
 
-    /// Reads `body` into `batch`, then adds staleness markers for what vanished.
+    /// Reads `body` into `samples`, then adds staleness markers for what vanished.
     ///
     /// `time_ms` is the scrape's timestamp, `now_ms` the wall clock. The caller ends the cache's
-    /// iteration. On an error the counts are those up to it, and `batch` holds a part of the page
+    /// iteration. On an error the counts are those up to it, and `samples` holds a part of the page
     /// that is to be thrown away.
     pub fn read(
         &mut self,
@@ -130,93 +99,196 @@ impl PageReader {
         format: Format,
         time_ms: i64,
         now_ms: i64,
-        batch: &mut Batch,
+        samples: &mut ScrapeSamples,
     ) -> (PageCounts, Result<(), PageError>) {
-        let mut page = Page {
-            counts: PageCounts::default(),
-            appended: 0,
-            limit: self.rules.sample_limit,
-            over_limit: false,
-            over_buckets: false,
-            time_ms,
-            time_ms_max: now_ms.saturating_add(AHEAD_MS_MAX),
-        };
+        let mut page = Page::new(&self.rules, time_ms, now_ms);
         let read = match format {
-            Format::Protobuf => self.events(&mut page, cache, body, batch),
-            _ => self.entries(&mut page, cache, Parser::new(body, format), batch),
+            Format::Protobuf => {
+                cache.drop_layout();
+                self.events(&mut page, cache, body, samples)
+            }
+            // What is said elsewhere than in a sample's own line counts.
+            _ if self.histograms.convert_classic
+                || self.rules.type_and_unit
+                || self.rules.starts && format == Format::OpenMetrics =>
+            {
+                cache.drop_layout();
+                self.entries(&mut page, cache, (body, format), samples)
+            }
+            _ => self.lines(&mut page, cache, (body, format), samples),
         };
         let read = read.and(page.judge());
         if read.is_ok() {
-            push_stale(cache, time_ms, batch);
+            push_stale(cache, time_ms, samples);
         }
         (page.counts, read)
     }
 
-    /// Reads a page of text.
-    fn entries(
+    /// Reads a page of text along the layout of the one before.
+    fn lines(
         &mut self,
         page: &mut Page,
         cache: &mut ScrapeCache,
-        mut parser: Parser<'_>,
-        batch: &mut Batch,
+        (body, format): (&[u8], Format),
+        samples: &mut ScrapeSamples,
     ) -> Result<(), PageError> {
-        let converts = self.histograms.convert_classic;
-        self.collector = Collector::default();
-        loop {
-            let entry = parser.next_entry().map_err(|e| PageError::Parse(e.message))?;
-            if converts && !matches!(entry, Some(Entry::Sample(_))) {
-                self.converted(page, cache, batch)?;
-            }
-            match entry {
-                None => break,
-                Some(Entry::Sample(sample)) => {
-                    if converts {
-                        self.builder = LabelsBuilder::default();
-                        parser.labels_into(&mut self.builder).map_err(not_unique)?;
-                        let labels = self.builder.finish();
-                        if !self.collector.is_same(&labels) {
-                            self.converted(page, cache, batch)?;
-                        }
-                        let own_ms = sample.timestamp_ms;
-                        let taken = self.collector.take(&labels, own_ms, sample.value);
-                        if taken && !self.histograms.always_classic {
-                            continue;
-                        }
-                    }
-                    self.text_sample(page, cache, &parser, sample, batch)?;
+        self.family = Family::default();
+        let layout = cache.take_layout();
+        let mut walk = Walk::new(body, format, &layout);
+        let read = self.walk(page, cache, &mut walk, samples);
+        let fresh = if read.is_ok() { walk.finish() } else { None };
+        match fresh {
+            Some(fresh) => cache.renew_layout(fresh),
+            None => cache.set_layout(layout),
+        }
+        read
+    }
+
+    fn walk(
+        &mut self,
+        page: &mut Page,
+        cache: &mut ScrapeCache,
+        walk: &mut Walk<'_, '_>,
+        samples: &mut ScrapeSamples,
+    ) -> Result<(), PageError> {
+        while let Some(item) = walk.next_item().map_err(|e| PageError::Parse(e.message))? {
+            match item {
+                Item::Known { line, timestamp_ms, value } => {
+                    self.known_line(page, cache, (EntryId(line), timestamp_ms, value), samples);
                 }
-                Some(Entry::Type { metric, metric_type }) => {
-                    self.collector.family(metric, metric_type);
-                    cache.set_metadata(metric, Field::Type, metric_type.as_str().as_bytes());
+                Item::Entry(Entry::Sample(sample)) => {
+                    let line = self.text_sample(page, cache, walk.parser(), sample, samples)?;
+                    walk.note(line.map(|id| id.0));
                 }
-                Some(Entry::Help { metric, help }) => {
-                    cache.set_metadata(metric, Field::Help, &help);
-                }
-                Some(Entry::Unit { metric, unit }) => {
-                    cache.set_metadata(metric, Field::Unit, unit);
-                }
-                Some(Entry::Comment(_)) => {}
+                // Read again when the page turns out to have another layout.
+                Item::Entry(_) => {}
             }
         }
         Ok(())
     }
 
+    /// Takes a sample of a line that stood on the page before.
+    #[inline]
+    fn known_line(
+        &mut self,
+        page: &mut Page,
+        cache: &mut ScrapeCache,
+        (id, timestamp_ms, value): (EntryId, Option<i64>, f64),
+        samples: &mut ScrapeSamples,
+    ) {
+        page.counts.scraped += 1;
+        let Known::Series { repeated, .. } = cache.see(id) else { return };
+        page.counts.added += 1;
+        let own_ms = timestamp_ms.filter(|_| self.rules.honor_timestamps);
+        if repeated && own_ms.is_none() {
+            page.counts.duplicates += 1;
+            return;
+        }
+        let Some(time_ms) = page.admit(own_ms) else { return };
+        samples.push(cache.owner(id), Line::Entry(id), || cache.labels(id), time_ms, value);
+        if own_ms.is_none() || self.rules.track_timestamps_staleness {
+            cache.track(id);
+        }
+    }
+
+    /// Reads a page of text entry by entry.
+    fn entries(
+        &mut self,
+        page: &mut Page,
+        cache: &mut ScrapeCache,
+        (body, format): (&[u8], Format),
+        samples: &mut ScrapeSamples,
+    ) -> Result<(), PageError> {
+        let mut parser = Parser::new(body, format);
+        let converts = self.histograms.convert_classic;
+        let mut starts = (self.rules.starts && format == Format::OpenMetrics).then(Starts::default);
+        self.collector = Collector::default();
+        self.family = Family::default();
+        loop {
+            let entry = parser.next_entry().map_err(|e| PageError::Parse(e.message))?;
+            if converts && !matches!(entry, Some(Entry::Sample(_))) {
+                self.converted(page, cache, samples)?;
+            }
+            match entry {
+                None => break,
+                Some(Entry::Sample(sample)) => {
+                    self.family.start_ms = 0;
+                    if let Some(starts) = &mut starts {
+                        if parser.is_created() {
+                            continue;
+                        }
+                        self.family.start_ms = starts.of(&parser);
+                    }
+                    if converts && self.collect(page, cache, &parser, sample, samples)? {
+                        continue;
+                    }
+                    self.text_sample(page, cache, &parser, sample, samples)?;
+                }
+                Some(entry) => {
+                    if let Entry::Type { metric, metric_type } = entry {
+                        self.collector.family(metric, metric_type);
+                    }
+                    note_metadata(&entry, |field, family, text| {
+                        cache.set_metadata(family, field, text);
+                        self.family.note(field, family, text);
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Collects a part of a classic histogram; false if the sample is to be taken as it is, too.
+    fn collect(
+        &mut self,
+        page: &mut Page,
+        cache: &mut ScrapeCache,
+        parser: &Parser<'_>,
+        sample: text::Sample<'_>,
+        samples: &mut ScrapeSamples,
+    ) -> Result<bool, PageError> {
+        self.builder = LabelsBuilder::default();
+        parser.labels_into(&mut self.builder).map_err(not_unique)?;
+        self.add_type_and_unit();
+        let labels = self.builder.finish();
+        if !self.collector.is_same(&labels) {
+            self.converted(page, cache, samples)?;
+        }
+        let times = (sample.timestamp_ms, self.family.start_ms);
+        let taken = self.collector.take(&labels, times, sample.value);
+        Ok(taken && !self.histograms.always_classic)
+    }
+
+    /// Gives the labels at hand those of type and unit; what the page says in their place is lost.
+    fn add_type_and_unit(&mut self) {
+        let Family { metric_type, unit, .. } = &self.family;
+        if self.rules.type_and_unit {
+            for (name, value) in [(TYPE_LABEL, metric_type), (UNIT_LABEL, unit)] {
+                if !value.is_empty() {
+                    self.builder.set(name, value);
+                }
+            }
+        }
+    }
+
+    /// Takes a sample that the parser gave last; the cache's entry of its line, if there is one.
     fn text_sample(
         &mut self,
         page: &mut Page,
         cache: &mut ScrapeCache,
         parser: &Parser<'_>,
         sample: text::Sample<'_>,
-        batch: &mut Batch,
-    ) -> Result<(), PageError> {
+        samples: &mut ScrapeSamples,
+    ) -> Result<Option<EntryId>, PageError> {
         let found = Found {
             key: sample.series,
             own_ms: sample.timestamp_ms,
-            start_ms: 0,
+            start_ms: self.family.start_ms,
             value: SampleValue::Float(sample.value),
+            has_exemplars: self.rules.exemplars && parser.exemplar().is_some(),
         };
         let labels = |builder: &mut LabelsBuilder| parser.labels_into(builder);
-        let series = self.sample(page, cache, found, labels, batch)?;
+        let (line, series) = self.sample(page, cache, found, labels, samples)?;
         if self.rules.exemplars
             && let (Some(series), Some(exemplar)) = (series, parser.exemplar())
         {
@@ -224,9 +296,9 @@ impl PageReader {
             parser.exemplar_labels(|name, value| labels.set(name, value));
             let (labels, value) = (labels.finish(), exemplar.value);
             let timestamp_ms = exemplar.timestamp_ms;
-            batch.push_exemplar(Exemplar { series, labels, value, timestamp_ms });
+            samples.batch.push_exemplar(Exemplar { series, labels, value, timestamp_ms });
         }
-        Ok(())
+        Ok(line)
     }
 
     /// Takes the histogram that the collected parts make, if they make one.
@@ -234,20 +306,21 @@ impl PageReader {
         &mut self,
         page: &mut Page,
         cache: &mut ScrapeCache,
-        batch: &mut Batch,
+        samples: &mut ScrapeSamples,
     ) -> Result<(), PageError> {
         let Some(converted) = self.collector.convert() else { return Ok(()) };
         let found = Found {
             key: &converted.key,
             own_ms: converted.own_ms,
-            start_ms: 0,
+            start_ms: converted.start_ms,
             value: SampleValue::Histogram(Box::new(converted.sample)),
+            has_exemplars: false,
         };
         let labels = |builder: &mut LabelsBuilder| {
             converted.labels.iter().for_each(|(name, value)| builder.set(name, value));
             Ok(())
         };
-        self.sample(page, cache, found, labels, batch).map(drop)
+        self.sample(page, cache, found, labels, samples).map(drop)
     }
 
     /// Reads a page of protobuf.
@@ -256,27 +329,33 @@ impl PageReader {
         page: &mut Page,
         cache: &mut ScrapeCache,
         body: &[u8],
-        batch: &mut Batch,
+        samples: &mut ScrapeSamples,
     ) -> Result<(), PageError> {
+        self.family = Family::default();
         protobuf::walk(body, self.histograms, |event| {
+            let mut note = |field, family: &[u8], text: &[u8]| {
+                cache.set_metadata(family, field, text);
+                self.family.note(field, family, text);
+            };
             match event {
                 Event::Type { metric, metric_type } => {
-                    cache.set_metadata(metric, Field::Type, metric_type.as_str().as_bytes());
+                    note(Field::Type, metric, metric_type.as_str().as_bytes());
                 }
-                Event::Help { metric, help } => cache.set_metadata(metric, Field::Help, help),
-                Event::Unit { metric, unit } => cache.set_metadata(metric, Field::Unit, unit),
+                Event::Help { metric, help } => note(Field::Help, metric, help),
+                Event::Unit { metric, unit } => note(Field::Unit, metric, unit),
                 Event::Sample(sample) => {
                     let found = Found {
                         key: sample.key,
                         own_ms: sample.timestamp_ms,
                         start_ms: sample.start_ms,
                         value: sample.value,
+                        has_exemplars: self.rules.exemplars && !sample.exemplars.is_empty(),
                     };
                     let labels = |builder: &mut LabelsBuilder| set_unique(builder, sample.labels);
-                    let series = self.sample(page, cache, found, labels, batch)?;
+                    let (_, series) = self.sample(page, cache, found, labels, samples)?;
                     let exemplars = sample.exemplars.iter().filter(|_| self.rules.exemplars);
                     for (series, exemplar) in series.into_iter().zip(exemplars) {
-                        batch.push_exemplar(Exemplar {
+                        samples.batch.push_exemplar(Exemplar {
                             series,
                             labels: Labels::from_pairs(exemplar.labels.iter().copied()),
                             value: exemplar.value,
@@ -289,21 +368,23 @@ impl PageReader {
         })
     }
 
-    /// Takes a sample; the index of its series in the batch if it got there.
+    /// Takes a sample: the cache's entry of its series, and the index of the series in the batch if
+    /// it got there.
     fn sample(
         &mut self,
         page: &mut Page,
         cache: &mut ScrapeCache,
         found: Found<'_>,
         labels: impl FnOnce(&mut LabelsBuilder) -> Result<(), Box<[u8]>>,
-        batch: &mut Batch,
-    ) -> Result<Option<u32>, PageError> {
+        samples: &mut ScrapeSamples,
+    ) -> Result<(Option<EntryId>, Option<u32>), PageError> {
         page.counts.scraped += 1;
-        let Found { key, start_ms, value, .. } = found;
+        let Found { key, start_ms, value, has_exemplars, .. } = found;
         let own_ms = found.own_ms.filter(|_| self.rules.honor_timestamps);
         let start_ms = if self.rules.starts { start_ms } else { 0 };
+        let times = (own_ms, start_ms);
         let known = match cache.find(key) {
-            Some(Known::Dropped) => return Ok(None),
+            Some(Known::Dropped) => return Ok((Some(cache.last()), None)),
             Some(Known::Series { id, repeated }) => Some((id, repeated)),
             None => None,
         };
@@ -312,39 +393,44 @@ impl PageReader {
             page.counts.added += 1;
             if repeated && own_ms.is_none() {
                 page.counts.duplicates += 1;
-                return Ok(None);
+                return Ok((Some(id), None));
             }
-            let times = (own_ms, start_ms);
-            let taken = page.take(&self.rules, times, value, batch, cache.labels(id))?;
+            let owner = cache.owner(id).filter(|_| !has_exemplars);
+            let whose = Whose { owner, line: Line::Entry(id), identity: cache.labels(id) };
+            let taken = page.take(&self.rules, times, value, samples, whose)?;
             if taken.is_some() && is_tracked {
                 cache.track(id);
             }
-            return Ok(taken);
+            return Ok((Some(id), taken.flatten()));
         }
         let Some(labels) = self.final_labels(labels)? else {
-            cache.add(key, LabelsRef::EMPTY, 0);
-            return Ok(None);
+            return Ok((cache.add(key, LabelsRef::EMPTY, 0), None));
         };
         page.counts.added += 1;
-        if batch.label_bytes().len() > LABEL_BYTES_MAX {
+        if samples.batch.label_bytes().len() > LABEL_BYTES_MAX {
             let why = format!("labels of the page exceed {LABEL_BYTES_MAX} bytes");
             return Err(PageError::LabelLimit(why));
         }
         let hash = labels.as_ref().stable_hash();
         let identity = (labels.as_ref(), hash);
-        let taken = page.take(&self.rules, (own_ms, start_ms), value, batch, identity)?;
-        // What is not taken does not get into the cache: nothing of it can become stale.
-        if taken.is_some() {
-            let id: Option<EntryId> = cache.add(key, labels.as_ref(), hash);
-            if let Some(id) = id.filter(|_| is_tracked) {
+        let whose = Whose { owner: None, line: Line::Uncached, identity };
+        let Some(series) = page.take(&self.rules, times, value, samples, whose)? else {
+            // What is not taken does not get into the cache: nothing of it can become stale.
+            return Ok((None, None));
+        };
+        let id: Option<EntryId> = cache.add(key, labels.as_ref(), hash);
+        if let Some(id) = id {
+            samples.lines[series.expect("without an owner it is in the batch") as usize] =
+                Line::Entry(id);
+            if is_tracked {
                 cache.track(id);
             }
-            if !page.over_limit {
-                page.counts.series_added += 1;
-                page.counts.new_with_timestamp += u64::from(own_ms.is_some());
-            }
         }
-        Ok(taken)
+        if !page.over_limit {
+            page.counts.series_added += 1;
+            page.counts.new_with_timestamp += u64::from(own_ms.is_some());
+        }
+        Ok((id, series))
     }
 
     /// The labels of a series as it is stored, or none if relabelling drops it; `labels` writes
@@ -355,6 +441,7 @@ impl PageReader {
     ) -> Result<Option<Labels>, PageError> {
         self.builder = LabelsBuilder::default();
         labels(&mut self.builder).map_err(not_unique)?;
+        self.add_type_and_unit();
         let target = self.target_labels.as_ref();
         add_target_labels(&mut self.builder, target, self.rules.honor_labels);
         if !self.rules.metric_relabel.apply(&mut self.builder) {
@@ -403,98 +490,9 @@ fn set_unique(builder: &mut LabelsBuilder, labels: &[(&[u8], &[u8])]) -> Result<
     Ok(())
 }
 
-/// One page on its way through.
-struct Page {
-    counts: PageCounts,
-    /// Samples that count against the limit.
-    appended: u64,
-    limit: u64,
-    over_limit: bool,
-    /// A histogram could not be made small enough.
-    over_buckets: bool,
-    time_ms: i64,
-    time_ms_max: i64,
-}
-
-impl Page {
-    fn judge(&self) -> Result<(), PageError> {
-        match self {
-            Page { over_limit: true, .. } => Err(PageError::SampleLimit),
-            Page { over_buckets: true, .. } => Err(PageError::BucketLimit),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes a sample into the batch, unless it lies too far ahead or over a limit.
-    fn take(
-        &mut self,
-        rules: &PageRules,
-        (own_ms, start_ms): (Option<i64>, i64),
-        value: SampleValue,
-        batch: &mut Batch,
-        (labels, hash): (LabelsRef<'_>, u64),
-    ) -> Result<Option<u32>, PageError> {
-        let time_ms = own_ms.unwrap_or(self.time_ms);
-        self.appended += 1;
-        if self.sample_limit_exceeded() {
-            self.over_limit = true;
-            return Ok(None);
-        }
-        if time_ms > self.time_ms_max {
-            self.counts.out_of_bounds += 1;
-            return Ok(None);
-        }
-        match value {
-            SampleValue::Float(value) => {
-                let series = batch.push_series_hashed(labels, hash);
-                batch.push_sample(series, time_ms, value);
-                batch.set_start(start_ms);
-                Ok(Some(series))
-            }
-            SampleValue::Histogram(mut sample) => {
-                let limited = limit(&mut sample.histogram, rules);
-                if !limited.map_err(|error| PageError::Parse(error.to_string()))? {
-                    self.over_buckets = true;
-                    return Ok(None);
-                }
-                let series = batch.push_series_hashed(labels, hash);
-                batch.push_histogram(series, time_ms, *sample);
-                batch.set_histogram_start(start_ms);
-                Ok(Some(series))
-            }
-        }
-    }
-
-    fn sample_limit_exceeded(&self) -> bool {
-        self.limit > 0 && self.appended > self.limit
-    }
-}
-
-/// Makes a histogram as coarse as the rules want it; false if it still has too many buckets.
-fn limit(histogram: &mut FloatHistogram, rules: &PageRules) -> Result<bool, histogram::Error> {
-    if histogram.uses_custom_bounds() {
-        return Ok(rules.bucket_limit == 0 || bucket_count(histogram) <= rules.bucket_limit);
-    }
-    if histogram.schema > rules.schema_max {
-        histogram.reduce_resolution(rules.schema_max)?;
-    }
-    while rules.bucket_limit > 0 && bucket_count(histogram) > rules.bucket_limit {
-        if histogram.schema <= SCHEMA_MIN {
-            return Ok(false);
-        }
-        histogram.reduce_resolution(histogram.schema - 1)?;
-    }
-    Ok(true)
-}
-
-fn bucket_count(histogram: &FloatHistogram) -> u64 {
-    (histogram.positive.buckets.len() + histogram.negative.buckets.len()) as u64
-}
-
 /// Adds a staleness marker for each series that the last page had and this one has not.
-pub fn push_stale(cache: &ScrapeCache, time_ms: i64, batch: &mut Batch) {
-    cache.for_each_stale(|labels, hash| {
-        let series = batch.push_series_hashed(labels, hash);
-        batch.push_sample(series, time_ms, stale_nan());
+pub fn push_stale(cache: &ScrapeCache, time_ms: i64, samples: &mut ScrapeSamples) {
+    cache.for_each_stale(|id| {
+        samples.push(cache.owner(id), Line::Entry(id), || cache.labels(id), time_ms, stale_nan());
     });
 }

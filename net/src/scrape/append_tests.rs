@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use engine::model::{Batch, Labels};
+use engine::model::Labels;
 
 use super::append::{PageError, PageReader, PageRules};
 use super::cache::ScrapeCache;
 use super::mutate::LabelLimits;
+use super::samples::ScrapeSamples;
 use crate::relabel::Rules;
 use crate::wire::names::NameValidation;
 use crate::wire::protobuf::Options;
@@ -21,7 +22,8 @@ fn rules() -> PageRules {
         bucket_limit: 0,
         schema_max: 8,
         exemplars: true,
-        starts: true,
+        starts: false,
+        type_and_unit: false,
         label_limits: LabelLimits::default(),
         metric_relabel: Rules::new(&[]).unwrap(),
         name_validation: NameValidation::Utf8,
@@ -32,15 +34,16 @@ fn rules() -> PageRules {
 fn read(rules: PageRules, options: Options, page: &str) -> Result<Vec<String>, PageError> {
     let target = Labels::from_pairs([("job", "j")]);
     let mut reader = PageReader::new(Arc::new(rules), options, target);
-    let (mut cache, mut batch) = (ScrapeCache::default(), Batch::default());
+    let (mut cache, mut samples) = (ScrapeCache::default(), ScrapeSamples::default());
     for time_ms in [1000, 2000] {
-        batch.clear();
+        samples.clear();
         let format = Format::OpenMetrics;
-        let read = reader.read(&mut cache, page.as_bytes(), format, time_ms, time_ms, &mut batch);
+        let read = reader.read(&mut cache, page.as_bytes(), format, time_ms, time_ms, &mut samples);
         read.1?;
-        batch.assert_columns();
+        samples.batch.assert_columns();
         cache.end_iteration(true);
     }
+    let batch = samples.batch;
     let mut lines = vec![];
     for (index, &series) in batch.sample_series().iter().enumerate() {
         let (value, ms) = (batch.values()[index], batch.timestamps_ms()[index]);
@@ -91,4 +94,38 @@ fn histograms_are_limited() {
     assert!(limited(2).is_ok());
     let counted = PageRules { sample_limit: 2, ..rules() };
     assert_eq!(read(counted, convert, PAGE).unwrap_err(), PageError::SampleLimit);
+}
+
+#[test]
+fn starts_stand_in_lines_of_their_own() {
+    let page = "# TYPE a counter\na_total 1\na_created 1.5\n# TYPE g gauge\ng 1\n# EOF\n";
+    let with_starts = PageRules { starts: true, ..rules() };
+    let target = Labels::from_pairs([("job", "j")]);
+    let mut reader = PageReader::new(Arc::new(with_starts), Options::default(), target);
+    let (mut cache, mut samples) = (ScrapeCache::default(), ScrapeSamples::default());
+    let (body, format) = (page.as_bytes(), Format::OpenMetrics);
+    let (counts, read) = reader.read(&mut cache, body, format, 9000, 9000, &mut samples);
+    read.unwrap();
+    assert_eq!((counts.scraped, samples.batch.sample_count()), (2, 2));
+    assert_eq!([0, 1].map(|sample| samples.batch.start_ms(sample)), [1500, 0]);
+    assert_eq!(read_lines(rules(), page).len(), 3);
+}
+
+fn read_lines(rules: PageRules, page: &str) -> Vec<String> {
+    read(rules, Options::default(), page).unwrap()
+}
+
+#[test]
+fn types_and_units_become_labels() {
+    let page = "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n\
+                a_seconds_total{__type__=\"x\"} 1\n# TYPE b unknown\nb{__type__=\"y\"} 2\n# EOF\n";
+    let labelled = PageRules { type_and_unit: true, ..rules() };
+    assert_eq!(
+        read_lines(labelled, page),
+        [
+            "{__name__=\"a_seconds_total\", __type__=\"counter\", __unit__=\"seconds\", job=\"j\"} 1 \
+         @2000",
+            "{__name__=\"b\", __type__=\"y\", job=\"j\"} 2 @2000",
+        ]
+    );
 }

@@ -16,10 +16,13 @@
 //!
 //! Source: Prometheus `scrape/scrape.go` `scrapeCache`.
 
-use engine::model::LabelsRef;
+use engine::model::{LabelsRef, SeriesId};
 use foldhash::fast::FixedState;
 use hashbrown::{HashSet, HashTable, hash_table};
+use shards::{SeriesOwner, ShardId};
 use std::hash::BuildHasher;
+
+use crate::wire::text::{self, layout::Layout};
 
 use super::metadata::{Field, MetadataCache};
 
@@ -28,7 +31,10 @@ use super::metadata::{Field, MetadataCache};
 const FAILED_ENTRIES_MAX: usize = 1000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntryId(u32);
+pub struct EntryId(pub(super) u32);
+
+/// In place of a shard: nobody told yet who has the series.
+const NO_SHARD: u16 = u16::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -38,9 +44,12 @@ struct Entry {
     /// Zero: relabelling drops this series.
     labels_bytes: u32,
     /// Scrape in which the text was seen last.
-    seen: u64,
+    seen: u32,
     /// Scrape in which a sample was written last whose absence calls for a staleness marker.
-    tracked: u64,
+    tracked: u32,
+    /// Who has the series, and its id there.
+    series: u32,
+    shard: u16,
     /// Stable hash of the labels.
     hash: u64,
 }
@@ -57,7 +66,7 @@ pub enum Known {
 }
 
 pub struct ScrapeCache {
-    iteration: u64,
+    iteration: u32,
     /// Entries and metadata after the last good scrape.
     successful_count: usize,
     entries: Vec<Entry>,
@@ -70,6 +79,8 @@ pub struct ScrapeCache {
     first_new: usize,
     /// Entries seen in this scrape.
     seen_count: usize,
+    /// Of the last page of text that was read to its end; lines are indices of entries.
+    layout: Layout,
     pub metadata: MetadataCache,
 }
 
@@ -86,6 +97,7 @@ impl Default for ScrapeCache {
             next: 0,
             first_new: 0,
             seen_count: 0,
+            layout: Layout::default(),
             metadata: MetadataCache::default(),
         }
     }
@@ -105,16 +117,63 @@ impl ScrapeCache {
             }
         };
         self.next = index + 1;
-        let entry = &mut self.entries[index];
+        Some(self.see(EntryId(index as u32)))
+    }
+
+    /// Marks an entry as seen.
+    #[inline]
+    pub fn see(&mut self, id: EntryId) -> Known {
+        let entry = &mut self.entries[id.0 as usize];
         let repeated = entry.seen == self.iteration;
         if !repeated {
             entry.seen = self.iteration;
             self.seen_count += 1;
         }
-        Some(match entry.labels_bytes {
+        match entry.labels_bytes {
             0 => Known::Dropped,
-            _ => Known::Series { id: EntryId(index as u32), repeated },
-        })
+            _ => Known::Series { id, repeated },
+        }
+    }
+
+    /// The entry found or added last.
+    pub fn last(&self) -> EntryId {
+        EntryId(self.next.wrapping_sub(1) as u32)
+    }
+
+    /// Who has the series, if that was told.
+    #[inline]
+    pub fn owner(&self, id: EntryId) -> Option<SeriesOwner> {
+        let entry = &self.entries[id.0 as usize];
+        let owner = SeriesOwner { shard: ShardId(entry.shard), series: SeriesId(entry.series) };
+        (entry.shard != NO_SHARD).then_some(owner)
+    }
+
+    pub fn set_owner(&mut self, id: EntryId, owner: Option<SeriesOwner>) {
+        let entry = &mut self.entries[id.0 as usize];
+        entry.shard = owner.map_or(NO_SHARD, |owner| owner.shard.0);
+        entry.series = owner.map_or(0, |owner| owner.series.0);
+    }
+
+    /// Lends the layout of the last page to whoever reads the next one.
+    pub fn take_layout(&mut self) -> Layout {
+        std::mem::take(&mut self.layout)
+    }
+
+    pub fn set_layout(&mut self, layout: Layout) {
+        self.layout = layout;
+    }
+
+    /// The page has another layout than the one before: notes what it says about families.
+    pub fn renew_layout(&mut self, layout: Layout) {
+        self.metadata.forget_layout(self.iteration);
+        layout.metadata(|entry| {
+            let text = |field, family: &[u8], text: &[u8]| {
+                self.metadata.set(self.iteration, family, field, text);
+            };
+            note_metadata(&entry, text);
+        });
+        self.metadata.keep_layout(self.iteration);
+        self.layout = layout;
     }
 
     /// Adds a text that was not found; `labels` are empty if relabelling drops it.
@@ -133,6 +192,8 @@ impl ScrapeCache {
             labels_bytes: labels.as_bytes().len() as u32,
             seen: self.iteration,
             tracked: 0,
+            series: 0,
+            shard: NO_SHARD,
             hash,
         });
         self.seen_count += 1;
@@ -171,6 +232,9 @@ impl ScrapeCache {
                 count += 1;
             }
         }
+        if count > 0 {
+            self.layout.clear(); // It knows them.
+        }
         count
     }
 
@@ -185,7 +249,7 @@ impl ScrapeCache {
 
     /// Calls `f` with the labels and hash of each series that was tracked in the last scrape and
     /// is not in this one.
-    pub fn for_each_stale(&self, mut f: impl FnMut(LabelsRef<'_>, u64)) {
+    pub fn for_each_stale(&self, mut f: impl FnMut(EntryId)) {
         let is_stale = |entry: &&Entry| entry.tracked != 0 && entry.tracked + 1 == self.iteration;
         if self.entries.iter().find(is_stale).is_none() {
             return;
@@ -197,9 +261,9 @@ impl ScrapeCache {
             .filter(|entry| entry.tracked == self.iteration)
             .map(|entry| entry.hash)
             .collect();
-        for entry in self.entries.iter().filter(is_stale) {
-            if !alive.contains(&entry.hash) {
-                f(LabelsRef::from_canonical(labels_of(&self.arena, *entry)), entry.hash);
+        for (entry, index) in self.entries.iter().zip(0..) {
+            if is_stale(&entry) && !alive.contains(&entry.hash) {
+                f(EntryId(index));
             }
         }
     }
@@ -231,24 +295,48 @@ impl ScrapeCache {
         let arena = std::mem::take(&mut self.arena);
         self.table.clear();
         let iteration = self.iteration;
-        for mut entry in entries.into_iter().filter(|entry| entry.seen == iteration) {
+        let mut numbers = vec![None; entries.len()];
+        for (mut entry, number) in entries.into_iter().zip(&mut numbers) {
+            if entry.seen != iteration {
+                continue;
+            }
             let start = self.arena.len() as u32;
             let bytes = (entry.raw_bytes + entry.labels_bytes) as usize;
             self.arena.extend_from_slice(&arena[entry.start as usize..][..bytes]);
             entry.start = start;
             let index = self.entries.len() as u32;
+            *number = Some(index);
             self.entries.push(entry);
             self.insert_into_table(index);
         }
+        self.layout.renumber(|line| numbers.get(line as usize).copied().flatten());
     }
 
-    /// Notes what a `TYPE`, `HELP` or `UNIT` line says.
+    /// Notes what a `TYPE`, `HELP` or `UNIT` line of a page without a layout says.
     pub fn set_metadata(&mut self, family: &[u8], field: Field, text: &[u8]) {
         self.metadata.set(self.iteration, family, field, text);
     }
 
+    /// The page is read without a layout.
+    pub fn drop_layout(&mut self) {
+        self.layout.clear();
+        self.metadata.forget_layout(self.iteration);
+    }
+
     fn raw(&self, entry: Entry) -> &[u8] {
         raw_of(&self.arena, entry)
+    }
+}
+
+/// Calls `note` with what a line says about its family, if it does.
+pub fn note_metadata(entry: &text::Entry<'_>, mut note: impl FnMut(Field, &[u8], &[u8])) {
+    match entry {
+        text::Entry::Type { metric, metric_type } => {
+            note(Field::Type, metric, metric_type.as_str().as_bytes());
+        }
+        text::Entry::Help { metric, help } => note(Field::Help, metric, help),
+        text::Entry::Unit { metric, unit } => note(Field::Unit, metric, unit),
+        text::Entry::Comment(_) | text::Entry::Sample(_) => {}
     }
 }
 
@@ -286,7 +374,8 @@ mod tests {
             cache.track(id);
         }
         let mut stale = vec![];
-        cache.for_each_stale(|labels, _| {
+        cache.for_each_stale(|id| {
+            let (labels, _) = cache.labels(id);
             stale.push(String::from_utf8_lossy(labels.metric_name()).into_owned());
         });
         assert_eq!(stale.join(" "), expected_stale, "after {names}");

@@ -22,6 +22,7 @@ pub struct Collector {
     /// Labels of the histogram under way, without ending and `le`.
     labels: Option<Labels>,
     own_ms: Option<i64>,
+    start_ms: i64,
     parts: Classic,
 }
 
@@ -29,6 +30,7 @@ pub struct Converted {
     pub key: Vec<u8>,
     pub labels: Labels,
     pub own_ms: Option<i64>,
+    pub start_ms: i64,
     pub sample: HistogramSample,
 }
 
@@ -49,8 +51,13 @@ impl Collector {
         }
     }
 
-    /// Takes a part of a histogram; false for any other series.
-    pub fn take(&mut self, labels: &Labels, own_ms: Option<i64>, value: f64) -> bool {
+    /// Takes a part of a histogram with its own time and its start; false for any other series.
+    pub fn take(
+        &mut self,
+        labels: &Labels,
+        (own_ms, start_ms): (Option<i64>, i64),
+        value: f64,
+    ) -> bool {
         let Some((part, base)) = self.base(labels) else { return false };
         match part {
             Part::Bucket => {
@@ -64,7 +71,7 @@ impl Collector {
         if self.labels.is_none() {
             self.labels = Some(base);
         }
-        self.own_ms = own_ms;
+        (self.own_ms, self.start_ms) = (own_ms, start_ms);
         true
     }
 
@@ -75,7 +82,8 @@ impl Collector {
         self.parts.clear();
         // No line of a page reads like this.
         let key = [b"\0", labels.as_ref().as_bytes()].concat();
-        Some(Converted { key, own_ms: self.own_ms, sample: converted.ok()?, labels })
+        let (own_ms, start_ms) = (self.own_ms, self.start_ms);
+        Some(Converted { key, own_ms, start_ms, sample: converted.ok()?, labels })
     }
 
     /// Which part of the family's histogram a series is, and that histogram's labels.

@@ -1,8 +1,8 @@
-//! Hands a scrape's batch to the shards and sorts what they refused.
+//! What the shards refused of a scrape.
 
-use engine::head::{LateSamples, Verdict};
+use engine::head::Verdict;
 use engine::model::Batch;
-use shards::{IngestError, IngestOptions, Shard};
+use shards::IngestReport;
 
 /// Refusals among the samples of a page.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,45 +14,26 @@ pub struct Refused {
     pub hashes: Vec<u64>,
 }
 
-/// Stores `batch` without waiting for its log frame. Only refusals among its first `page_count`
-/// samples are told: staleness markers and reports are refused as a matter of course when a target
-/// comes back.
-pub async fn commit(
-    shard: &Shard,
-    batch: &Batch,
-    page_count: usize,
-) -> Result<Refused, IngestError> {
-    let mut refused = Refused::default();
-    if batch.is_empty() {
-        return Ok(refused);
-    }
-    // How far ahead a sample may be was judged when the page was read.
-    let options = IngestOptions {
-        wait: false,
-        max_timestamp_ms: i64::MAX,
-        late: LateSamples::MarkersRefused,
-    };
-    let report = shard.ingest(batch, options).await?;
-    for refusal in report.refused {
-        if refusal.sample as usize >= page_count {
-            continue;
-        }
-        match refusal.verdict {
-            Verdict::Accepted | Verdict::Late | Verdict::Repeated => continue,
-            Verdict::OutOfOrder => refused.out_of_order += 1,
-            Verdict::Duplicate { .. }
-            | Verdict::DuplicateOfHistogram { .. }
-            | Verdict::DuplicateHistogram => refused.duplicates += 1,
-            Verdict::OutOfBounds | Verdict::TooOld | Verdict::TooFarInFuture => {
-                refused.out_of_bounds += 1;
+impl Refused {
+    /// Adds what became of `batch`, of those samples that `is_told` names by their index.
+    pub fn add(&mut self, batch: &Batch, report: &IngestReport, is_told: impl Fn(usize) -> bool) {
+        for refusal in report.refused.iter().filter(|refusal| is_told(refusal.sample as usize)) {
+            match refusal.verdict {
+                Verdict::Accepted | Verdict::Late | Verdict::Repeated => continue,
+                Verdict::OutOfOrder => self.out_of_order += 1,
+                Verdict::Duplicate { .. }
+                | Verdict::DuplicateOfHistogram { .. }
+                | Verdict::DuplicateHistogram => self.duplicates += 1,
+                Verdict::OutOfBounds | Verdict::TooOld | Verdict::TooFarInFuture => {
+                    self.out_of_bounds += 1;
+                }
+                Verdict::SeriesLimit
+                | Verdict::MemoryLimit
+                | Verdict::LabelsTooLong
+                | Verdict::InvalidHistogram => {}
             }
-            Verdict::SeriesLimit
-            | Verdict::MemoryLimit
-            | Verdict::LabelsTooLong
-            | Verdict::InvalidHistogram => {}
+            let series = batch.sample_series()[refusal.sample as usize];
+            self.hashes.push(batch.hashes()[series as usize]);
         }
-        let series = batch.sample_series()[refusal.sample as usize];
-        refused.hashes.push(batch.hashes()[series as usize]);
     }
-    Ok(refused)
 }

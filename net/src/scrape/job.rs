@@ -24,6 +24,8 @@ pub struct ScrapeFeatures {
     pub exemplars: bool,
     /// Start timestamps.
     pub starts: bool,
+    /// Labels of type and unit.
+    pub type_and_unit: bool,
 }
 
 /// A job and what its configuration was compiled to. Shared by the job's targets.
@@ -57,6 +59,7 @@ impl Job {
             schema_max: schema_max(config.native_histogram_min_bucket_factor),
             exemplars: features.exemplars,
             starts: features.starts,
+            type_and_unit: features.type_and_unit,
             label_limits: LabelLimits {
                 label_count_max: config.label_limit,
                 name_bytes_max: config.label_name_length_limit,

@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 /// Scrapes for which metadata outlives its metric.
-const OUTLIVES_ITERATIONS: u64 = 10;
+const OUTLIVES_ITERATIONS: u32 = 10;
 
 /// One family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +32,16 @@ pub enum Field {
 
 #[derive(Default)]
 pub struct MetadataCache {
-    families: HashMap<Box<[u8]>, (FamilyMetadata, u64), FixedState>,
+    /// With the scrape that stated each last.
+    families: HashMap<Box<[u8]>, (FamilyMetadata, u32), FixedState>,
     changed: bool,
+    /// Since that scrape pages have one layout: what it stated, all later ones did.
+    layout_since: Option<u32>,
 }
 
 impl MetadataCache {
     /// Notes what a line says. Allocates only for what is new.
-    pub fn set(&mut self, iteration: u64, family: &[u8], field: Field, text: &[u8]) {
+    pub fn set(&mut self, iteration: u32, family: &[u8], field: Field, text: &[u8]) {
         if !self.families.contains_key(family) {
             let unknown = FamilyMetadata {
                 family: String::from_utf8_lossy(family).into(),
@@ -62,9 +65,27 @@ impl MetadataCache {
         }
     }
 
-    pub fn forget_unseen(&mut self, iteration: u64) {
+    /// The pages from scrape `iteration` on have one layout: their lines are not told any more.
+    pub fn keep_layout(&mut self, iteration: u32) {
+        self.layout_since = Some(iteration);
+    }
+
+    /// The layout ended with the scrape before `iteration`.
+    pub fn forget_layout(&mut self, iteration: u32) {
+        let Some(since) = self.layout_since.take() else { return };
+        for (_, seen) in self.families.values_mut().filter(|(_, seen)| *seen >= since) {
+            *seen = (*seen).max(iteration - 1);
+        }
+    }
+
+    pub fn forget_unseen(&mut self, iteration: u32) {
         let before = self.families.len();
-        self.families.retain(|_, (_, seen)| iteration - *seen <= OUTLIVES_ITERATIONS);
+        let since = self.layout_since.unwrap_or(u32::MAX);
+        if since < iteration && iteration - since != OUTLIVES_ITERATIONS + 1 {
+            return; // What the layout does not state goes with one look.
+        }
+        self.families
+            .retain(|_, (_, seen)| *seen >= since || iteration - *seen <= OUTLIVES_ITERATIONS);
         self.changed |= self.families.len() < before;
     }
 

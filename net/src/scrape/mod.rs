@@ -1,13 +1,15 @@
 //! Scraping: targets, their loops, and the way of a page into a batch.
 //!
 //! ```text
-//! control thread                      the shard that owns the target
-//! config + discovery                  loop: tick -> http::client -> page -> Batch -> Shard::ingest
-//!   -> populate -> pools of targets      cache: raw text -> labels      report: up, durations
-//!   -> lists by shard ──────────────>  set: starts and stops loops
+//! control thread                      a thread beside the shard that owns the target
+//! config + discovery                  loop: tick -> http::client -> page -> samples by id, batch
+//!   -> populate -> pools of targets      cache: raw text -> labels, owner   report: up, durations
+//!   -> lists by thread ─────────────> set: starts and stops loops
+//!
+//! feed: samples of many scrapes, a message a shard -> Shard::ingest_known, Shard::ingest
 //! ```
 //!
-//! A target belongs to the shard that its hash names. What others want to know of it (health, last
+//! A target belongs to the thread that its hash names. What others want to know of it (health, last
 //! error, metadata) stands in its [`target::Target`], written once a scrape.
 //!
 //! Source: Prometheus `scrape/{scrape,target,manager}.go`.
@@ -19,13 +21,17 @@ pub mod cache;
 mod collect;
 mod commit;
 mod failure_log;
+pub mod feed;
 pub mod job;
 pub mod metadata;
 pub mod mutate;
+mod page;
 pub mod populate;
 pub mod report;
 mod run;
-pub mod set;
+pub mod samples;
+mod set;
 pub mod stats;
 pub mod target;
 pub mod ticker;
+pub mod worker;

@@ -3,9 +3,11 @@
 //! Source: Prometheus `scrape/scrape.go` (`report`, `reportStale`).
 
 use engine::model::sample::stale_nan;
-use engine::model::{Batch, Labels, LabelsRef};
+use engine::model::{Labels, LabelsRef};
+use shards::SeriesOwner;
 
 use super::mutate::report_labels;
+use super::samples::{Line, ScrapeSamples};
 
 const ALWAYS: [&str; 5] = [
     "up",
@@ -35,7 +37,13 @@ pub struct Report {
 
 /// The report series of one target.
 pub struct ReportSeries {
-    series: Vec<(Labels, u64)>,
+    series: Vec<OneSeries>,
+}
+
+struct OneSeries {
+    labels: Labels,
+    hash: u64,
+    owner: Option<SeriesOwner>,
 }
 
 impl ReportSeries {
@@ -44,12 +52,12 @@ impl ReportSeries {
         let labelled = |metric: &&str| {
             let labels = report_labels(metric, target_labels);
             let hash = labels.as_ref().stable_hash();
-            (labels, hash)
+            OneSeries { labels, hash, owner: None }
         };
         ReportSeries { series: ALWAYS.iter().chain(extra).map(labelled).collect() }
     }
 
-    pub fn push(&self, report: &Report, time_ms: i64, batch: &mut Batch) {
+    pub fn push(&self, report: &Report, time_ms: i64, samples: &mut ScrapeSamples) {
         let values = [
             f64::from(u8::from(report.up)),
             report.duration_seconds,
@@ -60,19 +68,29 @@ impl ReportSeries {
             report.sample_limit as f64,
             report.body_bytes as f64,
         ];
-        self.push_values(&values, time_ms, batch);
+        self.push_values(&values, time_ms, samples);
     }
 
     /// Staleness markers for all of them: the target is gone.
-    pub fn push_stale(&self, time_ms: i64, batch: &mut Batch) {
-        self.push_values(&[stale_nan(); ALWAYS.len() + EXTRA.len()], time_ms, batch);
+    pub fn push_stale(&self, time_ms: i64, samples: &mut ScrapeSamples) {
+        self.push_values(&[stale_nan(); ALWAYS.len() + EXTRA.len()], time_ms, samples);
     }
 
-    fn push_values(&self, values: &[f64], time_ms: i64, batch: &mut Batch) {
-        for ((labels, hash), &value) in self.series.iter().zip(values) {
-            let series = batch.push_series_hashed(labels.as_ref(), *hash);
-            batch.push_sample(series, time_ms, value);
+    fn push_values(&self, values: &[f64], time_ms: i64, samples: &mut ScrapeSamples) {
+        for ((series, index), &value) in self.series.iter().zip(0..).zip(values) {
+            let labels = || self.labels(index);
+            samples.push(series.owner, Line::Report(index), labels, time_ms, value);
         }
+    }
+
+    pub fn labels(&self, index: u32) -> (LabelsRef<'_>, u64) {
+        let series = &self.series[index as usize];
+        (series.labels.as_ref(), series.hash)
+    }
+
+    /// Notes who has a series.
+    pub fn set_owner(&mut self, index: u32, owner: Option<SeriesOwner>) {
+        self.series[index as usize].owner = owner;
     }
 }
 
@@ -83,14 +101,14 @@ mod tests {
     #[test]
     fn reports_carry_the_targets_labels() {
         let target = Labels::from_pairs([("instance", "a:1"), ("job", "j")]);
-        let mut batch = Batch::default();
+        let mut samples = ScrapeSamples::default();
         let report = Report { up: true, samples_scraped: 7, body_bytes: -1, ..Report::default() };
-        ReportSeries::new(target.as_ref(), false).push(&report, 5, &mut batch);
-        assert_eq!(batch.values(), [1.0, 0.0, 7.0, 0.0, 0.0]);
+        ReportSeries::new(target.as_ref(), false).push(&report, 5, &mut samples);
+        assert_eq!(samples.batch.values(), [1.0, 0.0, 7.0, 0.0, 0.0]);
         let expected = r#"{__name__="up", instance="a:1", job="j"}"#;
-        assert_eq!(batch.labels(0).to_string(), expected);
-        batch.clear();
-        ReportSeries::new(target.as_ref(), true).push(&report, 5, &mut batch);
-        assert_eq!(batch.values()[5..], [0.0, 0.0, -1.0]);
+        assert_eq!(samples.batch.labels(0).to_string(), expected);
+        samples.clear();
+        ReportSeries::new(target.as_ref(), true).push(&report, 5, &mut samples);
+        assert_eq!(samples.batch.values()[5..], [0.0, 0.0, -1.0]);
     }
 }

@@ -5,7 +5,7 @@
 //!                                                              └ order: gone, hand over
 //! ```
 //!
-//! One batch a scrape: samples of the page, staleness markers, the report. A failed scrape is one
+//! One delivery a scrape: samples of the page, staleness markers, the report. A failed scrape is one
 //! without samples.
 //!
 //! Source: Prometheus `scrape/scrape.go` (`run`, `scrapeAndReport`, `endOfRunStaleness`).
@@ -14,23 +14,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
-use engine::model::Batch;
+use engine::head::ExemplarVerdict;
+use engine::model::sample::is_stale_nan;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use shards::Shard;
-use shards::runtime;
+use shards::{IngestReport, runtime};
+use std::cell::RefCell;
 
 use crate::http::client::{Ask, Client, FetchError};
+use crate::observe::durations::Durations;
 use crate::wire::negotiation::format_of;
 
 use super::append::{PageCounts, PageError, PageReader, push_stale};
 use super::cache::ScrapeCache;
-use super::commit::{Refused, commit};
+use super::commit::Refused;
 use super::report::{Report, ReportSeries};
-use super::stats::ScrapeStats;
+use super::samples::{Line, ScrapeSamples};
 use super::target::{Health, Target};
 use super::ticker::{Aligned, Ticker, offset_ms};
+use super::worker::Desk;
 
 const TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
@@ -42,21 +45,53 @@ pub enum Order {
     HandOver(Sender<ScrapeCache>),
 }
 
+/// Rooms for bodies that are kept between scrapes, and how large each may be.
+const SCRATCH_COUNT_MAX: usize = 16;
+const SCRATCH_BYTES_MAX: usize = 4 << 20;
+
+/// What a scrape needs only while it lasts.
+#[derive(Default)]
+pub struct Scratch {
+    body: Vec<u8>,
+    samples: ScrapeSamples,
+}
+
+/// Rooms of past scrapes, shared by the loops of a thread.
+#[derive(Default)]
+pub struct Scratches(RefCell<Vec<Scratch>>);
+
+impl Scratches {
+    fn take(&self) -> Scratch {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, mut scratch: Scratch) {
+        let mut kept = self.0.borrow_mut();
+        let label_bytes = scratch.samples.batch.label_bytes().len();
+        if kept.len() < SCRATCH_COUNT_MAX
+            && scratch.body.capacity().max(label_bytes) <= SCRATCH_BYTES_MAX
+        {
+            scratch.body.clear();
+            scratch.samples.clear();
+            kept.push(scratch);
+        }
+    }
+}
+
 pub struct Loop {
-    shard: Shard,
+    desk: Desk,
     target: Arc<Target>,
-    seed: u64,
-    stats: Arc<ScrapeStats>,
     orders: Receiver<Order>,
     cache: ScrapeCache,
     reader: PageReader,
     report: ReportSeries,
     client: Client,
     headers: HeaderMap,
-    /// Reused from scrape to scrape.
-    body: Vec<u8>,
-    batch: Batch,
+    /// Empty between scrapes.
+    scratch: Scratch,
     last_start: Option<Instant>,
+    /// Where distances of scrapes are noted.
+    interval: Arc<Durations>,
 }
 
 /// What became of one fetch and its page.
@@ -68,10 +103,8 @@ struct Scraped {
 
 impl Loop {
     pub fn new(
-        shard: Shard,
+        desk: Desk,
         target: Arc<Target>,
-        seed: u64,
-        stats: Arc<ScrapeStats>,
         cache: Option<ScrapeCache>,
         orders: Receiver<Order>,
     ) -> Loop {
@@ -81,26 +114,25 @@ impl Loop {
         if let Ok(timeout) = HeaderValue::from_str(&timeout) {
             headers.insert(TIMEOUT_HEADER, timeout);
         }
+        let interval = desk.stats.interval(target.interval_ms);
         Loop {
             reader: PageReader::new(job.rules.clone(), target.histograms(), target.public.clone()),
             report: ReportSeries::new(target.public.as_ref(), job.config.adds_extra_metrics()),
             headers,
-            shard,
-            seed,
-            stats,
+            desk,
             orders,
             cache: cache.unwrap_or_default(),
             client: Client::new(job.client.clone()),
-            body: vec![],
-            batch: Batch::default(),
+            scratch: Scratch::default(),
             last_start: None,
+            interval,
             target,
         }
     }
 
     pub async fn run(mut self) {
         let interval_ms = self.target.interval_ms;
-        let offset = offset_ms(self.target.hash, self.seed, interval_ms, runtime::unix_ms());
+        let offset = offset_ms(self.target.hash, self.desk.seed, interval_ms, runtime::unix_ms());
         if let Some(order) = self.wait(offset).await {
             return self.end(order, None).await;
         }
@@ -123,7 +155,7 @@ impl Loop {
         if pause.is_zero() {
             return self.orders.try_recv().ok().map(Some);
         }
-        let order = runtime::timeout(pause, self.orders.recv()).await.ok()?;
+        let order = tokio::time::timeout(pause, self.orders.recv()).await.ok()?;
         Some(order.ok())
     }
 
@@ -131,32 +163,36 @@ impl Loop {
         let start = runtime::now();
         if let Some(last) = self.last_start.replace(start) {
             let distance = start.duration_since(last);
-            self.stats.interval_count.add(1);
-            self.stats.interval_sum_us.add(distance.as_micros() as u64);
+            self.interval.add(start, distance.as_secs_f64());
         }
-        self.stats.scrapes.add(1);
-        self.batch.clear();
+        self.desk.stats.scrapes.add(1);
+        self.scratch = self.desk.scratches.take();
         let mut scraped = self.fetch_page(time_ms).await;
-        let is_good = scraped.result.is_ok() && !self.body.is_empty();
+        let is_good = scraped.result.is_ok() && !self.scratch.body.is_empty();
+        let samples = &mut self.scratch.samples;
         if !is_good {
-            self.batch.clear();
-            push_stale(&self.cache, time_ms, &mut self.batch);
+            samples.clear();
+            push_stale(&self.cache, time_ms, samples);
         }
-        let page_count = self.batch.sample_count();
+        let page_count = samples.batch.sample_count();
         let duration = runtime::now().duration_since(start);
         let mut uncommitted = page_count;
         if is_good && scraped.counts.new_with_timestamp > 0 {
             // The head may refuse new series with old timestamps, and then they do not count.
             let refused = self.commit(page_count).await;
             scraped.counts.series_added = scraped.counts.series_added.saturating_sub(refused);
-            self.batch.clear();
+            self.scratch.samples.clear();
             uncommitted = 0;
         }
         self.push_report(&scraped, duration, time_ms);
         self.commit(uncommitted).await;
         if self.cache.end_iteration(is_good) {
-            self.stats.cache_flushes_forced.add(1);
+            self.desk.stats.cache_flushes_forced.add(1);
         }
+        let stats = &self.desk.stats;
+        stats.finished.add(1);
+        stats.duration_sum_us.add(runtime::now().duration_since(start).as_micros() as u64);
+        self.desk.scratches.give_back(std::mem::take(&mut self.scratch));
         self.note(scraped, time_ms, duration);
     }
 
@@ -170,14 +206,14 @@ impl Loop {
                 if let Some(log) = &job.failure_log {
                     log.record(job.name(), &self.target.url.to_string(), &why).await;
                 }
-                self.body.clear();
+                self.scratch.body.clear();
                 scraped.body_bytes = body_bytes;
                 scraped.result = Err(why);
                 return scraped;
             }
         };
-        scraped.body_bytes = self.body.len() as i64;
-        if self.body.is_empty() {
+        scraped.body_bytes = self.scratch.body.len() as i64;
+        if self.scratch.body.is_empty() {
             return scraped;
         }
         let format = match format_of(&content_type, self.target.job.fallback) {
@@ -188,16 +224,17 @@ impl Loop {
             }
         };
         let now_ms = runtime::unix_ms();
+        let Scratch { body, samples } = &mut self.scratch;
         let (counts, read) =
-            self.reader.read(&mut self.cache, &self.body, format, time_ms, now_ms, &mut self.batch);
+            self.reader.read(&mut self.cache, body, format, time_ms, now_ms, samples);
         scraped.counts = counts;
-        self.stats.duplicates.add(counts.duplicates);
-        self.stats.out_of_bounds.add(counts.out_of_bounds);
+        self.desk.stats.duplicates.add(counts.duplicates);
+        self.desk.stats.out_of_bounds.add(counts.out_of_bounds);
         if let Err(error) = read {
             match error {
-                PageError::SampleLimit => self.stats.sample_limit_exceeded.add(1),
-                PageError::BucketLimit => self.stats.bucket_limit_exceeded.add(1),
-                PageError::LabelLimit(_) => self.stats.label_limit_exceeded.add(1),
+                PageError::SampleLimit => self.desk.stats.sample_limit_exceeded.add(1),
+                PageError::BucketLimit => self.desk.stats.bucket_limit_exceeded.add(1),
+                PageError::LabelLimit(_) => self.desk.stats.label_limit_exceeded.add(1),
                 PageError::Parse(_) => {}
             }
             scraped.result = Err(error.to_string());
@@ -216,16 +253,26 @@ impl Loop {
             ..Ask::get(&self.target.url, &self.headers, job.body_bytes_max)
         };
         let timeout = Duration::from_millis(self.target.timeout_ms as u64);
-        let fetched = runtime::timeout(timeout, self.client.get(&ask, &mut self.body)).await;
+        let fetched =
+            tokio::time::timeout(timeout, self.client.get(&ask, &mut self.scratch.body)).await;
         match fetched {
             Err(_) => Err((self.client.timed_out(&Method::GET, &self.target.url), 0)),
             Ok(Ok(content_type)) => Ok(content_type),
             Ok(Err(FetchError::BodyTooLarge)) => {
-                self.stats.body_limit_exceeded.add(1);
+                self.desk.stats.body_limit_exceeded.add(1);
                 Err((FetchError::BodyTooLarge.to_string(), -1))
             }
             Ok(Err(error)) => Err((error.to_string(), 0)),
         }
+    }
+
+    /// Hands staleness markers to the shards, whatever becomes of them.
+    async fn commit_markers(&mut self) {
+        let open = self.desk.outbox.deliver(&self.scratch.samples.known).await;
+        for (line, time_ms, value) in open.unwrap_or_default() {
+            self.push_by_labels(line, time_ms, value);
+        }
+        self.ingest_batch(0, &mut Refused::default()).await;
     }
 
     fn push_report(&mut self, scraped: &Scraped, duration: Duration, time_ms: i64) {
@@ -239,29 +286,87 @@ impl Loop {
             sample_limit: self.target.job.config.sample_limit,
             body_bytes: scraped.body_bytes,
         };
-        self.report.push(&report, time_ms, &mut self.batch);
+        self.report.push(&report, time_ms, &mut self.scratch.samples);
     }
 
-    /// Hands the batch to the shards; of its first `page_count` samples refusals are counted.
-    /// Returns how many series of this page turned out not to be added.
+    /// Hands the samples to the shards. Of those of series by their labels refusals are counted
+    /// among the first `page_count`, of the others always: staleness markers and reports are refused
+    /// as a matter of course when a target comes back. Returns how many series of this page turned
+    /// out not to be added.
     async fn commit(&mut self, page_count: usize) -> u64 {
-        let refused = match commit(&self.shard, &self.batch, page_count).await {
-            Ok(refused) => refused,
-            Err(_) => {
-                self.stats.failed_commits.add(1);
-                return 0;
+        let sample_count = self.scratch.samples.sample_count() as u64;
+        let mut refused = Refused::default();
+        let mut is_good = self.ingest_batch(page_count, &mut refused).await;
+        match self.desk.outbox.deliver(&self.scratch.samples.known).await {
+            Ok(open) if open.is_empty() => {}
+            Ok(open) => {
+                self.scratch.samples.clear_batch();
+                for (line, time_ms, value) in open {
+                    self.push_by_labels(line, time_ms, value);
+                }
+                is_good &= self.ingest_batch(usize::MAX, &mut refused).await;
             }
-        };
+            Err(_) => is_good = false,
+        }
+        let stats = &self.desk.stats;
+        if !is_good {
+            stats.failed_commits.add(1);
+            return 0;
+        }
         let Refused { out_of_order, duplicates, out_of_bounds, hashes } = refused;
-        self.stats.samples_appended.add(self.batch.sample_count() as u64 - hashes.len() as u64);
-        self.stats.out_of_order.add(out_of_order);
-        self.stats.duplicates.add(duplicates);
-        self.stats.out_of_bounds.add(out_of_bounds);
+        stats.samples_appended.add(sample_count.saturating_sub(hashes.len() as u64));
+        stats.out_of_order.add(out_of_order);
+        stats.duplicates.add(duplicates);
+        stats.out_of_bounds.add(out_of_bounds);
         if hashes.is_empty() {
             return 0;
         }
         let hashes: HashSet<u64, FixedState> = hashes.into_iter().collect();
         self.cache.forget_new(&hashes) as u64
+    }
+
+    /// Puts a sample that did not go by id into the batch.
+    fn push_by_labels(&mut self, line: Line, time_ms: i64, value: f64) {
+        let identity = match line {
+            Line::Entry(id) => self.cache.labels(id),
+            Line::Report(index) => self.report.labels(index),
+            Line::Uncached => return,
+        };
+        let series = self.scratch.samples.push_series(line, identity);
+        self.scratch.samples.batch.push_sample(series, time_ms, value);
+    }
+
+    /// Hands the batch to the shards and learns who has its series. False if it was not taken.
+    async fn ingest_batch(&mut self, page_count: usize, refused: &mut Refused) -> bool {
+        let samples = &mut self.scratch.samples;
+        if samples.batch.is_empty() {
+            return true;
+        }
+        let batch = std::mem::take(&mut samples.batch);
+        let (batch, report) = self.desk.outbox.ingest(batch).await;
+        samples.batch = batch;
+        let Ok(report) = report else { return false };
+        let is_told = |sample: usize| {
+            let series = samples.batch.sample_series()[sample] as usize;
+            let is_marker = is_stale_nan(samples.batch.values()[sample]);
+            sample < page_count && !is_marker && !matches!(samples.lines[series], Line::Report(_))
+        };
+        refused.add(&samples.batch, &report, is_told);
+        let late = report.refused_exemplars.iter();
+        let late = late.filter(|(_, verdict)| *verdict == ExemplarVerdict::OutOfOrder);
+        self.desk.stats.exemplars_out_of_order.add(late.count() as u64);
+        self.learn(&report);
+        true
+    }
+
+    fn learn(&mut self, report: &IngestReport) {
+        for (line, &owner) in self.scratch.samples.lines.iter().zip(&report.owners) {
+            match *line {
+                Line::Entry(id) => self.cache.set_owner(id, owner),
+                Line::Report(index) => self.report.set_owner(index, owner),
+                Line::Uncached => {}
+            }
+        }
     }
 
     fn note(&mut self, scraped: Scraped, start_ms: i64, duration: Duration) {
@@ -287,16 +392,15 @@ impl Loop {
             }
             Some(Order::Gone) => {
                 let Some(next_tick_ms) = next_tick_ms else { return };
-                let sleep = |ms: i64| runtime::sleep(Duration::from_millis(ms as u64));
+                let sleep = |ms: i64| tokio::time::sleep(Duration::from_millis(ms as u64));
                 sleep(next_tick_ms).await;
                 let stale_ms = runtime::unix_ms();
                 sleep(self.target.interval_ms).await;
                 sleep(self.target.interval_ms / 10).await;
-                self.batch.clear();
-                push_stale(&self.cache, stale_ms, &mut self.batch);
-                self.report.push_stale(stale_ms, &mut self.batch);
+                push_stale(&self.cache, stale_ms, &mut self.scratch.samples);
+                self.report.push_stale(stale_ms, &mut self.scratch.samples);
                 // A target that came back has newer samples, and the markers are refused.
-                let _ = commit(&self.shard, &self.batch, 0).await;
+                self.commit_markers().await;
             }
         }
     }

@@ -1,32 +1,25 @@
-//! The scrape loops of one shard.
+//! The scrape loops of one thread.
 
 use std::sync::Arc;
 
 use async_channel::Receiver;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
-use shards::Shard;
-use shards::runtime::{self, Class};
 
 use super::run::{Loop, Order};
-use super::stats::ScrapeStats;
 use super::target::Target;
+use super::worker::{Desk, spawn_caught};
 
 struct Running {
     target: Arc<Target>,
     orders: async_channel::Sender<Order>,
 }
 
-/// Runs the loops of the targets that come over `updates`, each time the whole list of this shard.
+/// Runs the loops of the targets that come over `updates`, each time the whole list of this thread.
 ///
 /// Ends when the sending side is gone, which stops every loop without staleness markers: a server
 /// that comes back goes on where it was.
-pub async fn run(
-    shard: Shard,
-    updates: Receiver<Vec<Arc<Target>>>,
-    seed: u64,
-    stats: Arc<ScrapeStats>,
-) {
+pub async fn run(updates: Receiver<Vec<Arc<Target>>>, desk: Desk) {
     let mut loops: HashMap<u64, Running, RandomState> = HashMap::default();
     while let Ok(targets) = updates.recv().await {
         let wanted: HashSet<u64, RandomState> = targets.iter().map(|target| target.hash).collect();
@@ -45,9 +38,8 @@ pub async fn run(
                 None => None,
             };
             let (orders, receiver) = async_channel::bounded(4);
-            let scrape =
-                Loop::new(shard.clone(), target.clone(), seed, stats.clone(), cache, receiver);
-            runtime::spawn(Class::Scrape, scrape.run()).detach();
+            let scrape = Loop::new(desk.clone(), target.clone(), cache, receiver);
+            spawn_caught("scrape", scrape.run());
             loops.insert(target.hash, Running { target, orders });
         }
     }

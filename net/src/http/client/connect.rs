@@ -31,7 +31,7 @@ use crate::http::tls::client::go_error as tls_error;
 use crate::http::url::{Url, split_host_port};
 
 /// Longest head of a response in bytes.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// What a connection serves: requests with another key need another connection.
 #[derive(Clone, PartialEq, Eq)]
@@ -347,11 +347,11 @@ async fn read_exact(stream: &mut BoxStream, mut buffer: &mut [u8]) -> io::Result
     Ok(())
 }
 
-fn dial_error(address: SocketAddr, error: &io::Error) -> String {
+pub(super) fn dial_error(address: SocketAddr, error: &io::Error) -> String {
     format!("dial tcp {address}: {}", io_words(error))
 }
 
-fn io_words(error: &io::Error) -> String {
+pub(super) fn io_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),

@@ -5,6 +5,7 @@
 //! oauth2    tokens, fetched and kept for all clients of a configuration
 //! proxy     which proxy, and what goes past it
 //! connect   name -> address -> proxy -> TLS -> HTTP/1.1 or HTTP/2
+//! lane      plain HTTP/1.1 on the threads that scrape, without any of that
 //! body      decoded as it arrives, never above the limit
 //! ```
 //!
@@ -18,6 +19,8 @@
 
 mod body;
 mod connect;
+mod framing;
+mod lane;
 mod oauth2;
 mod options;
 mod proxy;
@@ -34,9 +37,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
 use super::Body;
+use super::place::is_tokio;
 use super::url::Url;
 use body::Sink;
 use connect::{Connection, go_error, is_other_host, key};
+use lane::{Fetched, Lane};
 pub use options::ClientOptions;
 use options::{Material, SENSITIVE};
 
@@ -52,6 +57,9 @@ pub struct Client {
     connection: Option<Connection>,
     /// A head has arrived and its body is being read.
     incoming: Option<Incoming>,
+    lane: Lane,
+    /// The lane led to a redirect: not tried again.
+    is_redirected: bool,
 }
 
 /// What to ask for.
@@ -122,7 +130,8 @@ impl std::fmt::Display for FetchError {
 
 impl Client {
     pub fn new(options: Arc<ClientOptions>) -> Client {
-        Client { options, connection: None, incoming: None }
+        let (lane, is_redirected) = Default::default();
+        Client { options, connection: None, incoming: None, lane, is_redirected }
     }
 
     /// Fetches into `body` (cleared first); returns the content type. Any status but 200 is an
@@ -131,6 +140,12 @@ impl Client {
     /// Dropping the future in the middle of a fetch loses the connection with it.
     pub async fn get(&mut self, ask: &Ask<'_>, body: &mut Vec<u8>) -> Result<String, FetchError> {
         body.clear();
+        if self.has_lane(ask) {
+            match self.get_by_lane(ask, body).await? {
+                Fetched::Page(content_type) => return Ok(content_type),
+                Fetched::Redirect => self.is_redirected = true,
+            }
+        }
         let answer = self.open(ask).await?;
         if answer.status != StatusCode::OK {
             self.leave_body();
@@ -138,6 +153,31 @@ impl Client {
         }
         self.read(&answer, ask.body_bytes_max, body).await?;
         Ok(answer.header(CONTENT_TYPE).to_owned())
+    }
+
+    /// Whether a request is of the plain kind that the lane serves.
+    fn has_lane(&self, ask: &Ask<'_>) -> bool {
+        !self.is_redirected
+            && ask.url.scheme == "http"
+            && ask.unix_socket.is_empty()
+            && self.options.proxies.of(ask.url).is_none()
+            && is_tokio()
+    }
+
+    async fn get_by_lane(
+        &mut self,
+        ask: &Ask<'_>,
+        body: &mut Vec<u8>,
+    ) -> Result<Fetched, FetchError> {
+        let fail = |why: String| FetchError::Transport(go_fail(&ask.method, ask.url, &why));
+        let material = self.options.material().await.map_err(fail)?;
+        let mut credentials = HeaderMap::new();
+        let authorization = self.options.authorization(&material).await;
+        if let Some(value) = authorization.map_err(fail)? {
+            credentials.insert(AUTHORIZATION, value);
+        }
+        let headers = [ask.headers, &material.headers, &credentials];
+        self.lane.get(ask.url, &headers, ask.body_bytes_max, body).await
     }
 
     /// Asks, and takes an answer of any status with its body.
@@ -221,10 +261,9 @@ impl Client {
     pub fn timed_out(&mut self, method: &Method, url: &Url) -> String {
         const EXCEEDED: &str = "context deadline exceeded";
         self.connection = None;
-        match self.incoming.take() {
-            Some(_) => EXCEEDED.to_owned(),
-            None => go_fail(method, url, EXCEEDED),
-        }
+        self.lane.close();
+        let has_head = std::mem::take(&mut self.lane.has_head) || self.incoming.take().is_some();
+        if has_head { EXCEEDED.to_owned() } else { go_fail(method, url, EXCEEDED) }
     }
 
     async fn read(

@@ -207,7 +207,7 @@ impl<'a> Parser<'a> {
 
 /// A float that ends before a space or the line's end; never the end of the page.
 #[inline]
-fn fast_value(body: &[u8], at: usize) -> Option<(f64, usize)> {
+pub(super) fn fast_value(body: &[u8], at: usize) -> Option<(f64, usize)> {
     let text = &body[at..];
     if let Some((value, length)) = number::short_decimal(text)
         && matches!(text.get(length), Some(b'\n' | b' '))
@@ -222,7 +222,10 @@ fn fast_value(body: &[u8], at: usize) -> Option<(f64, usize)> {
 }
 
 #[inline]
-fn fast_timestamp<const OPENMETRICS: bool>(body: &[u8], at: usize) -> Option<(i64, usize)> {
+pub(super) fn fast_timestamp<const OPENMETRICS: bool>(
+    body: &[u8],
+    at: usize,
+) -> Option<(i64, usize)> {
     if OPENMETRICS {
         let (seconds, end) = fast_value(body, at)?;
         return seconds.is_finite().then(|| (number::milliseconds(seconds), end));

@@ -7,10 +7,12 @@
 //!
 //! Two ways through a page: `fast` reads a whole line at once in the shape that exporters write,
 //! and declines any other; `lex` with the grammars reads anything, as Prometheus does, and is the
-//! measure of the first. A property test holds them together.
+//! measure of the first. A property test holds them together. `layout` holds a page against the one
+//! before it, so that a line that stood there costs a comparison and a value.
 //!
-//! Not here: protobuf (`wire::protobuf`), start timestamps (`_created` lines are series as any
-//! other), the labels of type and unit, native histograms out of classic ones (`wire::classic`).
+//! `starts` finds start timestamps; without it `_created` lines are series as any other.
+//!
+//! Not here: protobuf (`wire::protobuf`), native histograms out of classic ones (`wire::classic`).
 //!
 //! Source: Prometheus `model/textparse/{interface,promparse,openmetricsparse}.go`.
 
@@ -21,11 +23,15 @@ use engine::model::{LabelsBuilder, MetricType};
 
 mod decode;
 mod fast;
+pub mod layout;
+#[cfg(test)]
+mod layout_tests;
 mod lex;
 mod number;
 mod openmetrics;
 mod prometheus;
 mod series;
+pub mod starts;
 
 #[cfg(test)]
 mod conformance_tests;
@@ -128,6 +134,8 @@ pub struct Parser<'a> {
     spans: SeriesSpans,
     /// The last `# TYPE`: it decides how bounds of buckets and quantiles are written.
     metric_type: MetricType,
+    /// Length of the name in the last line about a family: names of its series begin with it.
+    family_bytes: usize,
     exemplar: Option<Exemplar>,
     exemplar_labels: Vec<LabelSpans>,
     /// Whether `fast` may be tried: the page is UTF-8 and holds no byte of zero.
@@ -144,6 +152,7 @@ impl<'a> Parser<'a> {
             entry_start: 0,
             spans: SeriesSpans::default(),
             metric_type: MetricType::Unknown,
+            family_bytes: 0,
             exemplar: None,
             exemplar_labels: Vec::new(),
             is_plain: memchr::memchr(0, body).is_none() && simdutf8::basic::from_utf8(body).is_ok(),
@@ -170,16 +179,30 @@ impl<'a> Parser<'a> {
         self.exemplar_labels.clear();
         let entry = match self.lexer.format {
             Format::Text => match self.fast_entry::<false>() {
-                Some(entry) => return Ok(Some(entry)),
+                Some(entry) => Ok(Some(entry)),
                 None => self.next_text_entry(),
             },
             Format::OpenMetrics => match self.fast_entry::<true>() {
-                Some(entry) => return Ok(Some(entry)),
+                Some(entry) => Ok(Some(entry)),
                 None => self.next_openmetrics_entry(),
             },
             Format::Protobuf => Err("protobuf expositions are not supported".into()),
         };
+        if let Ok(Some(
+            Entry::Type { metric, .. } | Entry::Help { metric, .. } | Entry::Unit { metric, .. },
+        )) = &entry
+        {
+            self.family_bytes = metric.len();
+        }
         entry.map_err(|message| ParseError { message, offset: self.lexer.at })
+    }
+
+    /// Goes on at `at`, the start of a line, where `metric_type` is in force.
+    pub(super) fn go_to(&mut self, at: usize, metric_type: MetricType) {
+        if self.lexer.at != at {
+            self.lexer = Lexer { start: at, at, ..Lexer::new(self.lexer.body, self.lexer.format) };
+            self.metric_type = metric_type;
+        }
     }
 
     /// The exemplar of the sample given last. OpenMetrics alone has them.
