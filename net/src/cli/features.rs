@@ -4,7 +4,7 @@ use super::flags::Fate;
 
 /// Names Prometheus knows.
 const FEATURES: &[(&str, Fate)] = &[
-    ("auto-reload-config", Fate::Warned(NOT_YET)),
+    ("auto-reload-config", Fate::Carried),
     ("concurrent-rule-eval", Fate::Carried),
     ("created-timestamp-zero-ingestion", Fate::Warned(AS_SUCH)),
     ("delayed-compaction", Fate::Warned(OWN_COMPACTION)),

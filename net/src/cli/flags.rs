@@ -100,18 +100,15 @@ pub const FLAGS: &[Flag] = &[
         "prometheus.yml",
         "Configuration file. If it is not named and there is none, hearth scrapes itself.",
     ),
-    flag("config.auto-reload", Bool, "", "Reload the configuration when its files change.")
-        .warned(NOT_YET),
-    flag("config.auto-reload-interval", Duration, "30s", "How often to look for such changes.")
-        .warned(NOT_YET),
+    flag("config.auto-reload", Bool, "", "Reload the configuration when its files change."),
+    flag("config.auto-reload-interval", Duration, "30s", "How often to look for such changes."),
     flag("web.listen-address", List, "0.0.0.0:9090", "Address of the web server. Can be repeated."),
     flag("auto-gomaxprocs", Bool, "true", "Has no effect.").warned(NO_GO),
     flag("auto-gomemlimit", Bool, "true", "Follow the memory limit of the container or machine."),
     flag("auto-gomemlimit.ratio", Float, "0.9", "Share of that limit that hearth uses."),
     flag("auto-gomemlimit.refresh-interval", Duration, "0s", "How often to read the limit again.")
         .warned("the memory limit is read once, at start"),
-    flag("web.config.file", Text, "", "File that enables TLS or authentication.")
-        .refused("TLS and authentication of the web server are not carried out"),
+    flag("web.config.file", Text, "", "File that enables TLS or authentication."),
     flag(
         "web.read-timeout",
         Duration,

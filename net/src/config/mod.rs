@@ -13,6 +13,7 @@
 //! Source: Prometheus `config/config.go`.
 
 mod alerting;
+mod checksum;
 mod global;
 mod http_client;
 mod load;
@@ -34,6 +35,7 @@ mod conformance_tests;
 mod tests;
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
+pub use checksum::checksum;
 pub use global::{GlobalConfig, RuntimeConfig};
 pub use http_client::{
     Authorization, BasicAuth, Header, HttpClientConfig, OAuth2, ProxyConfig, SigV4Config, TlsConfig,

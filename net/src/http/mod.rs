@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! server   accept loop of one shard, one task a connection, limits, panics, orderly stop
+//! guard    the web server's file: TLS, users, headers, rate
 //! router   table of method + pattern -> endpoint
 //! request  what an endpoint gets        form   parameters as Go's r.Form has them
 //! body     what an endpoint gives: bytes, or chunks pulled as the client reads them
@@ -19,6 +20,7 @@ pub mod body;
 pub mod client;
 pub mod encoding;
 pub mod form;
+pub mod guard;
 pub mod gzip;
 pub mod place;
 pub mod request;

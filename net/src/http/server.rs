@@ -8,6 +8,9 @@
 //! read timeout           HEAD_TIMEOUT              read timeout without any progress
 //! ```
 //!
+//! A connection is encrypted if the web server's file says so, and then speaks HTTP/2 or HTTP/1.1 as
+//! it was agreed on.
+//!
 //! Connections beyond `connection_count_max` get one answer and are closed: health endpoints are
 //! still served, everything else gets 503. Beyond [`RESERVED_COUNT`] more they are closed unread.
 
@@ -15,6 +18,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -29,14 +33,20 @@ use futures_util::future::{Either, select};
 use http::{HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use shards::runtime::{self, Class, TcpListener, TcpStream};
 
+use super::guard::Guard;
+use super::place::{BoxStream, Stream};
+use super::tls::TlsStream;
 use super::{Body, Request, Response, text, text_error};
 
 /// Longest head of a request in bytes: request line and headers.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Most requests beside each other on one connection of HTTP/2.
+const STREAM_COUNT_MAX: u32 = 250;
 
 /// Most headers of a request.
 const HEADER_COUNT_MAX: usize = 256;
@@ -75,6 +85,8 @@ pub struct ServerOptions {
     pub connection_count_max: usize,
     /// Connections of the process, over all shards.
     pub connections: Arc<AtomicUsize>,
+    /// Who may ask.
+    pub guard: Arc<Guard>,
 }
 
 /// Serves until `stop` is closed; then lets requests in flight end.
@@ -145,6 +157,8 @@ enum Phase {
 struct Progress {
     phase: Cell<Phase>,
     since: Cell<Instant>,
+    /// Requests run beside each other, and their heads are frames among others.
+    is_http2: bool,
 }
 
 impl Progress {
@@ -164,34 +178,77 @@ async fn connection<S: Service>(
     let peer = stream.peer_addr();
     // Fails only on a socket that is gone already, which the first read will say.
     let _ = stream.set_nodelay(true);
-    let progress =
-        Rc::new(Progress { phase: Cell::new(Phase::Idle), since: Cell::new(runtime::now()) });
+    let Some(tls) = options.guard.rules().tls.clone() else {
+        return exchange(stream, false, peer, service, options, stop, place).await;
+    };
+    let Ok(tls) = rustls::ServerConnection::new(tls) else { return };
+    let stream: BoxStream = Box::new(stream);
+    let shaking = TlsStream::handshake(stream, tls.into());
+    let Ok(Ok(stream)) = runtime::timeout(HEAD_TIMEOUT, shaking).await else { return };
+    let is_http2 = stream.protocol() == Some(b"h2");
+    exchange(stream, is_http2, peer, service, options, stop, place).await;
+}
+
+/// Answers the requests of one connection.
+async fn exchange<S: Service, T: Stream + 'static>(
+    stream: T,
+    is_http2: bool,
+    peer: SocketAddr,
+    service: Rc<S>,
+    options: ServerOptions,
+    stop: Receiver<()>,
+    place: Place,
+) {
+    let (phase, since) = (Cell::new(Phase::Idle), Cell::new(runtime::now()));
+    let progress = Rc::new(Progress { phase, since, is_http2 });
     let transport = Transport { stream, progress: progress.clone() };
-    let reserved = place.reserved;
-    let answer = service_fn(|request: http::Request<Incoming>| {
-        progress.enter(Phase::Serving);
-        let service = service.clone();
-        let progress = progress.clone();
+    let (reserved, guard) = (place.reserved, options.guard.clone());
+    let answering = progress.clone();
+    let answer = service_fn(move |request: http::Request<Incoming>| {
+        answering.enter(Phase::Serving);
+        let (service, guard, progress) = (service.clone(), guard.clone(), answering.clone());
         async move {
-            let response = answer(&*service, Request::new(request, peer), reserved).await;
+            let request = Request::new(request, peer);
+            let response = answer(&*service, &guard, request, reserved).await;
             progress.enter(Phase::Idle);
             Ok::<_, Infallible>(response)
         }
     });
+    if is_http2 {
+        let connection = http2::Builder::new(Tasks)
+            .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .max_concurrent_streams(STREAM_COUNT_MAX)
+            .serve_connection(transport, answer);
+        let shut =
+            |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
+        return drive(connection, shut, &progress, &options, &stop).await;
+    }
     let connection = http1::Builder::new()
         .max_header_size(HEAD_BYTES_MAX)
         .max_headers(HEADER_COUNT_MAX)
         .header_read_timeout(None)
         .serve_connection(transport, answer);
+    let shut = |connection: Pin<&mut http1::Connection<_, _>>| connection.graceful_shutdown();
+    drive(connection, shut, &progress, &options, &stop).await;
+}
+
+/// Runs a connection to its end, to the end of its time, or to that of the server.
+async fn drive<C: Future>(
+    connection: C,
+    shut: impl Fn(Pin<&mut C>),
+    progress: &Progress,
+    options: &ServerOptions,
+    stop: &Receiver<()>,
+) {
     let mut connection = pin!(connection);
     let mut stopping = false;
     loop {
-        let tick = pin!(tick_or_stop(&stop, stopping));
+        let tick = pin!(tick_or_stop(stop, stopping));
         match select(connection.as_mut(), tick).await {
             Either::Left(_) => return,
             Either::Right((true, _)) => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                shut(connection.as_mut());
             }
             Either::Right((false, _)) => {
                 let age = runtime::now().duration_since(progress.since.get());
@@ -205,6 +262,16 @@ async fn connection<S: Service>(
     }
 }
 
+/// Runs what HTTP/2 does beside a connection: its requests.
+#[derive(Clone)]
+struct Tasks;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        runtime::spawn(Class::Request, async move { drop(future.await) }).detach();
+    }
+}
+
 /// True as soon as the server stops, false after a tick.
 async fn tick_or_stop(stop: &Receiver<()>, stopping: bool) -> bool {
     if stopping {
@@ -215,7 +282,22 @@ async fn tick_or_stop(stop: &Receiver<()>, stopping: bool) -> bool {
 }
 
 /// The service's answer; 500 when it panicked, 503 on a reserved place.
-async fn answer<S: Service>(service: &S, request: Request, reserved: bool) -> Response {
+async fn answer<S: Service>(
+    service: &S,
+    guard: &Guard,
+    request: Request,
+    reserved: bool,
+) -> Response {
+    let rules = guard.rules();
+    if let Err(refusal) = guard.admit(&rules, &request.head.headers).await {
+        return if reserved { closing(refusal) } else { refusal };
+    }
+    let mut response = serve_admitted(service, request, reserved).await;
+    rules.add_headers(&mut response);
+    response
+}
+
+async fn serve_admitted<S: Service>(service: &S, request: Request, reserved: bool) -> Response {
     if reserved && !service.is_health(request.path()) {
         let mut response = text_error(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -235,14 +317,15 @@ fn closing(mut response: http::Response<Body>) -> Response {
 }
 
 /// The stream, telling the connection's clock of every progress.
-struct Transport {
-    stream: TcpStream,
+struct Transport<T> {
+    stream: T,
     progress: Rc<Progress>,
 }
 
-impl Transport {
+impl<T> Transport<T> {
     fn moved(&self) {
         match self.progress.phase.get() {
+            _ if self.progress.is_http2 => self.progress.since.set(runtime::now()),
             Phase::Idle => self.progress.enter(Phase::Head),
             // A head's time runs from its first byte, however many follow.
             Phase::Head => {}
@@ -251,7 +334,7 @@ impl Transport {
     }
 }
 
-impl Read for Transport {
+impl<T: Stream> Read for Transport<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -265,7 +348,7 @@ impl Read for Transport {
     }
 }
 
-impl Write for Transport {
+impl<T: Stream> Write for Transport<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -10,9 +10,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use shards::runtime::{self, Class, TcpListener};
 
 use super::client::{Ask, Client, ClientOptions};
+use super::guard::{Guard, Rules};
 use super::server::{ServerOptions, Service, serve};
+use super::testing::{Authority, Issued};
 use super::url::Url;
 use super::{Body, Pull, Request, Response, gzip, text};
+use crate::config::web::WebConfig;
+use crate::config::{HttpClientConfig, yaml};
 
 #[derive(Default)]
 struct Echo {
@@ -46,6 +50,7 @@ impl Service for Echo {
                 response.headers_mut().insert(header::LOCATION, to);
                 response
             }
+            "/version" => text(StatusCode::OK, format!("{:?}", request.head.version)),
             _ => {
                 let form = request.form().await.unwrap();
                 text(StatusCode::OK, format!("hello {}", form.get("n")))
@@ -68,11 +73,20 @@ fn with_server<F: Future<Output = ()> + 'static>(
     connection_count_max: usize,
     client: impl FnOnce(String, Rc<Echo>) -> F + Send + 'static,
 ) {
+    with_guard(connection_count_max, Arc::default(), client);
+}
+
+fn with_guard<F: Future<Output = ()> + 'static>(
+    connection_count_max: usize,
+    guard: Arc<Guard>,
+    client: impl FnOnce(String, Rc<Echo>) -> F + Send + 'static,
+) {
     let ran = runtime::run(move || async move {
         let listener = TcpListener::bind_reuseport("127.0.0.1:0".parse().unwrap()).unwrap();
         let base = format!("http://{}", listener.local_addr());
         let echo = Rc::new(Echo::default());
         let options = ServerOptions {
+            guard,
             read_timeout: Duration::from_secs(60),
             connection_count_max,
             connections: Arc::new(AtomicUsize::new(0)),
@@ -146,5 +160,63 @@ fn nobody_there_is_told_in_gos_words() {
         let unknown =
             get(&mut Client::new(ClientOptions::plain()), "ftp://127.0.0.1:1/m", 1000).await;
         assert!(unknown.unwrap_err().ends_with("unsupported protocol scheme \"ftp\""));
+    });
+}
+
+fn block(name: &str, pem: &str) -> String {
+    let lines: String = pem.trim().lines().map(|line| format!("    {line}\n")).collect();
+    format!("  {name}: |\n{lines}")
+}
+
+fn rules(issued: &Issued, more: &str) -> Rules {
+    let (cert, key) = (block("cert", &issued.cert), block("key", &issued.key));
+    let text = format!("tls_server_config:\n{cert}{key}{more}");
+    Rules::new(&WebConfig::parse(&text, std::path::Path::new("")).unwrap()).unwrap()
+}
+
+/// A client that trusts `authority`, and shows `issued`.
+fn client(authority: &Authority, issued: Option<&Issued>) -> Client {
+    let mut text =
+        format!("tls_config:\n  server_name: a.example\n{}", block("ca", &authority.pem()));
+    if let Some(issued) = issued {
+        text += &(block("cert", &issued.cert) + &block("key", &issued.key));
+    }
+    let mut config = HttpClientConfig::default();
+    yaml::decode(&text, &mut config).unwrap_or_else(|abort| panic!("{}", abort.message));
+    Client::new(ClientOptions::new(&config).unwrap())
+}
+
+#[test]
+fn connections_are_encrypted_as_the_web_servers_file_says() {
+    let authority = Authority::default();
+    let (first, second) = (authority.issue("a.example"), authority.issue("a.example"));
+    let guard = Arc::new(Guard::new(rules(&first, "http_server_config: {http2: true}\n")));
+    let held = guard.clone();
+    with_guard(8, guard, |base, _| async move {
+        let base = base.replace("http:", "https:");
+        let (version, lines) = (format!("{base}/version"), format!("{base}/lines"));
+        let mut plain = client(&authority, None);
+        assert_eq!(get(&mut plain, &version, 1000).await, Ok("HTTP/2.0".into()));
+        assert_eq!(get(&mut plain, &lines, 10 << 20).await.unwrap().lines().count(), 50_000);
+        // A new file counts for new connections.
+        let by_names = "  client_auth_type: RequireAndVerifyClientCert\n  client_allowed_sans: \
+                        [b.example]\n";
+        let more = format!("{by_names}{}", block("client_ca", &authority.pem()));
+        let more = format!("{more}http_server_config: {{http2: false}}\n");
+        held.replace(rules(&second, &more));
+        let refused = get(&mut client(&authority, None), &version, 1000).await.unwrap_err();
+        assert!(refused.contains("certificate required"), "{refused}");
+        let other = authority.issue("c.example");
+        let refused = get(&mut client(&authority, Some(&other)), &version, 1000).await;
+        assert!(refused.is_err(), "{refused:?}");
+        let named = authority.issue("b.example");
+        let mut named = client(&authority, Some(&named));
+        assert_eq!(get(&mut named, &version, 1000).await, Ok("HTTP/1.1".into()));
+        let in_clear = base.replace("https:", "http:");
+        assert!(get(&mut Client::new(ClientOptions::plain()), &in_clear, 1000).await.is_err());
+        held.replace(Rules::default());
+        let mut in_clear_client = Client::new(ClientOptions::plain());
+        let answered = get(&mut in_clear_client, &format!("{in_clear}/version"), 1000).await;
+        assert_eq!(answered, Ok("HTTP/1.1".into()));
     });
 }

@@ -20,11 +20,13 @@ use crate::notify::Notifier;
 use crate::rules::manager::Manager;
 use crate::{log_error, log_info, log_warn};
 
+use super::auto_reload::AutoReload;
 use super::load;
 use super::options;
 use super::options::set_retention;
 use super::serve::TargetList;
 use super::state::{Plan, State};
+use super::web_file::WebFile;
 
 /// Updates of discovery that wait: a full channel slows discovery, nothing else.
 const UPDATE_COUNT_MAX: usize = 64;
@@ -41,6 +43,7 @@ pub struct Control {
     /// How long samples are kept.
     pub retention: Arc<Retention>,
     pub stopper: Stopper,
+    pub web_file: WebFile,
 }
 
 /// The discovery that runs, for jobs and for sections of Alertmanagers.
@@ -110,6 +113,7 @@ impl Control {
             alertmanagers: Watch::start(Arc::default()),
         };
         self.apply(&loaded, plan, &watches);
+        let mut auto_reload = AutoReload::new(&self.flags);
         loop {
             tokio::select! {
                 Ok(signal) = signals.recv() => {
@@ -119,10 +123,18 @@ impl Control {
                         log_warn!(message, "signal" = name);
                         return self.stop();
                     }
-                    if let Err(why) = self.reload(&watches) {
-                        log_error!("Error reloading config", "err" = why);
+                    match self.reload(&watches) {
+                        Ok(()) => auto_reload.note(),
+                        Err(why) => log_error!("Error reloading config", "err" = why),
                     }
                 }
+                () = auto_reload.changed() => {
+                    match self.reload(&watches) {
+                        Ok(()) => auto_reload.note(),
+                        Err(why) => log_error!("Error reloading config", "err" = why),
+                    }
+                }
+                () = self.web_file.follow() => {}
                 Ok(command) = commands.recv() => match command {
                     Command::Quit => {
                         log_warn!("Received termination request via web service, exiting gracefully...");
@@ -130,8 +142,9 @@ impl Control {
                     }
                     Command::Reload(answer) => {
                         let outcome = self.reload(&watches);
-                        if let Err(why) = &outcome {
-                            log_error!("Error reloading config", "err" = why);
+                        match &outcome {
+                            Ok(()) => auto_reload.note(),
+                            Err(why) => log_error!("Error reloading config", "err" = why),
                         }
                         // Whoever asked may be gone.
                         let _ = answer.try_send(outcome);
@@ -166,10 +179,12 @@ impl Control {
         log_info!("Loading configuration file", "filename" = file);
         let loaded = load(&self.flags).and_then(|loaded| {
             let plan = self.state.plan(&loaded)?;
-            Ok((loaded, plan))
+            let web = self.web_file.read().map_err(|why| format!("web configuration: {why}"))?;
+            Ok((loaded, plan, web))
         });
         match loaded {
-            Ok((loaded, plan)) => {
+            Ok((loaded, plan, web)) => {
+                self.web_file.apply(web);
                 self.apply(&loaded, plan, watches);
                 log_info!("Completed loading of configuration file", "filename" = file);
                 Ok(())

@@ -7,11 +7,13 @@
 //! ```
 
 mod addresses;
+mod auto_reload;
 mod control;
 mod options;
 mod report;
 mod serve;
 mod state;
+mod web_file;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use crate::{log_error, log_info, log_warn};
 use control::Control;
 use serve::ShardServer;
 use state::State;
+use web_file::WebFile;
 
 /// Prometheus's: 2 for a configuration that cannot be loaded, 1 for everything else.
 const CONFIG_FAILED: u8 = 2;
@@ -103,6 +106,8 @@ fn scrape_own_address(loaded: &mut Loaded, flags: &Flags) {
 }
 
 fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
+    let web_file = WebFile::load(&flags)
+        .map_err(|why| format!("Unable to validate web configuration file: {why}"))?;
     let addresses = addresses::resolve(flags.list("web.listen-address"))?;
     let web = options::web(&flags, &addresses)?;
     let (scrape, parse) = (options::scrape(&flags), options::parse(&flags));
@@ -127,6 +132,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         query_log: QueryLog::start().map_err(|error| format!("query log: {error}"))?,
         notify: notifier.stats.clone(),
         rule_metrics: environment.metrics.clone(),
+        pool_stats: state.stats.clone(),
     }));
     let data = flags.text("storage.tsdb.path").to_owned();
     log_info!("Starting", "version" = version::HEARTH, "shards" = shard_count, "data" = data);
@@ -135,8 +141,9 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
     let server = ShardServer {
         context: context.clone(),
         addresses,
-        options: options::server(&flags),
+        options: options::server(&flags, web_file.guard()),
         lists,
+        feeds: (0..shard_count).map(|_| async_channel::unbounded()).collect(),
         rules,
         environment,
         seed: state::offset_seed(&loaded),
@@ -155,6 +162,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         notifier: notifier.clone(),
         retention: kept,
         stopper: rising.stopper(),
+        web_file,
     };
     control.start(loaded, plan, orders)?;
     let ended = rising.ready().map_err(|error| error.to_string())?.wait();

@@ -15,6 +15,7 @@ use crate::cli::{self, Flags};
 use crate::config::{
     ByteSize, Loaded, MAX_EXEMPLARS, MESSAGE_V1, MESSAGE_V2, Millis, RetentionConfig,
 };
+use crate::http::guard::Guard;
 use crate::http::server::ServerOptions;
 use crate::http::url::Url;
 use crate::notify::{Notifier, NotifyOptions};
@@ -32,6 +33,7 @@ pub fn scrape(flags: &Flags) -> ScrapeFeatures {
     ScrapeFeatures {
         exemplars: features.has("exemplar-storage"),
         starts: features.has("created-timestamp-zero-ingestion") || features.has("st-storage"),
+        type_and_unit: features.has("type-and-unit-labels"),
     }
 }
 
@@ -161,8 +163,9 @@ pub fn retention_text(retention: &RetentionConfig) -> String {
     [time, size].into_iter().flatten().collect::<Vec<_>>().join(" or ")
 }
 
-pub fn server(flags: &Flags) -> ServerOptions {
+pub fn server(flags: &Flags, guard: Arc<Guard>) -> ServerOptions {
     ServerOptions {
+        guard,
         read_timeout: flags.duration("web.read-timeout").duration(),
         connection_count_max: flags.int("web.max-connections").max(1) as usize,
         connections: Arc::new(AtomicUsize::new(0)),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_channel::Receiver;
+use async_channel::{Receiver, Sender};
 use shards::runtime::{self, Class, TcpListener};
 use shards::{Shard, Starting};
 
@@ -14,8 +14,9 @@ use crate::api::site::Site;
 use crate::http::server::{self, ServerOptions};
 use crate::rules::manager::RuleList;
 use crate::rules::{self, Environment};
-use crate::scrape;
+use crate::scrape::feed::{self, Delivery};
 use crate::scrape::target::Target;
+use crate::scrape::worker::{Work, Worker};
 use crate::{log_error, log_info};
 
 /// The targets of one shard, each time all of them.
@@ -29,6 +30,8 @@ pub struct ShardServer {
     pub options: ServerOptions,
     /// By shard.
     pub lists: Vec<Receiver<TargetList>>,
+    /// The ways into each shard, by shard.
+    pub feeds: Vec<(Sender<Delivery>, Receiver<Delivery>)>,
     /// By shard.
     pub rules: Vec<Receiver<RuleList>>,
     pub environment: Arc<Environment>,
@@ -69,7 +72,9 @@ impl ShardServer {
         starting.stopping().await;
         context.set_readiness(Readiness::Stopping);
         if let Some((scrapes, rules)) = loops {
-            scrapes.cancel().await;
+            if let Some(scrapes) = scrapes {
+                scrapes.stop().await;
+            }
             rules.await;
         }
         drop(stop);
@@ -85,11 +90,18 @@ impl ShardServer {
         runtime::spawn(Class::Background, loops)
     }
 
-    /// Starts the scrape loops of a shard.
-    fn scrape(&self, shard: Shard) -> runtime::Task {
+    /// Starts the scrape loops of a shard, and takes what scrapes bring.
+    fn scrape(&self, shard: Shard) -> Option<Worker> {
         let index = shard.id().index();
-        let stats = self.context.stats[index].scrape.clone();
-        let list = self.lists[index].clone();
-        runtime::spawn(Class::Scrape, scrape::set::run(shard, list, self.seed, stats))
+        let deliveries = self.feeds[index].1.clone();
+        runtime::spawn(Class::Storage, feed::serve(shard, deliveries)).detach();
+        let started = Worker::start(Work {
+            shard: index,
+            lists: self.lists[index].clone(),
+            seed: self.seed,
+            stats: self.context.stats[index].scrape.clone(),
+            feeds: self.feeds.iter().map(|(sender, _)| sender.clone()).collect(),
+        });
+        started.inspect_err(|error| log_error!("Unable to start scraping", "err" = error)).ok()
     }
 }

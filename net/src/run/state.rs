@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Instant;
 
 use engine::model::Labels;
 use engine::promql::ParseOptions;
@@ -15,6 +16,7 @@ use crate::observe::query_log::QueryLog;
 use crate::rules::manager::RulePlan;
 use crate::scrape::job::{Job, ScrapeFeatures};
 use crate::scrape::populate::{Pool, pool};
+use crate::scrape::stats::{PoolSetStats, PoolStats};
 
 /// One job with what it has found.
 struct Entry {
@@ -22,6 +24,7 @@ struct Entry {
     yaml: Arc<str>,
     groups: Vec<Arc<TargetGroup>>,
     pool: Pool,
+    stats: Arc<PoolStats>,
 }
 
 /// Jobs by name.
@@ -30,6 +33,7 @@ pub struct State {
     parse: ParseOptions,
     external_url: Arc<str>,
     entries: Vec<Entry>,
+    pub stats: Arc<PoolSetStats>,
 }
 
 /// A configuration made ready, but not yet in force: building it may fail, applying may not.
@@ -43,7 +47,8 @@ pub struct Plan {
 
 impl State {
     pub fn new(features: ScrapeFeatures, parse: ParseOptions, external_url: Arc<str>) -> State {
-        State { features, parse, external_url, entries: vec![] }
+        let (entries, stats) = Default::default();
+        State { features, parse, external_url, entries, stats }
     }
 
     /// Compiles the jobs of `loaded`. A job that did not change stays the same object, and so do
@@ -73,11 +78,17 @@ impl State {
         let mut entries = vec![];
         for job in jobs {
             let before = self.entries.iter_mut().find(|entry| entry.job.name() == job.name());
-            let (groups, pool) = before.map_or_else(Default::default, |entry| {
-                (std::mem::take(&mut entry.groups), std::mem::take(&mut entry.pool))
+            match &before {
+                None => self.stats.created.add(1),
+                Some(before) if !Arc::ptr_eq(&before.job, &job) => self.stats.reloads.add(1),
+                Some(_) => {}
+            }
+            let (groups, pool, stats) = before.map_or_else(Default::default, |entry| {
+                let groups = std::mem::take(&mut entry.groups);
+                (groups, std::mem::take(&mut entry.pool), entry.stats.clone())
             });
             let yaml = crate::config::yaml::print(&job.config).into();
-            entries.push(Entry { job, yaml, groups, pool });
+            entries.push(Entry { job, yaml, groups, pool, stats });
         }
         entries.sort_by(|a, b| a.job.name().cmp(b.job.name()));
         self.entries = entries;
@@ -94,7 +105,11 @@ impl State {
     pub fn sync(&mut self) -> Vec<(String, String)> {
         let mut failures = vec![];
         for entry in &mut self.entries {
+            let start = Instant::now();
             entry.pool = pool(&entry.job, &entry.groups, &entry.pool.targets);
+            entry.stats.syncs.add(start, start.elapsed().as_secs_f64());
+            entry.stats.failures.add(entry.pool.failures.len() as u64);
+            self.stats.target_limit_exceeded.add(u64::from(entry.pool.is_over_limit));
             let name = entry.job.name();
             failures.extend(entry.pool.failures.iter().map(|why| (name.to_owned(), why.clone())));
         }
@@ -105,6 +120,8 @@ impl State {
         let named = |entry: &Entry| NamedPool {
             name: entry.job.name().to_owned(),
             yaml: entry.yaml.clone(),
+            job: entry.job.clone(),
+            stats: entry.stats.clone(),
             pool: entry.pool.clone(),
         };
         self.entries.iter().map(named).collect()

@@ -20,6 +20,8 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+use std::rc::Rc;
+
 pub use emit::{Yaml, natural_order};
 pub(crate) use field::plain_field;
 pub use field::{Abort, Decoded, Decoder, Field, Reading, binary};
@@ -46,6 +48,15 @@ pub fn decode_as<T: Field>(text: &str, reading: Reading, field: &mut T) -> Resul
     decoder.decode(&document.root, field)?;
     decoder.finish()?;
     Ok(document.more)
+}
+
+/// The first document of `text` as a tree; none if there is none.
+///
+/// # Errors
+///
+/// Text that is no YAML.
+pub fn tree(text: &str) -> Result<Option<Rc<Node>>, Abort> {
+    Ok(node::parse(text)?.map(|document| document.root))
 }
 
 /// Prints `field` as go-yaml does, with a final line break.

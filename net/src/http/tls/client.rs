@@ -96,7 +96,7 @@ const SYSTEM_FILES: [&str; 6] = [
 ];
 
 /// The system's roots, read once; `SSL_CERT_FILE` names another file.
-fn system_roots() -> Arc<RootCertStore> {
+pub(super) fn system_roots() -> Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let read = || {
         let text = match std::env::var("SSL_CERT_FILE") {

@@ -4,13 +4,16 @@
 //! ```text
 //! stream   hyper's transport, encrypted
 //! client   the configuration's tls_config -> rustls; whom to trust; errors in Go's words
+//! server   the web server's tls_server_config -> rustls; which clients to trust
 //! pem      certificates and keys out of files
 //! ```
 //!
 //! TLS 1.2 and 1.3; rustls has nothing older.
 
 pub mod client;
+mod names;
 pub mod pem;
+pub mod server;
 pub mod stream;
 mod validity;
 
