@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! process       hearth as a child process: start, stop, kill, wait until ready
+//! hostile_targets  targets that mean harm
 //! http          one request, one answer
 //! remote_write  requests built by hand, so that no decoder tests its own encoder
 //! ledger        what a client was promised, and whether the server kept it
@@ -14,6 +15,7 @@
 //! ```
 
 pub mod generate;
+pub mod hostile_targets;
 pub mod http;
 pub mod ledger;
 pub mod oracle;

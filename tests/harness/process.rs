@@ -90,6 +90,15 @@ impl Hearth {
         self.folder.path().join("prometheus.yml")
     }
 
+    /// The most memory that was resident so far.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its peak");
+        let kilobytes = line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
+        kilobytes.expect("a number") << 10
+    }
+
     pub fn process_id(&self) -> u32 {
         self.child.id()
     }

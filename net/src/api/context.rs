@@ -16,7 +16,9 @@ use crate::observe::query_log::QueryLog;
 use crate::observe::stats::ShardStats;
 use crate::rules::RuleMetrics;
 use crate::rules::cell::GroupCell;
+use crate::scrape::job::Job;
 use crate::scrape::populate::Pool;
+use crate::scrape::stats::{PoolSetStats, PoolStats};
 use crate::wire::remote_write::Protocol;
 
 /// What flags say about the web.
@@ -73,7 +75,9 @@ pub struct NamedPool {
     pub name: String,
     /// The job's section of the configuration.
     pub yaml: Arc<str>,
+    pub job: Arc<Job>,
     pub pool: Pool,
+    pub stats: Arc<PoolStats>,
 }
 
 pub struct Context {
@@ -92,6 +96,7 @@ pub struct Context {
     pub discovery: Arc<DiscoveryStats>,
     pub notify: Arc<NotifyStats>,
     pub rule_metrics: Arc<RuleMetrics>,
+    pub pool_stats: Arc<PoolSetStats>,
     readiness: AtomicU8,
     /// `global.evaluation_interval`: the step of a subquery that names none.
     subquery_step_ms: AtomicI64,
@@ -117,6 +122,7 @@ impl Context {
             discovery: Arc::default(),
             notify: parts.notify,
             rule_metrics: parts.rule_metrics,
+            pool_stats: parts.pool_stats,
             subquery_step_ms: AtomicI64::new(QueryOptions::default().subquery_step_ms),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             loaded: RwLock::default(),
@@ -164,6 +170,7 @@ pub struct ContextParts {
     pub query_log: QueryLog,
     pub notify: Arc<NotifyStats>,
     pub rule_metrics: Arc<RuleMetrics>,
+    pub pool_stats: Arc<PoolSetStats>,
 }
 
 pub fn hostname() -> String {

@@ -28,6 +28,7 @@ pub enum Endpoint {
     ScrapePoolConfig,
     Targets,
     TargetsMetadata,
+    RelabelSteps,
     // Status.
     StatusConfig,
     StatusRuntimeInfo,
@@ -123,7 +124,7 @@ const TABLE: &[(&[Method], &str, Endpoint)] = &[
     (GET, "/api/v1/scrape_pools/config", Endpoint::ScrapePoolConfig),
     (GET, "/api/v1/targets", Endpoint::Targets),
     (GET, "/api/v1/targets/metadata", Endpoint::TargetsMetadata),
-    (GET, "/api/v1/targets/relabel_steps", Endpoint::NotBuilt),
+    (GET, "/api/v1/targets/relabel_steps", Endpoint::RelabelSteps),
     (GET, "/api/v1/alertmanagers", Endpoint::Alertmanagers),
     (GET, "/api/v1/metadata", Endpoint::Metadata),
     (GET, "/api/v1/status/config", Endpoint::StatusConfig),

@@ -152,6 +152,7 @@ impl Site {
             Endpoint::ScrapePoolConfig => return targets::scrape_pool_config(context, form),
             Endpoint::Targets => targets::targets(context, form),
             Endpoint::TargetsMetadata => return targets::targets_metadata(context, form),
+            Endpoint::RelabelSteps => return targets::relabel_steps(context, form),
             Endpoint::StatusConfig => status::config(context),
             Endpoint::StatusRuntimeInfo => status::runtime_info(context, runtime::unix_ms()),
             Endpoint::StatusBuildInfo => status::build_info(),

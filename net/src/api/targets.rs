@@ -5,16 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::index::CompiledMatcher;
+use engine::model::{Labels, LabelsBuilder};
+use engine::promql::parse_selector;
 use shards::{FamilyMetadata, Shard};
 
 use crate::http::url::{Url, split_host_port};
 use crate::http::{Form, Response};
+use crate::relabel::RelabelConfig;
 use crate::scrape::metadata::FamilyMetadata as TargetMetadata;
 use crate::scrape::populate::{SCRAPE_INTERVAL, SCRAPE_TIMEOUT};
 use crate::scrape::target::Target;
 
 use super::answer::{ApiError, ErrorKind, Notes, success};
-use super::context::{Context, WebOptions};
+use super::context::{Context, NamedPool, WebOptions};
 use super::json::Json;
 use super::params::parse_int;
 use super::time::rfc3339;
@@ -37,16 +41,20 @@ pub fn scrape_pool_config(context: &Context, form: &Form) -> Result<Response, Ap
         return Err(ApiError::bad_data("no scrapePool parameter provided"));
     }
     let loaded = context.loaded();
-    let pool = loaded.pools.iter().find(|pool| pool.name == name).ok_or_else(|| {
-        ApiError::bad_data(format!(
-            "error retrieving scrape config: scrape pool {name:?} not found"
-        ))
-    })?;
+    let pool = find_pool(&loaded.pools, name)?;
     Ok(success(&Notes::default(), |json| {
         json.begin_object();
         json.field("yaml").text(&pool.yaml);
         json.end_object();
     }))
+}
+
+fn find_pool<'p>(pools: &'p [NamedPool], name: &str) -> Result<&'p NamedPool, ApiError> {
+    let found = pools.iter().find(|pool| pool.name == name);
+    found.ok_or_else(|| {
+        let why = format!("error retrieving scrape config: scrape pool {name:?} not found");
+        ApiError::bad_data(why)
+    })
 }
 
 pub fn targets(context: &Context, form: &Form) -> Response {
@@ -169,37 +177,107 @@ pub async fn metadata(shard: &Shard, context: &Context, form: &Form) -> Result<R
     }))
 }
 
-/// `/targets/metadata`: the same by target. `match_target` is not built yet.
+/// `/targets/metadata`: the same by target. The limit is looked at between targets, as Prometheus
+/// does: the last one is shown whole.
 pub fn targets_metadata(context: &Context, form: &Form) -> Result<Response, ApiError> {
     let limit = match form.get("limit") {
         "" => None,
         _ => number(form, "limit")?,
     };
-    if !form.get("match_target").is_empty() {
-        return Err(ApiError::not_built("match_target of /targets/metadata"));
-    }
+    let matchers = match form.get("match_target") {
+        "" => vec![],
+        text => compiled(text).map_err(|why| ApiError::parameter("match_target", &why))?,
+    };
+    let is_wanted =
+        |target: &Target| matchers.iter().all(|matcher| matcher.matches(target.public.as_ref()));
     let metric = form.get("metric");
     let mut count = 0;
     Ok(success(&Notes::default(), |json| {
         json.begin_array();
-        each_metadata(context, |target, family| {
-            let is_wanted = metric.is_empty() || *family.family == *metric;
-            if !is_wanted || limit.is_some_and(|limit| count >= limit) {
-                return;
+        let loaded = context.loaded();
+        let targets = loaded.pools.iter().flat_map(|pool| &pool.pool.targets);
+        for target in targets.filter(|target| is_wanted(target)) {
+            if limit.is_some_and(|limit| count >= limit) {
+                break;
             }
-            count += 1;
-            json.begin_object();
-            json.field("target").labels(target.public.as_ref());
-            if metric.is_empty() {
-                json.field("metric").text(&family.family);
+            let metadata = target.status().metadata.clone();
+            for family in metadata.iter() {
+                if !metric.is_empty() && *family.family != *metric {
+                    continue;
+                }
+                count += 1;
+                json.begin_object();
+                json.field("target").labels(target.public.as_ref());
+                if metric.is_empty() {
+                    json.field("metric").text(&family.family);
+                }
+                json.field("type").text(&family.metric_type);
+                json.field("help").text(&family.help);
+                json.field("unit").text(&family.unit);
+                json.end_object();
             }
-            json.field("type").text(&family.metric_type);
-            json.field("help").text(&family.help);
-            json.field("unit").text(&family.unit);
-            json.end_object();
-        });
+        }
         json.end_array();
     }))
+}
+
+/// `/targets/relabel_steps`: what each rule of a job makes of a set of labels.
+pub fn relabel_steps(context: &Context, form: &Form) -> Result<Response, ApiError> {
+    let name = form.get("scrapePool");
+    if name.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    let text = form.get("labels");
+    if text.is_empty() {
+        return Err(ApiError::bad_data("no labels parameter provided"));
+    }
+    let labels: BTreeMap<String, String> = serde_json::from_str(text)
+        .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}")))?;
+    let loaded = context.loaded();
+    let pool = find_pool(&loaded.pools, name)?;
+    let mut labels = LabelsBuilder::from_labels(Labels::from_pairs(labels.iter()).as_ref());
+    let mut is_kept = true;
+    let rules = &pool.job.config.relabel_configs;
+    Ok(success(&Notes::default(), |json| {
+        json.begin_object();
+        json.field("steps").begin_array();
+        for (index, rule) in rules.iter().enumerate() {
+            is_kept = is_kept && pool.job.relabel.apply_one(index, &mut labels);
+            let output = if is_kept { labels.clone().finish() } else { Labels::default() };
+            json.begin_object();
+            json.field("rule");
+            write_rule(json, rule);
+            json.field("output").labels(output.as_ref());
+            json.field("keep").bool(is_kept);
+            json.end_object();
+        }
+        json.end_array();
+        json.end_object();
+    }))
+}
+
+fn write_rule(json: &mut Json<'_>, rule: &RelabelConfig) {
+    json.begin_object();
+    if let Some(names) = &rule.source_labels {
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        json.field("source_labels").texts(&names);
+    }
+    json.field("separator").text(&rule.separator);
+    json.field("regex").text(rule.regex.as_deref().unwrap_or(RelabelConfig::REGEX));
+    if rule.modulus != 0 {
+        json.field("modulus").raw(rule.modulus.to_string().as_bytes());
+    }
+    if !rule.target_label.is_empty() {
+        json.field("target_label").text(&rule.target_label);
+    }
+    json.field("replacement").text(&rule.replacement);
+    json.field("action").text(rule.action.as_str());
+    json.end_object();
+}
+
+fn compiled(text: &str) -> Result<Vec<CompiledMatcher>, String> {
+    let matchers = parse_selector(text).map_err(|errors| errors.to_string())?;
+    CompiledMatcher::compile(&matchers).map_err(|error| error.to_string())
 }
 
 fn each_metadata(context: &Context, mut visit: impl FnMut(&Target, &TargetMetadata)) {

@@ -65,6 +65,15 @@ impl Durations {
 }
 
 impl Snapshot {
+    /// Adds what another place counted.
+    pub fn merge(&mut self, other: Snapshot) {
+        self.count += other.count;
+        self.seconds += other.seconds;
+        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, count)| *sum += count);
+        self.recent.extend(other.recent);
+        self.recent.sort_unstable_by(f64::total_cmp);
+    }
+
     /// NaN when nothing happened lately.
     pub fn quantile(&self, quantile: f64) -> f64 {
         let rank = (quantile * self.recent.len() as f64).ceil() as usize;

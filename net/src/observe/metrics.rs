@@ -8,7 +8,6 @@ use http::StatusCode;
 
 use crate::api::context::{Context, Readiness};
 use crate::http::{Response, with_type};
-use crate::scrape::stats::ScrapeStats;
 
 use super::page::Page;
 use super::stats::{DURATION_BOUNDS, RouteStats, ShardStats};
@@ -26,9 +25,8 @@ pub fn page(shards: &[Arc<shards::stats::ShardStats>], context: &Context) -> Res
     super::storage::write(&mut out, shards);
     write_requests(&mut out, context);
     write_remote_write(&mut out, context);
-    write_scrapes(&mut out, context);
+    super::scraping::write(&mut out, context);
     super::discovery::write(&mut out, context);
-    write_pools(&mut out, context);
     super::alerting::write(&mut out, context);
     process::write(&mut out, context.started_ms);
     with_type(StatusCode::OK, CONTENT_TYPE, bytes)
@@ -121,103 +119,4 @@ fn write_remote_write(out: &mut Page<'_>, context: &Context) {
         "Exemplars received and refused: out of order, too long, in the future, of no series.",
         sum(context, |stats| stats.remote_write.exemplars_dropped.get()),
     );
-}
-
-fn write_scrapes(out: &mut Page<'_>, context: &Context) {
-    let total = |of: fn(&ScrapeStats) -> u64| sum(context, |stats| of(&stats.scrape));
-    for (name, help, value) in [
-        (
-            "prometheus_target_scrapes_exceeded_sample_limit_total",
-            "Total number of scrapes that hit the sample limit and were rejected.",
-            total(|stats| stats.sample_limit_exceeded.get()),
-        ),
-        (
-            "prometheus_target_scrapes_exceeded_body_size_limit_total",
-            "Total number of scrapes that hit the body size limit",
-            total(|stats| stats.body_limit_exceeded.get()),
-        ),
-        (
-            "prometheus_target_scrape_pool_exceeded_label_limits_total",
-            "Total number of times scrape pools hit the label limits, during sync or config \
-             reload.",
-            total(|stats| stats.label_limit_exceeded.get()),
-        ),
-        (
-            "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
-            "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
-            total(|stats| stats.bucket_limit_exceeded.get()),
-        ),
-        (
-            "prometheus_target_scrapes_cache_flush_forced_total",
-            "How many times a scrape cache was flushed due to getting big while scrapes are \
-             failing.",
-            total(|stats| stats.cache_flushes_forced.get()),
-        ),
-        (
-            "prometheus_target_scrapes_sample_duplicate_timestamp_total",
-            "Total number of samples rejected due to duplicate timestamps but different values.",
-            total(|stats| stats.duplicates.get()),
-        ),
-        (
-            "prometheus_target_scrapes_sample_out_of_order_total",
-            "Total number of samples rejected due to not being out of the expected order.",
-            total(|stats| stats.out_of_order.get()),
-        ),
-        (
-            "prometheus_target_scrapes_sample_out_of_bounds_total",
-            "Total number of samples rejected due to timestamp falling outside of the time \
-             bounds.",
-            total(|stats| stats.out_of_bounds.get()),
-        ),
-        ("hearth_scrapes_total", "Scrapes started.", total(|stats| stats.scrapes.get())),
-        (
-            "hearth_scrape_commits_failed_total",
-            "Scrapes whose samples could not be stored.",
-            total(|stats| stats.failed_commits.get()),
-        ),
-    ] {
-        out.counter(name, help, value);
-    }
-    let name = "prometheus_target_interval_length_seconds";
-    out.family(name, "Actual intervals between scrapes.", MetricType::Summary);
-    let interval_us = total(|stats| stats.interval_sum_us.get());
-    out.sample(&format!("{name}_sum"), &[], interval_us as f64 / 1e6);
-    out.sample(&format!("{name}_count"), &[], total(|stats| stats.interval_count.get()) as f64);
-}
-
-fn write_pools(out: &mut Page<'_>, context: &Context) {
-    let pools = context.loaded().pools;
-    let mut family =
-        |name: &str, help: &str, of: &dyn Fn(&crate::api::context::NamedPool) -> f64| {
-            out.family(name, help, MetricType::Gauge);
-            for pool in pools.iter() {
-                out.sample(name, &[("scrape_job", &pool.name)], of(pool));
-            }
-        };
-    family(
-        "prometheus_target_scrape_pool_targets",
-        "Current number of targets in this scrape pool.",
-        &|pool| pool.pool.targets.len() as f64,
-    );
-    family(
-        "prometheus_target_metadata_cache_entries",
-        "Total number of metric metadata entries in the cache",
-        &|pool| {
-            let counts = pool.pool.targets.iter().map(|target| target.status().metadata.len());
-            counts.sum::<usize>() as f64
-        },
-    );
-    let name = "prometheus_target_sync_failed_total";
-    out.family(name, "Total number of target sync failures.", MetricType::Counter);
-    for pool in pools.iter() {
-        let failed = pool.pool.failures.len() as f64;
-        out.sample(name, &[("scrape_job", &pool.name)], failed);
-    }
-    let name = "prometheus_sd_discovered_targets";
-    out.family(name, "Current number of discovered targets.", MetricType::Gauge);
-    for pool in pools.iter() {
-        let count = pool.pool.targets.len() + pool.pool.dropped_count;
-        let labels = [("config", pool.name.as_str()), ("name", "scrape")];
-        out.sample(name, &labels, count as f64);
-    }
 }

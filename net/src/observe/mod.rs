@@ -8,6 +8,7 @@ pub mod metrics;
 mod page;
 pub mod process;
 pub mod query_log;
+mod scraping;
 pub mod stats;
 mod storage;
 pub mod version;

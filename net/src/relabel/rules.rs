@@ -61,6 +61,11 @@ impl Rules {
         let mut scratch = Scratch::default();
         self.rules.iter().all(|rule| rule.apply(labels, &mut scratch))
     }
+
+    /// Applies the rule at `index` alone.
+    pub fn apply_one(&self, index: usize, labels: &mut LabelsBuilder) -> bool {
+        self.rules[index].apply(labels, &mut Scratch::default())
+    }
 }
 
 impl Rule {
