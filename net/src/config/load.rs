@@ -154,7 +154,7 @@ impl Loaded {
         }
     }
 
-    fn complete(config: Config, mut warnings: Vec<String>) -> Result<Loaded, ConfigError> {
+    fn complete(config: Config, warnings: Vec<String>) -> Result<Loaded, ConfigError> {
         let mut jobs: Vec<Arc<ScrapeConfig>> = Vec::new();
         let mut origins: Vec<String> = Vec::new();
         for job in &config.scrape_configs {
@@ -185,7 +185,6 @@ impl Loaded {
                 }
             }
         }
-        warnings.extend(not_carried_out(&config, &jobs));
         Ok(Loaded { config, jobs, warnings })
     }
 }
@@ -211,20 +210,6 @@ fn read_jobs(file: &Path, config: &Config) -> Result<Vec<ScrapeConfig>, Abort> {
         job.join_dir(dir);
     }
     Ok(content.scrape_configs)
-}
-
-/// One sentence that names the sections that load but have no provider yet.
-fn not_carried_out(config: &Config, jobs: &[Arc<ScrapeConfig>]) -> Option<String> {
-    let of_jobs = jobs.iter().flat_map(|job| job.discovery.not_carried_out());
-    let alertmanagers = &config.alerting.alertmanagers;
-    let of_alerting = alertmanagers.iter().flat_map(|config| config.discovery.not_carried_out());
-    let mut keys: Vec<&str> = of_jobs.chain(of_alerting).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    if keys.is_empty() {
-        return None;
-    }
-    Some(format!("not yet carried out, no targets come from: {}", keys.join(", ")))
 }
 
 /// Replaces `$name` and `${name}`; `$$` is a dollar sign.

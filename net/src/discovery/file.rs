@@ -1,7 +1,8 @@
 //! Target groups from files, JSON or YAML.
 //!
-//! A file is read when its stamp (time of change and length) differs from the last one, or when
-//! its section's interval has passed. What cannot be read keeps the groups it had.
+//! A file is looked at when the kernel tells of a change beside it, and once a second. It is read when
+//! its stamp (time of change and length) differs from the last one, or when its section's interval
+//! has passed. What cannot be read keeps the groups it had.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -12,9 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+use shards::runtime;
 
 use super::TargetGroup;
-use crate::config::{FileSdConfig, LabelSet, StaticConfig, glob, yaml};
+use super::file_events::DirEvents;
+use crate::config::{FilePath, FileSdConfig, LabelSet, StaticConfig, glob, yaml};
+use crate::observe::durations::Durations;
 use crate::wire::quote::quoted;
 use crate::{log_debug, log_error};
 
@@ -29,6 +33,10 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 pub struct FileStats {
     /// `prometheus_sd_file_read_errors_total`
     pub read_error_count: AtomicU64,
+    /// `prometheus_sd_file_watcher_errors_total`
+    pub watch_error_count: AtomicU64,
+    /// `prometheus_sd_file_scan_duration_seconds`
+    pub scans: Durations,
     /// `prometheus_sd_file_mtime_seconds` by file name, of files that were read well.
     mtime_seconds: Mutex<BTreeMap<String, f64>>,
 }
@@ -81,8 +89,27 @@ impl Files {
         self.known.values().flat_map(|known| &known.groups)
     }
 
+    /// What the kernel tells of the directories of all patterns.
+    pub fn events(&self, stats: &FileStats) -> DirEvents {
+        let dir = |path: &FilePath| {
+            let dir = Path::new(&path.0).parent().unwrap_or(Path::new(""));
+            if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() }
+        };
+        DirEvents::new(self.config.files.iter().map(dir), stats)
+    }
+
     /// Reads what changed, everything with `reread`; whether the groups are others now.
     pub fn refresh(&mut self, reread: bool, stats: &FileStats) -> bool {
+        let begun = runtime::now();
+        let changed = self.read_changed(reread, stats);
+        // Looks that found nothing to read are no scans.
+        if reread || changed {
+            stats.scans.add(runtime::now(), begun.elapsed().as_secs_f64());
+        }
+        changed
+    }
+
+    fn read_changed(&mut self, reread: bool, stats: &FileStats) -> bool {
         let mut paths = Vec::new();
         for pattern in &self.config.files {
             match glob(pattern) {

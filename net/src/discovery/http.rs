@@ -2,23 +2,21 @@
 //!
 //! Source: Prometheus `discovery/http/http.go`.
 
-use http::Method;
-use http::header::CONTENT_TYPE;
-
 use super::TargetGroup;
-use super::api::Api;
+use super::api::{Api, Request};
 use super::file::parse_json;
 use crate::config::HttpSdConfig;
 
 pub async fn refresh(config: &HttpSdConfig, api: &mut Api) -> Result<Vec<TargetGroup>, String> {
     let seconds = config.refresh_interval.ms() as f64 / 1000.0;
-    api.header("x-prometheus-refresh-interval-seconds", &seconds.to_string())?;
-    let (answer, body) = api.send(Method::GET, &config.url, vec![]).await?;
-    let content_type = answer.header(CONTENT_TYPE);
+    let request = Request::get(&config.url)
+        .with("x-prometheus-refresh-interval-seconds", seconds.to_string());
+    let reply = api.send(request).await?;
+    let content_type = reply.header("content-type");
     if !is_json(content_type) {
         return Err(format!("unsupported content type {content_type:?}"));
     }
-    let text = std::str::from_utf8(&body).map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(&reply.body).map_err(|error| error.to_string())?;
     let mut groups = vec![];
     for (index, mut group) in parse_json(text)?.into_iter().enumerate() {
         group.labels.0.insert("__meta_url".to_owned(), config.url.clone());
@@ -29,7 +27,7 @@ pub async fn refresh(config: &HttpSdConfig, api: &mut Api) -> Result<Vec<TargetG
 }
 
 /// `application/json`, perhaps with its charset.
-fn is_json(content_type: &str) -> bool {
+pub fn is_json(content_type: &str) -> bool {
     let (kind, parameter) = content_type.trim().split_once(';').unwrap_or((content_type, ""));
     let parameter = parameter.trim().to_ascii_lowercase();
     kind.trim().eq_ignore_ascii_case("application/json")

@@ -3,38 +3,32 @@
 //! ```text
 //! config::DiscoveryConfigs -> static groups ──────────────┐
 //!                             file                        │
-//!                             kubernetes  (watches)       ├-> watch -> Update (a job's groups)
+//!                             kubernetes, serverset, nerve├-> watch -> Update (a job's groups)
 //!                             provider    (asked again    │               -> net::scrape
 //!                                          and again)  ───┘
 //! ```
 //!
 //! [`watch`] runs on the control thread and sends a job's groups whole, first at once and then
-//! whenever they change. A provider is one file: what it asks its API, and which labels it makes of
-//! the answer. `provider` is the table of them, `api` what they share.
+//! whenever they change. A provider is one file in `aws`, `clouds` or `clusters`: what it asks its API,
+//! and which labels it makes of the answer. `provider` is the table of them, `api` what they share.
 //!
-//! Not here: providers that are not built (their sections load; `config` warns of them),
-//! relabelling and targets (`net::scrape`).
+//! Not here: relabelling and targets (`net::scrape`).
 //!
 //! Source: Prometheus `discovery/{manager,discovery}.go`, `discovery/targetgroup`,
 //! `discovery/file/file.go`.
 
 mod api;
 mod aws;
-mod consul;
-mod digitalocean;
+mod clouds;
+mod clusters;
 mod dns;
-mod docker;
-mod eureka;
 mod file;
-mod hetzner;
+mod file_events;
 mod http;
-mod kubernetes;
-mod nomad;
 mod provider;
 pub mod stats;
 #[cfg(test)]
 mod tests;
-mod vultr;
 mod watch;
 mod xml;
 

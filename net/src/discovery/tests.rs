@@ -150,7 +150,7 @@ fn the_watch_sends_every_job_first() {
     let updates = on_control(async {
         let (orders, sources) = async_channel::unbounded();
         let (sender, receiver) = async_channel::bounded(4);
-        tokio::task::spawn_local(watch(sources, Arc::default(), sender));
+        tokio::task::spawn_local(watch("scrape", sources, Arc::default(), sender));
         let both = vec![source("one", &configs), source("two", &Default::default())];
         orders.send(both).await.unwrap();
         [receiver.recv().await.unwrap(), receiver.recv().await.unwrap()]
@@ -171,7 +171,7 @@ fn equal_sections_share_a_provider_that_outlives_a_reload() {
     on_control(async {
         let (orders, sources) = async_channel::unbounded();
         let (sender, updates) = async_channel::bounded(8);
-        tokio::task::spawn_local(watch(sources, stats.clone(), sender));
+        tokio::task::spawn_local(watch("scrape", sources, stats.clone(), sender));
         let next = async || {
             let update: Update = updates.recv().await.unwrap();
             (update.name.clone(), update.groups.len())
@@ -193,5 +193,43 @@ fn equal_sections_share_a_provider_that_outlives_a_reload() {
         assert_eq!(next().await, ("two".into(), 1));
     });
     assert_eq!(server.asked(), ["GET /", "GET /other"]);
-    assert_eq!(stats.counts().providers[&("http", "one".to_owned())].refreshes, 1);
+    let counts = stats.counts();
+    // The provider of the first sections ended with its last user.
+    let running: Vec<_> = counts.refreshes.keys().map(|key| key.1.as_str()).collect();
+    assert_eq!(running, ["two"]);
+    assert_eq!(counts.durations["http"].read(shards::runtime::now()).count, 2);
+    let manager = &counts.managers["scrape"];
+    let targets: Vec<_> =
+        manager.configs.iter().map(|(name, stats)| (name.as_str(), stats.target_count)).collect();
+    assert_eq!(targets, [("last", 1), ("two", 1)]);
+    assert_eq!((manager.received, manager.sent, manager.failed_configs), (2, 9, 0));
+}
+
+#[test]
+fn the_kernel_tells_of_changes() {
+    let dir = Dir::new("file-sd-events");
+    let below = dir.0.join("later");
+    let path = FilePath(below.join("*.json").display().to_string());
+    let mut files = Files::new(FileSdConfig { files: vec![path], ..FileSdConfig::default() });
+    let stats = FileStats::default();
+    on_control(async {
+        let mut events = files.events(&stats);
+        // The directory comes after the watch.
+        std::fs::create_dir(&below).unwrap();
+        events.watch_dirs(&stats);
+        std::fs::write(dir.0.join("other.json"), "[]").unwrap();
+        for (text, expected) in [("a:1", "a:1 | "), ("b:1", "b:1 | ")] {
+            std::fs::write(below.join("new"), format!("[{{\"targets\": [\"{text}\"]}}]")).unwrap();
+            events.changed().await;
+            std::fs::rename(below.join("new"), below.join("t.json")).unwrap();
+            events.changed().await;
+            files.refresh(false, &stats);
+            assert_eq!(shown(files.groups()), [expected]);
+        }
+        std::fs::remove_dir_all(&below).unwrap();
+        events.changed().await;
+        files.refresh(false, &stats);
+        assert_eq!(files.groups().count(), 0);
+    });
+    assert_eq!(stats.watch_error_count.load(Ordering::Relaxed), 0);
 }

@@ -12,19 +12,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender};
+use shards::runtime;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::clusters::{kubernetes, zookeeper};
 use super::file::Files;
-use super::kubernetes;
 use super::provider::{Polled, Run};
-use super::stats::{DiscoveryStats, ProviderStats};
+use super::stats::{ConfigStats, DiscoveryStats, ManagerStats, ProviderKey};
 use super::{Source, TargetGroup, Update, static_groups};
 use crate::config::{FileSdConfig, KubernetesSdConfig};
 use crate::log_error;
 
-/// How often files are looked at; a changed file is known within this time.
-const FILE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often files are looked at whose change the kernel may not tell of.
+const FILE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Findings that wait for the watch.
 const FOUND_COUNT_MAX: usize = 64;
@@ -35,6 +36,7 @@ type Groups = Vec<Arc<TargetGroup>>;
 enum Provider {
     File(FileSdConfig),
     Kubernetes(Box<KubernetesSdConfig>),
+    Zookeeper(zookeeper::Config),
     Polled(Polled),
 }
 
@@ -44,13 +46,18 @@ impl Provider {
         let files = configs.file_sd_configs.iter().cloned().map(Provider::File);
         let clusters = configs.kubernetes_sd_configs.iter().cloned();
         let clusters = clusters.map(|config| Provider::Kubernetes(Box::new(config)));
-        files.chain(clusters).chain(Polled::of(configs).into_iter().map(Provider::Polled)).collect()
+        let sets = configs.serverset_sd_configs.iter().cloned().map(zookeeper::Config::Serverset);
+        let nerves = configs.nerve_sd_configs.iter().cloned().map(zookeeper::Config::Nerve);
+        let keepers = sets.chain(nerves).map(Provider::Zookeeper);
+        let polled = Polled::of(configs).into_iter().map(Provider::Polled);
+        files.chain(clusters).chain(keepers).chain(polled).collect()
     }
 }
 
 /// A provider with its task, which ends with it.
 struct Running {
     id: u64,
+    key: ProviderKey,
     provider: Provider,
     /// None until it has found something or failed.
     groups: Option<Groups>,
@@ -69,22 +76,28 @@ pub struct Found {
     groups: Option<Groups>,
 }
 
+#[cfg(test)]
+impl Found {
+    pub fn groups(&self) -> Option<&[Arc<TargetGroup>]> {
+        self.groups.as_deref()
+    }
+}
+
 /// Where a provider tells what it found.
 #[derive(Clone)]
 pub struct Reporter {
     id: u64,
     sender: Sender<Found>,
     stats: Arc<DiscoveryStats>,
-    mechanism: &'static str,
-    job: String,
+    /// Of the watch.
+    manager: &'static str,
+    key: ProviderKey,
 }
 
 impl Reporter {
     /// Errors when nobody listens any more.
     pub async fn found(&self, groups: Groups) -> Result<(), ()> {
-        self.stats.counts().received += 1;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.count(|stats| stats.last_update_seconds = now.as_secs_f64());
+        self.stats.counts().managers.entry(self.manager).or_default().received += 1;
         let found = Found { id: self.id, groups: Some(groups) };
         self.sender.send(found).await.map_err(drop)
     }
@@ -92,12 +105,18 @@ impl Reporter {
     pub async fn failed(&self, why: &str) -> Result<(), ()> {
         log_error!(
             "Unable to refresh target groups",
-            "component" = "discovery manager scrape",
-            "discovery" = self.mechanism,
-            "config" = self.job,
+            "component" = format!("discovery manager {}", self.manager),
+            "discovery" = self.key.0,
+            "config" = self.key.1,
             "err" = why
         );
-        self.count(|stats| stats.failures += 1);
+        {
+            let mut counts = self.stats.counts();
+            *counts.failures.entry(self.key.0).or_default() += 1;
+            if let Some(stats) = counts.refreshes.get_mut(&self.key) {
+                stats.failures += 1;
+            }
+        }
         self.sender.send(Found { id: self.id, groups: None }).await.map_err(drop)
     }
 
@@ -105,16 +124,18 @@ impl Reporter {
     #[cfg(test)]
     pub fn for_tests(stats: Arc<DiscoveryStats>) -> (Reporter, Receiver<Found>) {
         let (sender, found) = async_channel::bounded(8);
-        (Reporter { id: 0, sender, stats, mechanism: "test", job: "j".to_owned() }, found)
+        let key = ("test", "j".to_owned());
+        (Reporter { id: 0, sender, stats, manager: "scrape", key }, found)
     }
 
     pub fn stats(&self) -> &DiscoveryStats {
         &self.stats
     }
 
-    fn count(&self, count: impl FnOnce(&mut ProviderStats)) {
-        let mut counts = self.stats.counts();
-        count(counts.providers.entry((self.mechanism, self.job.clone())).or_default());
+    /// A provider that cannot even begin: there is nothing to wait for.
+    pub async fn cannot_begin(&self, why: &str) {
+        self.stats.counts().managers.entry(self.manager).or_default().failed_configs += 1;
+        let _ = self.failed(why).await;
     }
 }
 
@@ -130,6 +151,8 @@ struct User {
 }
 
 struct Watch {
+    /// `scrape` or `notify`.
+    name: &'static str,
     running: Vec<Running>,
     users: Vec<User>,
     next_id: u64,
@@ -139,17 +162,19 @@ struct Watch {
 }
 
 /// Sends the groups of every source, then those of each that changes, until nobody listens. Each
-/// list of `sources` replaces the one before.
+/// list of `sources` replaces the one before. `name` tells this watch from others in metrics.
 ///
 /// Runs on a tokio runtime with time and sockets, in a `LocalSet`.
 pub async fn watch(
+    name: &'static str,
     sources: Receiver<Vec<Source>>,
     stats: Arc<DiscoveryStats>,
     updates: Sender<Update>,
 ) {
     let (found, findings) = async_channel::bounded(FOUND_COUNT_MAX);
     let (running, users) = (vec![], vec![]);
-    let mut watch = Watch { running, users, next_id: 0, found, stats, updates };
+    stats.counts().managers.entry(name).or_default();
+    let mut watch = Watch { name, running, users, next_id: 0, found, stats, updates };
     loop {
         let sent = tokio::select! {
             sources = sources.recv() => match sources {
@@ -167,6 +192,9 @@ pub async fn watch(
 impl Watch {
     async fn apply(&mut self, sources: Vec<Source>) -> Result<(), ()> {
         let mut before = std::mem::take(&mut self.running);
+        // Those that could not begin may do so now.
+        before.retain(|running| !running.task.is_finished());
+        self.manager(|stats| stats.failed_configs = 0);
         let known: Vec<String> = self.users.drain(..).map(|user| user.name).collect();
         for source in &sources {
             let mut providers = vec![];
@@ -191,7 +219,13 @@ impl Watch {
                 providers,
             });
         }
-        drop(before);
+        for ended in before {
+            self.stats.counts().refreshes.remove(&ended.key);
+        }
+        let users = &self.users;
+        self.manager(|stats| {
+            stats.configs.retain(|name, _| users.iter().any(|user| user.name == *name));
+        });
         for index in 0..self.users.len() {
             self.send(index).await?;
         }
@@ -204,10 +238,12 @@ impl Watch {
         let mechanism = match &provider {
             Provider::File(_) => "file",
             Provider::Kubernetes(_) => "kubernetes",
+            Provider::Zookeeper(config) => config.mechanism(),
             Provider::Polled(polled) => polled.mechanism(),
         };
-        let (sender, stats, job) = (self.found.clone(), self.stats.clone(), job.to_owned());
-        let reporter = Reporter { id, sender, stats, mechanism, job };
+        let (sender, stats, key) =
+            (self.found.clone(), self.stats.clone(), (mechanism, job.to_owned()));
+        let reporter = Reporter { id, sender, stats, manager: self.name, key: key.clone() };
         let mut groups = None;
         let task = match provider.clone() {
             Provider::File(config) => {
@@ -215,14 +251,17 @@ impl Watch {
                 // At once, so that a first update has them.
                 files.refresh(true, &self.stats.file);
                 groups = Some(files.groups().cloned().collect());
-                tokio::task::spawn_local(watch_files(files, reporter))
+                tokio::task::spawn_local(watch_files(files, reporter, FILE_LOOK_INTERVAL))
             }
             Provider::Kubernetes(config) => {
                 tokio::task::spawn_local(kubernetes::watch(*config, reporter))
             }
+            Provider::Zookeeper(config) => {
+                tokio::task::spawn_local(zookeeper::watch(config, reporter))
+            }
             Provider::Polled(polled) => tokio::task::spawn_local(poll(polled, reporter)),
         };
-        Running { id, provider, groups, task }
+        Running { id, key, provider, groups, task }
     }
 
     async fn take(&mut self, found: Found) -> Result<(), ()> {
@@ -255,21 +294,42 @@ impl Watch {
         }
         let mut groups = user.fixed.clone();
         groups.extend(found.into_iter().flatten().flatten().cloned());
-        self.stats.counts().sent += 1;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let found = ConfigStats {
+            target_count: groups.iter().map(|group| group.targets.len() as u64).sum(),
+            last_update_seconds: now.as_secs_f64(),
+        };
         let update = Update { name: user.name.clone(), groups };
+        let must_wait = self.updates.is_full();
+        self.manager(|stats| {
+            stats.sent += 1;
+            stats.delayed += u64::from(must_wait);
+            stats.configs.insert(update.name.clone(), found);
+        });
         self.updates.send(update).await.map_err(drop)
+    }
+
+    fn manager(&self, count: impl FnOnce(&mut ManagerStats)) {
+        count(self.stats.counts().managers.entry(self.name).or_default());
     }
 }
 
-async fn watch_files(mut files: Files, reporter: Reporter) {
+/// Reads files when the kernel tells of a change, when they look changed, and once an interval anyway.
+async fn watch_files(mut files: Files, reporter: Reporter, look_interval: Duration) {
+    let stats = reporter.stats.clone();
+    let mut events = files.events(&stats.file);
     let mut reread_at = Instant::now() + files.refresh_interval();
     loop {
-        sleep(FILE_POLL_INTERVAL).await;
+        tokio::select! {
+            () = sleep(look_interval) => {}
+            () = events.changed() => {}
+        }
+        events.watch_dirs(&stats.file);
         let reread = reread_at <= Instant::now();
         if reread {
             reread_at = Instant::now() + files.refresh_interval();
         }
-        if files.refresh(reread, &reporter.stats.file)
+        if files.refresh(reread, &stats.file)
             && reporter.found(files.groups().cloned().collect()).await.is_err()
         {
             return;
@@ -280,22 +340,21 @@ async fn watch_files(mut files: Files, reporter: Reporter) {
 async fn poll(polled: Polled, reporter: Reporter) {
     let mut api = match polled.api() {
         Ok(api) => api,
-        Err(why) => {
-            reporter.stats.counts().failed_configs += 1;
-            // It would fail again: nothing to wait for.
-            let _ = reporter.failed(&why).await;
-            return;
-        }
+        Err(why) => return reporter.cannot_begin(&why).await,
+    };
+    let (own, of_mechanism) = {
+        let mut counts = reporter.stats.counts();
+        let own = counts.refreshes.entry(reporter.key.clone()).or_default().durations.clone();
+        (own, counts.durations.entry(reporter.key.0).or_default().clone())
     };
     let mut before: Vec<TargetGroup> = vec![];
     loop {
         let begun = Instant::now();
         let run = Run { api: &mut api, before: &before, stats: &reporter.stats };
         let refreshed = polled.refresh(run).await;
-        reporter.count(|stats| {
-            stats.refreshes += 1;
-            stats.refresh_seconds += begun.elapsed().as_secs_f64();
-        });
+        for durations in [&own, &of_mechanism] {
+            durations.add(runtime::now(), begun.elapsed().as_secs_f64());
+        }
         let told = match refreshed {
             Ok(groups) => {
                 before.clone_from(&groups);

@@ -102,6 +102,11 @@ fn start(inner: &str) -> Element {
     element
 }
 
+/// A text as it stands in an element.
+pub fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 fn unescaped(text: &str) -> String {
     if !text.contains('&') {
         return text.to_owned();

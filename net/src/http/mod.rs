@@ -8,6 +8,7 @@
 //! body     what an endpoint gives: bytes, or chunks pulled as the client reads them
 //! gzip     answers, where the client takes it and it pays
 //! client   requests as a configuration says: keep-alive, TLS, credentials, proxies, bounded gzip
+//! jwt      texts signed with an RSA key
 //! tls      encrypted streams, both sides
 //! place    sockets of a shard or of the control thread
 //! sigv4    signatures for services of AWS
@@ -22,6 +23,7 @@ pub mod encoding;
 pub mod form;
 pub mod guard;
 pub mod gzip;
+pub mod jwt;
 pub mod place;
 pub mod request;
 pub mod router;

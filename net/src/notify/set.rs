@@ -35,7 +35,6 @@ pub struct SetPlan {
 
 impl SetPlan {
     pub fn new(config: &AlertmanagerConfig) -> Result<SetPlan, String> {
-        config.sigv4.as_ref().map(Signer::new).transpose()?;
         Ok(SetPlan {
             relabel: Rules::new(&config.relabel_configs)?,
             alert_relabel: Rules::new(&config.alert_relabel_configs)?,
@@ -112,7 +111,7 @@ impl AlertmanagerSet {
                 url: parsed,
                 client: self.plan.client.clone(),
                 // It was made once before, of the same section.
-                signer: self.plan.config.sigv4.as_ref().and_then(|own| Signer::new(own).ok()),
+                signer: self.plan.config.sigv4.as_ref().map(Signer::new),
                 timeout: self.plan.config.timeout.duration(),
             };
             started.push(spawn_local(send_loop.run()));

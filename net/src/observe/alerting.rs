@@ -11,7 +11,7 @@ use crate::api::context::Context;
 use crate::notify::stats::LoopStats;
 use crate::rules::cell::{GroupCell, GroupStats, GroupView};
 
-use super::durations::{BOUNDS, Snapshot};
+use super::durations::Snapshot;
 use super::page::Page;
 
 pub fn write(out: &mut Page<'_>, context: &Context) {
@@ -56,35 +56,15 @@ fn write_durations(
     out.family(&names.summary, help, MetricType::Summary);
     for (alertmanager, snapshot) in durations {
         let label = label(alertmanager);
-        for quantile in quantiles {
-            let mut labels: Vec<(&str, &str)> =
-                label.iter().map(|(n, v)| (*n, v.as_str())).collect();
-            let text = quantile.to_string();
-            labels.push(("quantile", &text));
-            out.sample(&names.summary, &labels, snapshot.quantile(*quantile));
-        }
-        write_sum(out, &names.summary, label.as_ref(), snapshot);
+        let labels: Vec<(&str, &str)> = label.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        out.summary(&names.summary, &labels, quantiles, snapshot);
     }
     out.family(&names.histogram, help, MetricType::Histogram);
     for (alertmanager, snapshot) in durations {
         let label = label(alertmanager);
         let labels: Vec<(&str, &str)> = label.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        for (bound, count) in BOUNDS.iter().zip(snapshot.buckets) {
-            out.bucket(&format!("{}_bucket", names.histogram), &labels, *bound, count);
-        }
-        write_sum(out, &names.histogram, label.as_ref(), snapshot);
+        out.histogram(&names.histogram, &labels, snapshot);
     }
-}
-
-fn write_sum(
-    out: &mut Page<'_>,
-    name: &str,
-    label: Option<&(&'static str, String)>,
-    snapshot: &Snapshot,
-) {
-    let labels: Vec<(&str, &str)> = label.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    out.sample(&format!("{name}_sum"), &labels, snapshot.seconds);
-    out.sample(&format!("{name}_count"), &labels, snapshot.count as f64);
 }
 
 fn write_groups(out: &mut Page<'_>, cells: &[Arc<GroupCell>]) {

@@ -2,6 +2,7 @@
 
 use engine::model::MetricType;
 
+use super::durations::{BOUNDS, Snapshot};
 use crate::wire::exposition::{Number, Writer};
 use crate::wire::names::EscapingScheme;
 use crate::wire::negotiation::Format;
@@ -37,6 +38,35 @@ impl<'a> Page<'a> {
     ) {
         let labels = labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         self.0.sample(name.as_bytes(), labels, bound, Number::Float(value), None);
+    }
+
+    /// Samples of a summary: quantiles of the last ones, sum and count.
+    pub fn summary(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        quantiles: &[f64],
+        durations: &Snapshot,
+    ) {
+        for quantile in quantiles {
+            let text = quantile.to_string();
+            let labels = [labels, &[("quantile", text.as_str())]].concat();
+            self.sample(name, &labels, durations.quantile(*quantile));
+        }
+        self.sum_and_count(name, labels, durations);
+    }
+
+    /// Samples of a histogram: classic buckets, sum and count.
+    pub fn histogram(&mut self, name: &str, labels: &[(&str, &str)], durations: &Snapshot) {
+        for (bound, count) in BOUNDS.iter().zip(durations.buckets) {
+            self.bucket(&format!("{name}_bucket"), labels, *bound, count);
+        }
+        self.sum_and_count(name, labels, durations);
+    }
+
+    fn sum_and_count(&mut self, name: &str, labels: &[(&str, &str)], durations: &Snapshot) {
+        self.sample(&format!("{name}_sum"), labels, durations.seconds);
+        self.sample(&format!("{name}_count"), labels, durations.count as f64);
     }
 
     /// A family of one sample without labels.

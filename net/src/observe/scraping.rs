@@ -252,13 +252,6 @@ fn write_pools(out: &mut Page<'_>, context: &Context) {
     let syncs = pools.iter().map(|pool| (pool.name.clone(), pool.stats.syncs.read(now)));
     let help = "Actual interval to sync the scrape pool.";
     write_durations(out, "prometheus_target_sync_length", help, "scrape_job", syncs.collect());
-    let name = "prometheus_sd_discovered_targets";
-    out.family(name, "Current number of discovered targets.", MetricType::Gauge);
-    for pool in pools.iter() {
-        let count = pool.pool.targets.len() + pool.pool.dropped_count;
-        let labels = [("config", pool.name.as_str()), ("name", "scrape")];
-        out.sample(name, &labels, count as f64);
-    }
 }
 
 fn metadata_bytes(target: &crate::scrape::target::Target) -> usize {

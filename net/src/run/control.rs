@@ -52,6 +52,9 @@ struct Watches {
     alertmanagers: Watch,
 }
 
+/// Before the number of a section of Alertmanagers, as Prometheus names it in metrics.
+const SECTION_PREFIX: &str = "config-";
+
 /// What discovery is to watch, and what it finds.
 struct Watch {
     sources: Sender<Vec<Source>>,
@@ -60,10 +63,10 @@ struct Watch {
 
 impl Watch {
     /// Starts discovery on this thread. Nothing is watched yet.
-    fn start(stats: Arc<DiscoveryStats>) -> Watch {
+    fn start(name: &'static str, stats: Arc<DiscoveryStats>) -> Watch {
         let (sources, ordered) = async_channel::unbounded();
         let (sender, updates) = async_channel::bounded(UPDATE_COUNT_MAX);
-        spawn_local(discovery::watch(ordered, stats, sender));
+        spawn_local(discovery::watch(name, ordered, stats, sender));
         Watch { sources, updates }
     }
 }
@@ -109,8 +112,8 @@ impl Control {
         signals: Receiver<i32>,
     ) {
         let watches = Watches {
-            targets: Watch::start(self.context.discovery.clone()),
-            alertmanagers: Watch::start(Arc::default()),
+            targets: Watch::start("scrape", self.context.discovery.clone()),
+            alertmanagers: Watch::start("notify", self.context.discovery.clone()),
         };
         self.apply(&loaded, plan, &watches);
         let mut auto_reload = AutoReload::new(&self.flags);
@@ -159,7 +162,8 @@ impl Control {
                 }
                 Ok(update) = watches.alertmanagers.updates.recv() => {
                     // Its name is the number of its section.
-                    if let Ok(section) = update.name.parse() {
+                    let section = update.name.strip_prefix(SECTION_PREFIX);
+                    if let Some(section) = section.and_then(|index| index.parse().ok()) {
                         self.notifier.set_groups(section, update.groups);
                     }
                 }
@@ -223,7 +227,7 @@ impl Control {
             configs: job.discovery.clone(),
         };
         let section = |(index, section): (usize, &AlertmanagerConfig)| Source {
-            name: index.to_string(),
+            name: format!("{SECTION_PREFIX}{index}"),
             configs: section.discovery.clone(),
         };
         let sections = loaded.config.alerting.alertmanagers.iter().enumerate();

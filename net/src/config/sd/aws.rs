@@ -115,6 +115,57 @@ impl AwsSdConfig {
     }
 }
 
+/// The section of a role: what is set here, and that section's own defaults.
+macro_rules! of_role {
+    ($aws:ident, $config:ident, $($list:ident),*) => {{
+        let mut config = $config {
+            http: $aws.http.clone(),
+            region: $aws.region.clone(),
+            endpoint: $aws.endpoint.clone(),
+            access_key: $aws.access_key.clone(),
+            secret_key: $aws.secret_key.clone(),
+            profile: $aws.profile.clone(),
+            role_arn: $aws.role_arn.clone(),
+            external_id: $aws.external_id.clone(),
+            $($list: $aws.$list.clone(),)*
+            ..$config::default()
+        };
+        if $aws.port != 0 {
+            config.port = $aws.port;
+        }
+        if $aws.refresh_interval != Millis(0) {
+            config.refresh_interval = $aws.refresh_interval;
+        }
+        config
+    }};
+}
+
+impl AwsSdConfig {
+    pub fn ec2(&self) -> Ec2SdConfig {
+        of_role!(self, Ec2SdConfig, filters)
+    }
+
+    pub fn ecs(&self) -> EcsSdConfig {
+        of_role!(self, EcsSdConfig, clusters)
+    }
+
+    pub fn elasticache(&self) -> ElasticacheSdConfig {
+        of_role!(self, ElasticacheSdConfig, clusters)
+    }
+
+    pub fn lightsail(&self) -> LightsailSdConfig {
+        of_role!(self, LightsailSdConfig,)
+    }
+
+    pub fn msk(&self) -> MskSdConfig {
+        of_role!(self, MskSdConfig, clusters)
+    }
+
+    pub fn rds(&self) -> RdsSdConfig {
+        of_role!(self, RdsSdConfig, filters, clusters)
+    }
+}
+
 impl Ec2SdConfig {
     fn check_alone(&mut self) -> Result<(), String> {
         if self.filters.iter().any(|filter| filter.values.is_empty()) {

@@ -1,7 +1,6 @@
 //! Service discovery as configured: one list for each provider, in every job and Alertmanager.
 //!
-//! Every provider's fields are read, checked and printed. `net::discovery` carries many of them out;
-//! [`DiscoveryConfigs::not_carried_out`] names the others that are used.
+//! Every provider's fields are read, checked and printed here; `net::discovery` carries them out.
 //!
 //! Source: Prometheus `discovery/registry.go` and the `SDConfig` of each provider.
 
@@ -16,26 +15,8 @@ pub use clusters::*;
 use super::http_client::HttpClientConfig;
 use super::units::Millis;
 use super::value::{FilePath, LabelSet, Url};
-use super::yaml::{Section, section};
+use super::yaml::section;
 use crate::wire::quote::quoted;
-
-/// Keys of the sections that `net::discovery` carries out; a test there holds the list to its table.
-pub const CARRIED_OUT: &[&str] = &[
-    "static_configs",
-    "file_sd_configs",
-    "kubernetes_sd_configs",
-    "http_sd_configs",
-    "dns_sd_configs",
-    "consul_sd_configs",
-    "docker_sd_configs",
-    "dockerswarm_sd_configs",
-    "ec2_sd_configs",
-    "nomad_sd_configs",
-    "eureka_sd_configs",
-    "digitalocean_sd_configs",
-    "hetzner_sd_configs",
-    "vultr_sd_configs",
-];
 
 section! {
     pub struct DiscoveryConfigs("discovery.Configs");
@@ -160,17 +141,6 @@ impl DiscoveryConfigs {
             Some(target) => Err(format!("{} is not a valid hostname", quoted(target.as_bytes()))),
             None => Ok(()),
         }
-    }
-
-    /// Keys of the sections in use whose provider hearth has not got.
-    pub fn not_carried_out(&self) -> Vec<&'static str> {
-        let mut keys = Vec::new();
-        self.visit(&mut |key, _, field| {
-            if !field.is_empty() && !CARRIED_OUT.contains(&key) {
-                keys.push(key);
-            }
-        });
-        keys
     }
 }
 

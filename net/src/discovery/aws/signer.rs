@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::credentials::{METADATA, credentials, region};
+use super::credentials::{credentials, region};
+use super::{Access, Places, host};
 use crate::config::SigV4Config;
 use crate::discovery::api::Api;
 use crate::http::sigv4::{Credentials, sign};
@@ -28,12 +29,8 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Errors: what is not carried out.
-    pub fn new(config: &SigV4Config) -> Result<Signer, String> {
-        if !config.role_arn.is_empty() {
-            return Err("sigv4: role_arn is not supported".to_owned());
-        }
-        Ok(Signer { config: config.clone(), known: None })
+    pub fn new(config: &SigV4Config) -> Signer {
+        Signer { config: config.clone(), known: None }
     }
 
     /// Headers, `content-type` among them, that make a POST of `body` a signed one.
@@ -46,14 +43,24 @@ impl Signer {
     ) -> Result<HeaderMap, String> {
         if self.known.as_ref().is_none_or(|(since, ..)| since.elapsed() > KEPT) {
             let (config, mut api) = (&self.config, Api::plain(TIMEOUT));
-            let secret = config.secret_key.reveal();
-            let found =
-                credentials(&config.access_key, secret, &config.profile, &mut api, METADATA)
-                    .await
-                    .map_err(|why| format!("could not get SigV4 credentials: {why}"))?;
-            let region = region(&config.region, &mut api, METADATA).await.map_err(|_| {
+            let access = Access {
+                region: &config.region,
+                endpoint: "",
+                access_key: &config.access_key,
+                secret_key: config.secret_key.reveal(),
+                profile: &config.profile,
+                role_arn: &config.role_arn,
+                external_id: &config.external_id,
+            };
+            let mut places = Places::default();
+            let region = region(&access, &mut api, &places.metadata).await.map_err(|_| {
                 "region not configured in sigv4 or in default credentials chain".to_owned()
             })?;
+            if config.use_fips_sts_endpoint {
+                places.sts = Some(host("sts-fips", &region));
+            }
+            let found = credentials(&access, &region, &mut api, &places).await;
+            let found = found.map_err(|why| format!("could not get SigV4 credentials: {why}"))?;
             self.known = Some((Instant::now(), found, region));
         }
         let mut headers = HeaderMap::new();

@@ -13,19 +13,14 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender, bounded};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
-use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
-};
-use rustls::pki_types::PrivateKeyDer;
+use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding};
 use serde_json::{Map, Value};
 use shards::runtime;
 
 use super::options::{basic_authorization, for_tls, secret};
 use super::{AGENT, Answer, Ask, Client, ClientOptions};
 use crate::config::{OAuth2, yaml::Yaml};
-use crate::http::encoding::base64_url;
-use crate::http::tls::pem;
+use crate::http::jwt;
 use crate::http::url::{Url, escape_query};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -267,7 +262,8 @@ fn assertion(config: &OAuth2, key_pem: &str, now_seconds: i64) -> Result<String,
     let mut claims: Map<String, Value> = Map::new();
     claims.insert("iss".to_owned(), or(&config.iss, &config.client_id));
     claims.insert("sub".to_owned(), config.client_id.clone().into());
-    claims.insert("jti".to_owned(), random_id()?.into());
+    let id = jwt::random_id().map_err(|why| format!("oauth2: {why}"))?;
+    claims.insert("jti".to_owned(), id.into());
     claims.insert("aud".to_owned(), or(&config.audience, &config.token_url));
     claims.insert("iat".to_owned(), now_seconds.into());
     claims.insert("exp".to_owned(), (now_seconds + ASSERTION_SECONDS).into());
@@ -277,29 +273,7 @@ fn assertion(config: &OAuth2, key_pem: &str, now_seconds: i64) -> Result<String,
     for (name, value) in &config.claims {
         claims.insert(name.clone(), to_json(value));
     }
-    let part = |map: Map<String, Value>| base64_url(Value::Object(map).to_string().as_bytes());
-    let text = format!("{}.{}", part(header), part(claims));
-    sign(key_pem, encoding, text)
-}
-
-fn sign(key_pem: &str, encoding: &'static dyn RsaEncoding, text: String) -> Result<String, String> {
-    let key = match pem::private_key(key_pem.as_bytes())? {
-        PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
-        PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
-        _ => return Err("oauth2: the client's key is no RSA key".to_owned()),
-    };
-    let key = key.map_err(|error| format!("oauth2: the client's key: {error}"))?;
-    let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(encoding, &SystemRandom::new(), text.as_bytes(), &mut signature)
-        .map_err(|_| "oauth2: cannot sign with the client's key".to_owned())?;
-    Ok(format!("{text}.{}", base64_url(&signature)))
-}
-
-fn random_id() -> Result<String, String> {
-    let mut bytes = [0; 16];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| "oauth2: the system gives no random numbers".to_owned())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    jwt::signed(header, claims, encoding, key_pem).map_err(|why| format!("oauth2: {why}"))
 }
 
 fn to_json(value: &Yaml) -> Value {
@@ -317,7 +291,11 @@ fn to_json(value: &Yaml) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use ring::signature::RsaKeyPair;
+    use rustls::pki_types::PrivateKeyDer;
+
     use super::*;
+    use crate::http::tls::pem;
 
     /// Made for this test, used nowhere else.
     const KEY: &str = include_str!("rsa_test_key.pem");

@@ -215,7 +215,7 @@ fn a_list_is_followed() {
         let names = || -> Vec<String> {
             shared.stores.borrow().of(Kind::Service).keys().cloned().collect()
         };
-        assert_eq!(reflector.list().await.as_deref(), Ok("5"));
+        assert_eq!(reflector.list(&reporter).await.as_deref(), Ok("5"));
         assert_eq!(names(), ["ns/one", "ns/two"]);
         assert_eq!(reflector.watch("5", &reporter).await, Ok(Ended::At("9".into())));
         assert_eq!(names(), ["ns/three", "ns/two"]);

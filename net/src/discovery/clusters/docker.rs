@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use engine::model::Labels;
 use serde_json::{Value, json};
 
-use super::TargetGroup;
-use super::api::{Api, Meta, MetaByKey, host_port, items, one_group, text};
 use crate::config::{ContainerFilter, DockerSdConfig, DockerSwarmSdConfig};
+use crate::discovery::TargetGroup;
+use crate::discovery::api::{Api, Meta, MetaByKey, host_port, items, one_group, text};
 use crate::http::url::escape_query;
 
 const DOCKER: &str = "__meta_docker_";

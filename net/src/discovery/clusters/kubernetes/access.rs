@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::exec::Exec;
 use crate::config::yaml::{self, Yaml};
 use crate::config::{
     Authorization, BasicAuth, FilePath, HttpClientConfig, KubernetesSdConfig, Secret,
@@ -17,6 +18,8 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub struct Access {
     pub server: String,
     pub http: HttpClientConfig,
+    /// Gives what `http` lacks.
+    pub exec: Option<Exec>,
     /// Namespace of the pod that hearth runs in, if it is to be watched.
     pub own_namespace: Option<String>,
 }
@@ -30,7 +33,12 @@ impl Access {
         }
         if let Some(server) = &config.api_server {
             let server = server.as_str().trim_end_matches('/').to_owned();
-            return Ok(Access { server, http: config.http.clone(), own_namespace: None });
+            return Ok(Access {
+                server,
+                http: config.http.clone(),
+                exec: None,
+                own_namespace: None,
+            });
         }
         in_cluster(config.namespaces.own_namespace)
     }
@@ -65,7 +73,7 @@ fn in_cluster(with_own_namespace: bool) -> Result<Access, String> {
         None
     };
     let server = format!("https://{}", crate::discovery::api::host_port(&host, port));
-    Ok(Access { server, http, own_namespace })
+    Ok(Access { server, http, exec: None, own_namespace })
 }
 
 fn field<'a>(value: &'a Yaml, name: &str) -> &'a Yaml {
@@ -98,12 +106,14 @@ fn from_kubeconfig(file: &str, path: &Path) -> Result<Access, String> {
     if server.is_empty() {
         return Err("invalid configuration: no server found for the current context".to_owned());
     }
-    for unknown in ["exec", "auth-provider"] {
-        if !matches!(field(user, unknown), Yaml::Null) {
-            return Err(format!("users by {unknown} are not supported"));
-        }
+    if !matches!(field(user, "auth-provider"), Yaml::Null) {
+        return Err("users by auth-provider are not supported".to_owned());
     }
     let dir = path.parent().unwrap_or(Path::new(""));
+    let exec = match field(user, "exec") {
+        Yaml::Null => None,
+        exec => Some(exec_of(exec, dir)?),
+    };
     let file_of = |value: &Yaml| match text(value) {
         name if name.is_empty() => FilePath::default(),
         name => FilePath(dir.join(name).display().to_string()),
@@ -147,7 +157,28 @@ fn from_kubeconfig(file: &str, path: &Path) -> Result<Access, String> {
         });
     }
     let server = server.trim_end_matches('/').to_owned();
-    Ok(Access { server, http, own_namespace: None })
+    Ok(Access { server, http, exec, own_namespace: None })
+}
+
+fn exec_of(exec: &Yaml, dir: &Path) -> Result<Exec, String> {
+    let list = |name: &str| match field(exec, name) {
+        Yaml::Sequence(items) | Yaml::Flow(items) => items.as_slice().to_vec(),
+        _ => vec![],
+    };
+    let command = text(field(exec, "command"));
+    if command.is_empty() {
+        return Err("command must be specified to use exec authentication plugin".to_owned());
+    }
+    if text(field(exec, "interactiveMode")) == "Always" {
+        return Err("exec plugin requires standard input, which hearth has not got".to_owned());
+    }
+    let pair = |item: &Yaml| (text(field(item, "name")), text(field(item, "value")));
+    Ok(Exec {
+        api_version: text(field(exec, "apiVersion")),
+        command: Exec::command_of(&command, dir),
+        arguments: list("args").iter().map(text).collect(),
+        environment: list("env").iter().map(pair).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -180,9 +211,20 @@ users:
         assert_eq!(access.http.authorization.unwrap().credentials.reveal(), "t");
         let refused = |text: &str| from_kubeconfig(text, Path::new("c")).err().unwrap();
         assert_eq!(
-            refused(&FILE.replace("token: t", "exec: {command: x}")),
-            "users by exec are not supported"
+            refused(&FILE.replace("token: t", "exec: {args: [x]}")),
+            "command must be specified to use exec authentication plugin"
         );
+        let exec =
+            "exec: {apiVersion: v, command: ./get, args: [a, b], env: [{name: EXTRA, value: V}]}";
+        let by_exec =
+            from_kubeconfig(&FILE.replace("token: t", exec), Path::new("/etc/kube/config"));
+        let expected = Exec {
+            api_version: "v".to_owned(),
+            command: "/etc/kube/./get".into(),
+            arguments: vec!["a".to_owned(), "b".to_owned()],
+            environment: vec![("EXTRA".to_owned(), "V".to_owned())],
+        };
+        assert_eq!(by_exec.ok().unwrap().exec, Some(expected));
         assert!(refused("a: b").contains("no server found"));
     }
 }

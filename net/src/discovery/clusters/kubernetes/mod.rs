@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! access    where the API is, and who asks
+//! exec      credentials that a command gives
 //! reflect   one list of objects each: list, watch, list again when the watch lost its place
 //! objects   kinds, and what is kept of an object
 //! groups    objects -> groups, by role
@@ -13,6 +14,7 @@
 //! Source: Prometheus `discovery/kubernetes/kubernetes.go`.
 
 mod access;
+mod exec;
 mod groups;
 mod objects;
 mod reflect;
@@ -28,11 +30,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use self::access::Access;
+use self::exec::Login;
 use self::groups::{Maker, Stores};
 use self::objects::Kind;
 use self::reflect::{Reflector, Shared};
-use super::watch::Reporter;
 use crate::config::KubernetesSdConfig;
+use crate::discovery::watch::Reporter;
 
 /// How long changes are collected before groups are made of them.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -41,12 +44,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 pub async fn watch(config: KubernetesSdConfig, reporter: Reporter) {
     let access = match Access::of(&config) {
         Ok(access) => access,
-        Err(why) => {
-            reporter.stats().counts().failed_configs += 1;
-            // It would fail again: nothing to wait for.
-            let _ = reporter.failed(&why).await;
-            return;
-        }
+        Err(why) => return reporter.cannot_begin(&why).await,
     };
     let role = role(&config);
     let shared = Rc::new(Shared {
@@ -115,6 +113,7 @@ fn reflectors(config: &KubernetesSdConfig, access: Access, shared: &Rc<Shared>) 
     if namespaces.is_empty() {
         namespaces.push(String::new());
     }
+    let login = Rc::new(Login::new(access.http, access.exec));
     let mut reflectors = vec![];
     for kind in kinds(config) {
         let selector = config.selectors.iter().find(|selector| selector.role == kind.as_str());
@@ -127,7 +126,7 @@ fn reflectors(config: &KubernetesSdConfig, access: Access, shared: &Rc<Shared>) 
                 kind,
                 namespace: namespace.clone(),
                 url: format!("{}{}", access.server, kind.path(namespace)),
-                http: access.http.clone(),
+                login: login.clone(),
                 label_selector: label.clone(),
                 field_selector: field.clone(),
                 shared: shared.clone(),

@@ -2,9 +2,9 @@
 //!
 //! Source: Prometheus `discovery/nomad/nomad.go`.
 
-use super::TargetGroup;
-use super::api::{Api, Meta, host_port, items, joined, one_group, query, text};
 use crate::config::NomadSdConfig;
+use crate::discovery::TargetGroup;
+use crate::discovery::api::{Api, Meta, host_port, items, one_group, query, text};
 
 pub async fn refresh(config: &NomadSdConfig, api: &mut Api) -> Result<Vec<TargetGroup>, String> {
     let mut pairs = vec![("namespace", &*config.namespace), ("region", &*config.region)];
@@ -21,20 +21,22 @@ pub async fn refresh(config: &NomadSdConfig, api: &mut Api) -> Result<Vec<Target
         let instances = instances.map_err(|why| format!("failed to fetch services: {why}"))?;
         for instance in items(&instances) {
             let (address, port) = (text(&instance["Address"]), text(&instance["Port"]));
-            let tags = items(&instance["Tags"]);
             let mut meta = Meta::new("__meta_nomad_");
             meta.address(host_port(&address, &port))
                 .set("address", &address)
-                .set("dc", text(&instance["Datacenter"]))
-                .set("node_id", text(&instance["NodeID"]))
-                .set("namespace", text(&instance["Namespace"]))
                 .set("service_address", &address)
-                .set("service_id", text(&instance["ID"]))
                 .set("service_port", &port)
-                .set("service", text(&instance["ServiceName"]));
-            if !tags.is_empty() {
-                meta.set("tags", joined(tags.iter().map(text), &config.tag_separator));
-            }
+                .set_list("tags", &instance["Tags"], &config.tag_separator)
+                .copy(
+                    instance,
+                    &[
+                        ("dc", "Datacenter"),
+                        ("node_id", "NodeID"),
+                        ("namespace", "Namespace"),
+                        ("service_id", "ID"),
+                        ("service", "ServiceName"),
+                    ],
+                );
             targets.push(meta.finish());
         }
     }
@@ -44,32 +46,35 @@ pub async fn refresh(config: &NomadSdConfig, api: &mut Api) -> Result<Vec<Target
 #[cfg(test)]
 mod tests {
     use super::refresh;
-    use crate::config::{NomadSdConfig, yaml};
-    use crate::discovery::api::Api;
-    use crate::discovery::api::testing::check;
-    use crate::http::testing::{FakeServer, reply_json, reply_status};
-    use std::time::Duration;
+    use crate::config::NomadSdConfig;
+    use crate::discovery::api::testing::check_provider;
+
+    const LIST: &str = "GET /v1/services?namespace=default&region=global&stale=";
+    const SERVICE: &str = "GET /v1/service/web?namespace=default&region=global&stale=";
+    const NAMES: &str = r#"[{"Namespace":"default","Services":[{"ServiceName":"web"}]}]"#;
+
+    #[track_caller]
+    fn check(service: &str, expected: &str) {
+        check_provider::<NomadSdConfig>(
+            "server: SERVER",
+            &[(LIST, NAMES), (SERVICE, service)],
+            async |config, api, _| refresh(config, api).await,
+            expected,
+        );
+    }
 
     #[test]
     fn services() {
-        let server = FakeServer::http(|asked| match asked.target.as_str() {
-            "/v1/services?namespace=default&region=global&stale=" => {
-                reply_json(r#"[{"Namespace":"default","Services":[{"ServiceName":"web"}]}]"#)
-            }
-            "/v1/service/web?namespace=default&region=global&stale=" => reply_json(
-                r#"[{"ID":"s1","ServiceName":"web","Namespace":"default","NodeID":"n","Datacenter":
-                "dc1","Address":"10.0.0.1","Port":8080,"Tags":["a","b"]}]"#,
-            ),
-            _ => reply_status(404, ("a", "b")),
-        });
-        let mut config = NomadSdConfig::default();
-        yaml::decode(&format!("server: {}", server.url("")), &mut config).ok().unwrap();
-        let mut api = Api::plain(Duration::from_secs(5));
         check(
-            refresh(&config, &mut api),
+            r#"[{"ID":"s1","ServiceName":"web","Namespace":"default","NodeID":"n","Datacenter":
+            "dc1","Address":"10.0.0.1","Port":8080,"Tags":["a","b"]}]"#,
             r#"
 Nomad {}
   {__address__="10.0.0.1:8080", __meta_nomad_address="10.0.0.1", __meta_nomad_dc="dc1", __meta_nomad_namespace="default", __meta_nomad_node_id="n", __meta_nomad_service="web", __meta_nomad_service_address="10.0.0.1", __meta_nomad_service_id="s1", __meta_nomad_service_port="8080", __meta_nomad_tags=",a,b,"}"#,
+        );
+        check(
+            "500\nno leader",
+            "failed to fetch services: server returned HTTP status 500 Internal Server Error: no leader",
         );
     }
 }

@@ -10,10 +10,10 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use super::exec::Login;
 use super::groups::Stores;
 use super::objects::{Kind, Objects, cut, key};
-use crate::config::HttpClientConfig;
-use crate::discovery::api::{Api, parse, query, text};
+use crate::discovery::api::{Api, Request, parse, query, text};
 use crate::discovery::watch::Reporter;
 use crate::http::client::{Ask, Client, ClientOptions};
 use crate::http::url::Url;
@@ -50,7 +50,7 @@ pub struct Reflector {
     /// Empty for all.
     pub namespace: String,
     pub url: String,
-    pub http: HttpClientConfig,
+    pub login: Rc<Login>,
     pub label_selector: String,
     pub field_selector: String,
     pub shared: Rc<Shared>,
@@ -65,13 +65,19 @@ pub enum Ended {
     Lost,
 }
 
+/// Counts a request by the status of its answer, zero without one.
+fn count_request(status: u16, reporter: &Reporter) {
+    let status = if status == 0 { "<error>".to_owned() } else { status.to_string() };
+    *reporter.stats().counts().kubernetes_requests.entry(status).or_default() += 1;
+}
+
 impl Reflector {
     pub async fn run(self, reporter: Reporter) {
         let mut is_synced = false;
         let mut pause = RETRY_MIN;
         loop {
             let begun = Instant::now();
-            let failed = match self.list().await {
+            let failed = match self.list(&reporter).await {
                 Ok(version) => {
                     if !is_synced {
                         is_synced = true;
@@ -119,8 +125,8 @@ impl Reflector {
     }
 
     /// Reads the list into the store; the version to watch from.
-    pub async fn list(&self) -> Result<String, String> {
-        let mut api = Api::new(&self.http, LIST_TIMEOUT)?;
+    pub async fn list(&self, reporter: &Reporter) -> Result<String, String> {
+        let mut api = Api::new(&self.login.http().await?, LIST_TIMEOUT)?;
         let mut objects = Objects::new();
         let mut place = String::new();
         loop {
@@ -129,7 +135,10 @@ impl Reflector {
             if !place.is_empty() {
                 pairs.push(("continue", &place));
             }
-            let mut page = parse(&api.get(&format!("{}{}", self.url, query(pairs))).await?)?;
+            let request = Request::get(format!("{}{}", self.url, query(pairs)));
+            let answered = api.exchange(request).await;
+            count_request(answered.as_ref().map_or(0, |reply| reply.status), reporter);
+            let mut page = answered?.accepted()?.json()?;
             if let Some(items) = page["items"].as_array_mut() {
                 for object in items.drain(..) {
                     objects.insert(key(&object), cut(self.kind, object));
@@ -168,7 +177,7 @@ impl Reflector {
         ]);
         let url = Url::parse(&format!("{}{}", self.url, query(pairs)))?;
         let headers = Api::plain(LIST_TIMEOUT).headers;
-        let mut client = Client::new(ClientOptions::new(&self.http)?);
+        let mut client = Client::new(ClientOptions::new(&self.login.http().await?)?);
         let mut ask = Ask::get(&url, &headers, 0);
         // Events come one by one: compressed, they might wait for each other.
         let mut plain = headers.clone();
@@ -177,6 +186,7 @@ impl Reflector {
         let silence = Duration::from_secs(WATCH_SECONDS + 30);
         let late = |_| "the watch is silent".to_owned();
         let answer = tokio::time::timeout(silence, client.open(&ask)).await.map_err(late)?;
+        count_request(answer.as_ref().map_or(0, |answer| answer.status.as_u16()), reporter);
         let answer = answer.map_err(|error| error.to_string())?;
         if answer.status.as_u16() == 410 {
             return Ok(Ended::Lost);

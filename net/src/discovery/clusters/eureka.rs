@@ -3,17 +3,15 @@
 //! Source: Prometheus `discovery/eureka`.
 
 use engine::model::Labels;
-use http::HeaderValue;
-use http::header::ACCEPT;
 
-use super::TargetGroup;
-use super::api::{Api, Meta, group, host_port};
-use super::xml::{self, Element};
 use crate::config::EurekaSdConfig;
+use crate::discovery::TargetGroup;
+use crate::discovery::api::{Api, Meta, Request, group, host_port};
+use crate::discovery::xml::{self, Element};
 
 pub async fn refresh(config: &EurekaSdConfig, api: &mut Api) -> Result<Vec<TargetGroup>, String> {
-    api.headers.insert(ACCEPT, HeaderValue::from_static("application/xml"));
-    let answer = api.get(&format!("{}/apps", config.server)).await?;
+    let request = Request::get(format!("{}/apps", config.server)).with("accept", "application/xml");
+    let answer = api.send(request).await?.body;
     let applications = xml::parse(&String::from_utf8_lossy(&answer))?;
     let of_application = |application: &Element| {
         let name = application.text_at(&["name"]);
@@ -29,17 +27,21 @@ fn target(application: &str, instance: &Element) -> Labels {
     let mut meta = Meta::new("__meta_eureka_");
     meta.address(host_port(text("hostName"), port.map_or("80", |port| &port.text)))
         .set_plain("instance", text("instanceId"))
-        .set("app_name", application)
-        .set("app_instance_hostname", text("hostName"))
-        .set("app_instance_homepage_url", text("homePageUrl"))
-        .set("app_instance_statuspage_url", text("statusPageUrl"))
-        .set("app_instance_healthcheck_url", text("healthCheckUrl"))
-        .set("app_instance_ip_addr", text("ipAddr"))
-        .set("app_instance_vip_address", text("vipAddress"))
-        .set("app_instance_secure_vip_address", text("secureVipAddress"))
-        .set("app_instance_status", text("status"))
-        .set("app_instance_country_id", text("countryId"))
-        .set("app_instance_id", text("instanceId"));
+        .set("app_name", application);
+    for (name, field) in [
+        ("hostname", "hostName"),
+        ("homepage_url", "homePageUrl"),
+        ("statuspage_url", "statusPageUrl"),
+        ("healthcheck_url", "healthCheckUrl"),
+        ("ip_addr", "ipAddr"),
+        ("vip_address", "vipAddress"),
+        ("secure_vip_address", "secureVipAddress"),
+        ("status", "status"),
+        ("country_id", "countryId"),
+        ("id", "instanceId"),
+    ] {
+        meta.set(&format!("app_instance_{name}"), text(field));
+    }
     for (name, port) in [("port", port), ("secure_port", instance.child("securePort"))] {
         if let Some(port) = port {
             meta.set(&format!("app_instance_{name}"), &port.text);

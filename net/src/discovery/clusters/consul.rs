@@ -6,14 +6,20 @@
 //! Source: Prometheus `discovery/consul/consul.go`.
 
 use serde_json::Value;
+use shards::runtime;
 
-use super::TargetGroup;
-use super::api::{Api, Meta, group, host_port, items, joined, query, text};
 use crate::config::ConsulSdConfig;
+use crate::discovery::TargetGroup;
+use crate::discovery::api::{Api, Meta, group, host_port, items, joined, query, segment, text};
+use crate::discovery::stats::DiscoveryStats;
 
 const PREFIX: &str = "__meta_consul_";
 
-pub async fn refresh(config: &ConsulSdConfig, api: &mut Api) -> Result<Vec<TargetGroup>, String> {
+pub async fn refresh(
+    config: &ConsulSdConfig,
+    api: &mut Api,
+    stats: &DiscoveryStats,
+) -> Result<Vec<TargetGroup>, String> {
     if !config.token.is_empty() {
         api.header("x-consul-token", config.token.reveal())?;
     }
@@ -42,23 +48,37 @@ pub async fn refresh(config: &ConsulSdConfig, api: &mut Api) -> Result<Vec<Targe
         pairs.extend_from_slice(passing);
         query(pairs)
     };
-    let services =
-        api.json(&format!("{base}/catalog/services{}", ask(&config.filter, &[]))).await?;
+    let url = format!("{base}/catalog/services{}", ask(&config.filter, &[]));
+    let services = timed("services", api.json(&url), stats).await?;
     let mut groups = vec![];
     for (name, tags) in services.as_object().into_iter().flatten() {
         if !is_watched(config, name, tags) {
             continue;
         }
         let tags: Vec<(&str, &str)> = config.tags.iter().map(|tag| ("tag", &**tag)).collect();
-        let name_in_path = crate::http::url::escape_query(name).replace('+', "%20");
+        let name_in_path = segment(name);
         let asked = ask(&config.health_filter, &tags);
-        let instances = api.json(&format!("{base}/health/service/{name_in_path}{asked}")).await?;
+        let url = format!("{base}/health/service/{name_in_path}{asked}");
+        let instances = timed("service", api.json(&url), stats).await?;
         let targets = items(&instances).iter().map(|instance| target(config, instance).finish());
         let mut labels = Meta::new(PREFIX);
         labels.set("service", name).set("dc", &datacenter);
         groups.push(group(name.clone(), labels.finish(), targets.collect()));
     }
     Ok(groups)
+}
+
+/// Counts how long a request takes.
+async fn timed(
+    call: &'static str,
+    request: impl Future<Output = Result<Value, String>>,
+    stats: &DiscoveryStats,
+) -> Result<Value, String> {
+    let begun = runtime::now();
+    let answer = request.await;
+    let durations = stats.counts().consul_durations.entry(call).or_default().clone();
+    durations.add(runtime::now(), begun.elapsed().as_secs_f64());
+    answer
 }
 
 fn is_watched(config: &ConsulSdConfig, name: &str, tags: &Value) -> bool {
@@ -75,14 +95,18 @@ fn target(config: &ConsulSdConfig, instance: &Value) -> Meta {
     };
     let mut meta = Meta::new(PREFIX);
     meta.address(host_port(&address, text(&service["Port"])))
-        .set("address", text(&node["Address"]))
-        .set("node", text(&node["Node"]))
-        .set("namespace", text(&service["Namespace"]))
-        .set("partition", text(&service["Partition"]))
+        .copy(node, &[("address", "Address"), ("node", "Node")])
+        .copy(
+            service,
+            &[
+                ("namespace", "Namespace"),
+                ("partition", "Partition"),
+                ("service_address", "Address"),
+                ("service_port", "Port"),
+                ("service_id", "ID"),
+            ],
+        )
         .set("tags", joined(items(&service["Tags"]).iter().map(text), &config.tag_separator))
-        .set("service_address", text(&service["Address"]))
-        .set("service_port", text(&service["Port"]))
-        .set("service_id", text(&service["ID"]))
         .set("health", health(&instance["Checks"]))
         .set_all("metadata_", &node["Meta"])
         .set_all("service_metadata_", &service["Meta"])
@@ -114,6 +138,7 @@ mod tests {
     use crate::config::{ConsulSdConfig, yaml};
     use crate::discovery::api::Api;
     use crate::discovery::api::testing::check;
+    use crate::discovery::stats::DiscoveryStats;
     use crate::http::testing::{FakeServer, reply_json, reply_status};
     use std::time::Duration;
 
@@ -150,7 +175,7 @@ mod tests {
         yaml::decode(&text, &mut config).ok().unwrap();
         let mut api = Api::plain(Duration::from_secs(5));
         check(
-            refresh(&config, &mut api),
+            refresh(&config, &mut api, &DiscoveryStats::default()),
             r#"
 web {__meta_consul_dc="d1", __meta_consul_service="web"}
   {__address__="10.0.0.1:80", __meta_consul_address="10.0.0.1", __meta_consul_health="warning", __meta_consul_metadata_r_k="1", __meta_consul_node="n1", __meta_consul_service_id="w1", __meta_consul_service_metadata_v="2", __meta_consul_service_port="80", __meta_consul_tagged_address_lan="10.0.0.1", __meta_consul_tags=",a,b,"}
