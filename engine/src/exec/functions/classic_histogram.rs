@@ -45,7 +45,7 @@ pub fn quantile(q: f64, buckets: &mut [Bucket]) -> (f64, Option<Mended>) {
         return (f64::NAN, mended);
     }
     let mut rank = q * observations;
-    let index = buckets[..last].partition_point(|bucket| bucket.count < rank || rank.is_nan());
+    let index = first_where(last, |index| buckets[index].count >= rank);
     if index == last {
         return (buckets[last - 1].upper, mended);
     }
@@ -60,6 +60,21 @@ pub fn quantile(q: f64, buckets: &mut [Bucket]) -> (f64, Option<Mended>) {
         rank -= buckets[index - 1].count;
     }
     (lower + (upper - lower) * (rank / count), mended)
+}
+
+/// The first of `0..count` for which `holds`, if it does for all after it; `count` if for none.
+/// Bisects as Go's `sort.Search` does: among counts that are NaN its steps decide.
+fn first_where(count: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = (low + high) / 2;
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 /// Lifts counts that fall below the bucket before; says where, unless rounding explains it.
@@ -139,4 +154,27 @@ fn observations_below(bound: f64, buckets: &[Bucket]) -> Option<f64> {
         bottom = bucket.upper;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bucket, quantile};
+
+    #[track_caller]
+    fn check(q: f64, buckets: &[(f64, f64)], expected: f64) {
+        let bucket = |&(upper, count): &(f64, f64)| Bucket { upper, count };
+        let mut buckets: Vec<Bucket> = buckets.iter().map(bucket).collect();
+        let (value, _) = quantile(q, &mut buckets);
+        let both_nan = value.is_nan() && expected.is_nan();
+        assert!(both_nan || value == expected, "{value}, not {expected}");
+    }
+
+    #[test]
+    fn counts_that_are_nan_are_walked_as_in_prometheus() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        check(0.5, &[(1.0, 2.0), (5.0, 4.0), (inf, 4.0)], 1.0);
+        check(0.0, &[(1.0, nan), (5.0, nan), (inf, 3.0)], 5.0);
+        check(0.0, &[(1.0, nan), (5.0, 1.0), (inf, 3.0)], nan);
+        check(0.5, &[(1.0, 1.0), (5.0, 2.0), (inf, nan)], 5.0);
+    }
 }
