@@ -25,6 +25,8 @@ pub mod schedule;
 pub mod template;
 pub mod templates;
 
+#[cfg(test)]
+mod compliance_tests;
 mod spec;
 #[cfg(test)]
 mod tests;

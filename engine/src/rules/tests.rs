@@ -16,10 +16,10 @@ use crate::model::{Batch, Labels};
 use crate::plan::{Plan, PlanOptions, QueryTimes};
 use crate::promql::{Ast, ParseOptions, parse};
 
-const MINUTE_MS: i64 = 60_000;
+pub(super) const MINUTE_MS: i64 = 60_000;
 
 /// A source that refuses what is not newer, and remembers notices.
-struct TestHost {
+pub(super) struct TestHost {
     scatter: RefCell<LocalScatter>,
     newest_ms: RefCell<BTreeMap<Labels, i64>>,
     notices: RefCell<Vec<Alert>>,
@@ -27,7 +27,7 @@ struct TestHost {
 }
 
 impl TestHost {
-    fn new() -> TestHost {
+    pub(super) fn new() -> TestHost {
         TestHost {
             scatter: RefCell::new(LocalScatter::new(2)),
             newest_ms: RefCell::default(),
@@ -36,7 +36,7 @@ impl TestHost {
         }
     }
 
-    fn put(&self, labels: &[(&str, &str)], time_ms: i64, value: f64) {
+    pub(super) fn put(&self, labels: &[(&str, &str)], time_ms: i64, value: f64) {
         let labels = Labels::from_pairs(labels.iter().copied());
         self.scatter.borrow_mut().append(&labels, time_ms, value);
     }
@@ -60,7 +60,7 @@ impl TestHost {
     }
 
     /// What an expression gives, a line an element, sorted.
-    fn show(&self, text: &str, time_ms: i64) -> String {
+    pub(super) fn show(&self, text: &str, time_ms: i64) -> String {
         let samples = self.ask(&parse(text, &ParseOptions::ALL).unwrap(), time_ms).unwrap();
         let line = |sample: RuleSample| format!("{} {}", sample.labels, sample.value.as_float());
         let mut lines: Vec<String> = samples.into_iter().map(line).collect();
@@ -68,7 +68,7 @@ impl TestHost {
         lines.join("\n")
     }
 
-    fn take_notices(&self) -> String {
+    pub(super) fn take_notices(&self) -> String {
         let mut out = String::new();
         for alert in self.notices.take() {
             let Alert { state, fired_at_ms, resolved_at_ms, valid_until_ms, .. } = alert;
@@ -133,7 +133,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs
 }
 
-fn recording(name: &str, text: &str, labels: &[(&str, &str)]) -> RuleSpec {
+pub(super) fn recording(name: &str, text: &str, labels: &[(&str, &str)]) -> RuleSpec {
     RuleSpec {
         name: name.to_owned(),
         text: text.to_owned(),
@@ -143,7 +143,7 @@ fn recording(name: &str, text: &str, labels: &[(&str, &str)]) -> RuleSpec {
     }
 }
 
-fn alerting(
+pub(super) fn alerting(
     name: &str,
     text: &str,
     minutes: (i64, i64),
@@ -169,7 +169,7 @@ fn spec(rules: Vec<RuleSpec>) -> GroupSpec {
     }
 }
 
-fn group(rules: Vec<RuleSpec>) -> Group {
+pub(super) fn group(rules: Vec<RuleSpec>) -> Group {
     Group::new(Arc::new(spec(rules)), true)
 }
 
@@ -194,7 +194,7 @@ fn evaluate_at(group: &Group, host: &TestHost, time_ms: i64) -> Vec<RuleReport> 
     reports
 }
 
-fn state_of(group: &Group) -> &'static str {
+pub(super) fn state_of(group: &Group) -> &'static str {
     group.state(0).state().as_str()
 }
 

@@ -80,6 +80,21 @@ pub fn pool(job: &Arc<Job>, groups: &[Arc<TargetGroup>], earlier: &[Arc<Target>]
     pool
 }
 
+/// Labels before relabelling and what becomes of each target, for whoever looks at them all.
+pub fn each(
+    job: &Arc<Job>,
+    groups: &[Arc<TargetGroup>],
+) -> Vec<(Labels, Result<Option<Target>, String>)> {
+    let found = groups.iter().flat_map(|group| group.targets.iter().map(move |own| (own, group)));
+    found
+        .map(|(own, group)| {
+            let discovered = discovered_labels(&job.config, own, &group.labels);
+            let outcome = populate(job, &discovered);
+            (discovered, outcome)
+        })
+        .collect()
+}
+
 fn adopt(
     target: Target,
     discovered: Labels,

@@ -3,7 +3,10 @@
 //! ```text
 //! commands       the table of them          arguments      flags and values of a command
 //! check_rules    check_config    check_web_config          verdicts on files
+//! check_sd       which targets a job has     check_metrics     pages, by families
 //! test_rules     unit tests of rules, on the engine's own state machine
+//! server         whom commands ask           query push debug check_server
+//! promql         queries in their long form  table             columns as Go aligns them
 //! ```
 //!
 //! Texts and exit codes are promtool's: 0 good, 1 bad, 3 for what lint finds with `--lint-fatal`.
@@ -12,10 +15,20 @@
 
 mod arguments;
 mod check_config;
+mod check_metrics;
 mod check_rules;
+mod check_sd;
+mod check_server;
 mod check_web_config;
 mod commands;
+mod debug;
+mod families;
 mod lint;
+mod promql;
+mod push;
+mod query;
+mod server;
+mod table;
 mod test_rules;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use crate::config::rules::RuleOptions;
 use crate::config::{glob, yaml};
 use file::TestFile;
 use report::Suite;
+pub(super) use report::go_duration;
 
 pub(super) const FLAGS: &[Flag] = &[
     flag("run", Kind::Text, "Only groups of tests whose names match; can stand many times."),

@@ -94,7 +94,7 @@ pub(super) fn samples_text(samples: &[ShownSample]) -> String {
 }
 
 /// A Go duration: `1h2m3.5s`.
-pub(super) fn go_duration(ms: i64) -> String {
+pub(in crate::tools) fn go_duration(ms: i64) -> String {
     let sign = if ms < 0 { "-" } else { "" };
     let ms = ms.unsigned_abs();
     if ms == 0 {
