@@ -25,7 +25,7 @@ use super::host::{Host, Refused};
 use super::outputs::{Outputs, RefusedSample, push_markers};
 use super::recording::record;
 use super::sample::RuleSample;
-use super::templates::{Globals, instances};
+use super::templates::{Expansions, Globals, instances};
 use super::{AlertSpec, GroupSpec, RuleKind, RuleSpec, dependencies};
 
 /// When and for whom a group is evaluated.
@@ -95,8 +95,8 @@ pub struct RuleReport {
     pub duplicate_count: usize,
     /// Why other samples were refused.
     pub refused: Vec<String>,
-    /// Templates that could not be expanded, and why; they say so in their place.
-    pub template_errors: Vec<String>,
+    /// Those that could not be expanded say so in their place.
+    pub expansions: Expansions,
 }
 
 pub struct Group {
@@ -298,8 +298,9 @@ impl Group {
         let RuleKind::Alerting(alert) = &rule.kind else {
             return record(rule, result, self.spec.limit);
         };
-        let errors = &mut report.template_errors;
-        let given = instances(rule, alert, result, at.time_ms, at.globals, host, errors).await?;
+        let expansions = &mut report.expansions;
+        let given =
+            instances(rule, alert, result, at.time_ms, at.globals, host, expansions).await?;
         let state = &mut *self.rules[index].borrow_mut();
         state.alerts.advance(given, alert, at.time_ms, self.spec.limit)?;
         let samples = if state.is_restored { state.alerts.samples(rule) } else { vec![] };

@@ -17,6 +17,14 @@ use super::template::{Template, TemplateData, TemplateError};
 use super::{AlertSpec, RuleSpec};
 
 /// What templates know beside the element.
+/// What became of templates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expansions {
+    pub count: usize,
+    /// Of those that could not be expanded: why.
+    pub errors: Vec<String>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Globals {
     pub external_labels: Labels,
@@ -25,7 +33,7 @@ pub struct Globals {
 }
 
 /// Resolves the labels and annotations of every element. A template that cannot be expanded says
-/// so in its place, and in `errors`.
+/// so in its place, and in `expansions`.
 ///
 /// # Errors
 ///
@@ -37,7 +45,7 @@ pub async fn instances(
     time_ms: i64,
     globals: &Globals,
     host: &impl Host,
-    errors: &mut Vec<String>,
+    expansions: &mut Expansions,
 ) -> Result<Vec<Instance>, String> {
     if result.is_empty() {
         return Ok(vec![]);
@@ -58,8 +66,8 @@ pub async fn instances(
             external_url: &globals.external_url,
             now_ms: time_ms,
         };
-        let own_labels = expanded(&label_templates, &data, host, errors).await;
-        let annotations = expanded(&annotation_templates, &data, host, errors).await;
+        let own_labels = expanded(&label_templates, &data, host, expansions).await;
+        let annotations = expanded(&annotation_templates, &data, host, expansions).await;
         let mut edits: Vec<(&[u8], &[u8])> = vec![(METRIC_NAME, b"")];
         edits.extend(own_labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         edits.retain(|(name, _)| *name != ALERT_NAME.as_bytes());
@@ -81,9 +89,10 @@ async fn expanded(
     templates: &[(String, Result<Template, TemplateError>)],
     data: &TemplateData<'_>,
     host: &impl Host,
-    errors: &mut Vec<String>,
+    expansions: &mut Expansions,
 ) -> Vec<(String, String)> {
     let mut texts = Vec::with_capacity(templates.len());
+    expansions.count += templates.len();
     for (name, template) in templates {
         let text = match template {
             Ok(template) => template.expand(data, host).await,
@@ -91,7 +100,7 @@ async fn expanded(
         };
         let text = text.unwrap_or_else(|error| {
             let shown = format!("<error expanding template: {error}>");
-            errors.push(error.message);
+            expansions.errors.push(error.message);
             shown
         });
         texts.push((name.clone(), text));

@@ -25,6 +25,21 @@ pub fn write(out: &mut Page<'_>, context: &Context) {
     let iterations = context.rule_metrics.iterations.read(now);
     let names = Names::of("prometheus_rule_group_duration");
     write_durations(out, &names, help, &[0.01, 0.05, 0.5, 0.9, 0.99], &of_all(iterations));
+    for (name, help, count) in [
+        (
+            "prometheus_template_text_expansions_total",
+            "The total number of template text expansions.",
+            &context.rule_metrics.expansions,
+        ),
+        (
+            "prometheus_template_text_expansion_failures_total",
+            "The total number of template text expansion failures.",
+            &context.rule_metrics.expansion_failures,
+        ),
+    ] {
+        out.family(name, help, MetricType::Counter);
+        out.sample(name, &[], count.load(Ordering::Relaxed) as f64);
+    }
     write_groups(out, &context.loaded().rules);
     write_notices(out, context);
 }

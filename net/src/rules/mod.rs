@@ -19,6 +19,7 @@ mod host;
 mod run;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::notify::Notifier;
 use crate::observe::durations::Durations;
@@ -35,9 +36,11 @@ pub struct Environment {
     pub metrics: Arc<RuleMetrics>,
 }
 
-/// How long rules and groups take.
+/// How long rules and groups take, and what becomes of templates.
 #[derive(Debug, Default)]
 pub struct RuleMetrics {
     pub evaluations: Durations,
     pub iterations: Durations,
+    pub expansions: AtomicU64,
+    pub expansion_failures: AtomicU64,
 }

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
@@ -143,10 +144,19 @@ impl GroupLoop {
             self.group.note_evaluation(rule, began_ms, seconds);
             self.environment.metrics.evaluations.add(now, seconds);
             self.cell.stats.evaluations.add(1);
+            self.count_expansions(report);
             self.cell.stats.failures.add(u64::from(report.error.is_some()));
             self.log(rule, report);
         }
         reports.iter().map(|report| report.sample_count).sum()
+    }
+
+    fn count_expansions(&self, report: &RuleReport) {
+        let (metrics, done) = (&self.environment.metrics, &report.expansions);
+        if done.count > 0 {
+            metrics.expansions.fetch_add(done.count as u64, Ordering::Relaxed);
+            metrics.expansion_failures.fetch_add(done.errors.len() as u64, Ordering::Relaxed);
+        }
     }
 
     fn log(&self, index: usize, report: &RuleReport) {
@@ -163,7 +173,7 @@ impl GroupLoop {
                 "err" = error
             );
         }
-        for error in &report.template_errors {
+        for error in &report.expansions.errors {
             log_warn!(
                 "Expanding alert template failed",
                 "file" = file,

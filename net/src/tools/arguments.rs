@@ -128,8 +128,9 @@ impl Command {
 /// kingpin's text for the first argument that is wrong.
 pub(super) fn parse<'a>(
     arguments: &[String],
-    commands: &'a [Command],
+    tables: &'a [&'a [Command]],
 ) -> Result<(&'a Command, Arguments), String> {
+    let commands = || tables.iter().copied().flatten();
     let mut parsed = Arguments::default();
     let mut words: Vec<&str> = Vec::new();
     let mut command: Option<&Command> = None;
@@ -139,7 +140,7 @@ pub(super) fn parse<'a>(
         if !only_arguments && argument == "--" {
             only_arguments = true;
         } else if !only_arguments && argument.starts_with('-') && argument.len() > 1 {
-            let known = || commands.iter().filter(|command| command.starts_with(&words));
+            let known = || commands().filter(|command| command.starts_with(&words));
             let find = |wanted: &dyn Fn(&Flag) -> bool| {
                 known().flat_map(Command::all_flags).find(|flag| wanted(flag))
             };
@@ -148,10 +149,10 @@ pub(super) fn parse<'a>(
             parsed.take_positional(argument, command)?;
         } else {
             words.push(argument);
-            if !commands.iter().any(|command| command.starts_with(&words)) {
+            if !commands().any(|command| command.starts_with(&words)) {
                 return Err(format!("expected command but got {}", quoted(argument.as_bytes())));
             }
-            command = commands.iter().find(|command| command.words == words);
+            command = commands().find(|command| command.words == words);
         }
     }
     let Some(command) = command else {
@@ -327,7 +328,7 @@ fn judge(kind: Kind, value: &str) -> Result<(), String> {
         Kind::Url => Url::parse(value).map(drop).map_err(|why| format!("invalid URL: {why}")),
         Kind::File => match Path::new(value) {
             path if path.is_dir() => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
                 Err(format!("'{name}' is a directory"))
             }
             path if path.exists() => Ok(()),

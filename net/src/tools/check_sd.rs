@@ -83,8 +83,12 @@ fn discover(job: &ScrapeConfig, within: Duration) -> Result<Vec<Arc<TargetGroup>
         let (updates, received) = async_channel::bounded(UPDATE_COUNT_MAX);
         // The channel has room for it.
         let _ = orders.try_send(vec![source]);
-        let watching =
-            tokio::task::spawn_local(watch(sources, Arc::<DiscoveryStats>::default(), updates));
+        let watching = tokio::task::spawn_local(watch(
+            "scrape",
+            sources,
+            Arc::<DiscoveryStats>::default(),
+            updates,
+        ));
         let mut groups = Vec::new();
         while let Ok(Ok(update)) = timeout_at(deadline, received.recv()).await {
             groups = update.groups;

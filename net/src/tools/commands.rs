@@ -1,14 +1,16 @@
-//! The table of commands.
+//! The tables of commands.
 
 use std::fmt::Write as _;
 
 use super::arguments::{COMMON_FLAGS, Command, Flag, Kind};
 use super::{
     check_config, check_metrics, check_rules, check_sd, check_server, check_web_config, debug,
-    promql, push, query, test_rules,
+    promql, push, query, test_rules, tsdb,
 };
 
-pub(super) const COMMANDS: &[Command] = &[
+pub(super) const TABLES: &[&[Command]] = &[COMMANDS, tsdb::COMMANDS];
+
+const COMMANDS: &[Command] = &[
     Command {
         words: &["check", "service-discovery"],
         flags: &[check_sd::FLAGS],
@@ -156,10 +158,11 @@ pub(super) fn usage(arguments: &[&str]) -> String {
     let words = arguments.iter().take_while(|word| !word.starts_with('-'));
     let words: Vec<&str> = words.copied().collect();
     let begins = |count: usize, command: &Command| command.words.starts_with(&words[..count]);
-    let is_known = |count: &usize| COMMANDS.iter().any(|command| begins(*count, command));
+    let all = || TABLES.iter().copied().flatten();
+    let is_known = |count: &usize| all().any(|command| begins(*count, command));
     let count = (0..=words.len()).rev().find(is_known).unwrap_or(0);
     let mut out = String::from("usage: hearth <command> [<flags>] [<args> ...]\n\n");
-    for command in COMMANDS.iter().filter(|command| begins(count, command)) {
+    for command in all().filter(|command| begins(count, command)) {
         let _ = write!(out, "  {}", command.words.join(" "));
         for positional in command.positionals {
             let dots = if positional.is_many { "..." } else { "" };

@@ -6,6 +6,7 @@
 //! check_sd       which targets a job has     check_metrics     pages, by families
 //! test_rules     unit tests of rules, on the engine's own state machine
 //! server         whom commands ask           query push debug check_server
+//! tsdb           data directories
 //! promql         queries in their long form  table             columns as Go aligns them
 //! ```
 //!
@@ -32,6 +33,7 @@ mod table;
 mod test_rules;
 #[cfg(test)]
 mod tests;
+mod tsdb;
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -70,7 +72,9 @@ pub fn is_command(arguments: &[String]) -> bool {
         })
     };
     let first = arguments.iter().find(|argument| !of_all(argument));
-    first.is_some_and(|first| commands::COMMANDS.iter().any(|command| command.words[0] == first))
+    first.is_some_and(|first| {
+        commands::TABLES.iter().copied().flatten().any(|command| command.words[0] == first)
+    })
 }
 
 /// Carries out a command.
@@ -86,7 +90,7 @@ fn run_on(program: &str, arguments: &[String], console: &mut Console<'_>) -> u8 
         let _ = console.out.write_all(commands::usage(&words).as_bytes());
         return GOOD;
     }
-    let (command, arguments) = match arguments::parse(arguments, commands::COMMANDS) {
+    let (command, arguments) = match arguments::parse(arguments, commands::TABLES) {
         Ok(parsed) => parsed,
         Err(error) => {
             say!(console.err, "{program}: error: {error}, try --help");

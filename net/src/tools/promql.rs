@@ -60,7 +60,9 @@ pub(super) fn set(arguments: &Arguments, console: &mut Console<'_>) -> Result<u8
             is_found = true;
         }
         if !is_found {
-            matchers.push(matcher.clone());
+            // The name, where it stands before the braces, is the last.
+            let last = matchers.last().is_some_and(|last| &*last.name == "__name__");
+            matchers.insert(matchers.len() - usize::from(last), matcher.clone());
         }
     });
     show(&ast, console)

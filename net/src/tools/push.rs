@@ -103,6 +103,8 @@ fn push(arguments: &Arguments, server: &mut Server, page: &[u8]) -> Result<(), S
     let kind = if is_v2 { kind.as_str() } else { "application/x-protobuf" };
     let within = Duration::from_millis(arguments.duration("timeout").ms().max(0) as u64);
     let path = arguments.text("remote-write.path");
+    // Whoever names the whole of the URL means it.
+    let path = if server.base().ends_with(path) { "" } else { path };
     let reply = server.send(Method::POST, path, kind, body, within)?;
     if reply.status.is_success() {
         return Ok(());

@@ -86,9 +86,11 @@ impl Server {
     /// The URL of `path` below the server's own, with what stands behind a question mark.
     fn url(&self, path: &str) -> Url {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let base = self.base.path.trim_end_matches('/');
-        let path = format!("{base}/{}", path.trim_start_matches('/'));
-        Url { path, query: query.to_owned(), ..self.base.clone() }
+        let mut whole = self.base.path.clone();
+        if !path.is_empty() {
+            whole = format!("{}/{}", whole.trim_end_matches('/'), path.trim_start_matches('/'));
+        }
+        Url { path: whole, query: query.to_owned(), ..self.base.clone() }
     }
 
     pub fn base(&self) -> String {

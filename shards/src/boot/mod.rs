@@ -12,11 +12,13 @@ mod blocks;
 mod layout;
 mod open;
 mod parts;
+mod read;
 mod rise;
 
 pub(crate) use layout::{LAYOUT, LOG};
 pub use layout::{Layout, LayoutError};
 pub use open::OpenPlan;
+pub use read::open_to_read;
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};

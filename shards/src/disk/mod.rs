@@ -5,6 +5,7 @@
 
 mod buffer;
 mod map;
+mod read_only;
 mod ring;
 mod space;
 mod stream;
@@ -25,6 +26,7 @@ use engine::disk::{Disk, DiskError, DiskErrorKind, FileBytes};
 
 pub use buffer::{BLOCK_BYTES, BlockBuffer, padded};
 pub use map::{Mapping, is_resident, populate};
+pub use read_only::{ReadOnlyDisk, ReadOnlyTree};
 use ring::WriteRing;
 pub use space::{Space, space};
 pub use stream::{FileStream, finished_files};

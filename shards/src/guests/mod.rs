@@ -61,6 +61,15 @@ struct Guest {
 impl Guests {
     /// Looks for blocks below `root`, and removes what Prometheus had not finished.
     pub fn find(root: &Path) -> io::Result<Guests> {
+        Guests::look(root, |unfinished| fs::remove_dir_all(unfinished))
+    }
+
+    /// Looks for blocks below `root`, and leaves all as it is.
+    pub fn find_to_read(root: &Path) -> io::Result<Guests> {
+        Guests::look(root, |_| Ok(()))
+    }
+
+    fn look(root: &Path, found_unfinished: impl Fn(&Path) -> io::Result<()>) -> io::Result<Guests> {
         let mut blocks = vec![];
         for entry in fs::read_dir(root)? {
             let entry = entry?;
@@ -74,7 +83,7 @@ impl Guests {
                 && id.parse::<BlockId>().is_ok()
                 && UNFINISHED.iter().any(|unfinished| unfinished[1..] == *end)
             {
-                fs::remove_dir_all(entry.path())?;
+                found_unfinished(&entry.path())?;
             }
         }
         blocks.sort_by_key(|found| found.id);

@@ -45,6 +45,7 @@ pub use integer::Histogram;
 pub use kahan::{Compensation, kahan_inc};
 pub use sample::HistogramSample;
 pub use side::{Side, Span};
+pub use text::Whole;
 pub use trim::Keep;
 
 /// Finest schema that is computed with. Finer ones up to [`SCHEMA_RESERVED_MAX`] are read, and

@@ -10,13 +10,32 @@ use super::{CounterReset, FloatHistogram, Histogram, Side, Span};
 /// `{count:9, sum:2.5, [-2,-1):1, [-0.001,0.001]:3, (1,2]:5}`, without empty buckets.
 impl fmt::Display for FloatHistogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{count:{}, sum:{}", GoFloat(self.count), GoFloat(self.sum))?;
+        self.write(f, GoFloat)
+    }
+}
+
+/// A histogram whose counts are whole numbers, written as such.
+pub struct Whole<'a>(pub &'a FloatHistogram);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, |count| count as u64)
+    }
+}
+
+impl FloatHistogram {
+    fn write<C: fmt::Display>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        number: impl Fn(f64) -> C,
+    ) -> fmt::Result {
+        write!(f, "{{count:{}, sum:{}", number(self.count), GoFloat(self.sum))?;
         let shown = |bucket: Bucket| Bucket {
             lower: bucket.lower,
             upper: bucket.upper,
             lower_inclusive: bucket.lower_inclusive,
             upper_inclusive: bucket.upper_inclusive,
-            count: GoFloat(bucket.count),
+            count: number(bucket.count),
             index: bucket.index,
         };
         let bounds: &[f64] = &self.custom_bounds;

@@ -13,10 +13,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn cut_off() -> String {
-    "unexpected end of input stream".to_owned()
-}
-
 /// As Go's `%q` of a byte.
 fn shown(byte: Option<u8>) -> String {
     match byte {
@@ -170,10 +166,7 @@ impl<'a> Line<'a> {
             let label = self.name("label name", b"")?;
             let metric = quoted(name.as_deref().unwrap_or_default().as_bytes());
             if label.is_empty() {
-                return match self.is_empty() {
-                    true => Err(cut_off()),
-                    false => Err(format!("invalid label name for metric {metric}")),
-                };
+                return Err(format!("invalid label name for metric {metric}"));
             }
             self.skip_blanks();
             match self.peek() {
@@ -214,8 +207,7 @@ impl<'a> Line<'a> {
             match self.next() {
                 Some(b',') => {}
                 Some(b'}') => return Ok(()),
-                None => return Err(cut_off()),
-                Some(_) => {
+                _ => {
                     let value = labels.last().map_or("", |(_, value)| value);
                     let value = quoted(value.as_bytes());
                     return Err(format!("unexpected end of label value {value}"));

@@ -135,12 +135,15 @@ pub(super) fn families(page: &[u8]) -> Result<Vec<Family>, Fault> {
             None if is_blank => break,
             None => {
                 // What stands wrong in the last line counts first.
-                page_of.take(line).map_err(fault)?;
-                return Err(fault("unexpected end of input stream".to_owned()));
+                let mut line = Line::new(line);
+                let taken = page_of.take(&mut line);
+                let is_over = taken.is_ok() || line.is_empty();
+                let cut_off = "unexpected end of input stream".to_owned();
+                return Err(fault(if is_over { cut_off } else { taken.err().unwrap_or(cut_off) }));
             }
             Some(end) => {
                 if !is_blank {
-                    page_of.take(line).map_err(fault)?;
+                    page_of.take(&mut Line::new(line)).map_err(fault)?;
                 }
                 rest = &rest[end + 1..];
             }
@@ -164,12 +167,11 @@ struct Pages {
 }
 
 impl Pages {
-    fn take(&mut self, line: &[u8]) -> Result<(), String> {
-        let mut line = Line::new(line);
+    fn take(&mut self, line: &mut Line<'_>) -> Result<(), String> {
         line.skip_blanks();
         match line.peek() {
-            Some(b'#') => self.take_comment(&mut line),
-            _ => self.take_sample(&mut line),
+            Some(b'#') => self.take_comment(line),
+            _ => self.take_sample(line),
         }
     }
 

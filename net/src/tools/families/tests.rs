@@ -33,7 +33,10 @@ fn lines_of_a_histogram_are_one_metric() {
 
 #[test]
 fn pages_are_refused_with_their_line() {
-    refused("a 1\nb", 2, "expected float as value, got \"\"");
+    refused("a 1\nb\n", 2, "expected float as value, got \"\"");
+    refused("a 1\nb", 2, "unexpected end of input stream");
+    refused("a{\n", 1, "invalid label name for metric \"a\"");
+    refused("a{b=\"x\"\n", 1, "unexpected end of label value \"x\"");
     refused("a 1\nb 2", 2, "unexpected end of input stream");
     refused("\n{} 1\n", 2, "invalid metric name");
     refused("-a 1\n", 1, "invalid metric name");

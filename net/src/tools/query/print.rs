@@ -2,6 +2,8 @@
 //!
 //! Source: prometheus/common `model/{value,metric,labelset,value_histogram}.go`.
 
+use std::cmp::Ordering;
+
 use engine::model::float::{format_f, format_g};
 use serde_json::Value;
 
@@ -38,11 +40,10 @@ pub(in crate::tools) fn push_value(out: &mut Vec<u8>, data: &Value, format: Form
         "scalar" => push_line(out, &format!("scalar: {}", point(result))),
         "string" => push_line(out, text(&result[1])),
         "matrix" => {
-            let mut streams: Vec<(String, &Value)> =
-                items(result).iter().map(|one| (metric(&one["metric"]), one)).collect();
-            streams.sort_by(|left, right| left.0.cmp(&right.0));
-            for (metric, stream) in &streams {
-                push_line(out, &format!("{metric} =>"));
+            let mut streams: Vec<&Value> = items(result).iter().collect();
+            streams.sort_by(|left, right| compare(&left["metric"], &right["metric"]));
+            for stream in &streams {
+                push_line(out, &format!("{} =>", metric(&stream["metric"])));
                 items(&stream["values"]).iter().for_each(|one| push_line(out, &point(one)));
                 let histograms = items(&stream["histograms"]).iter();
                 histograms.for_each(|one| push_line(out, &histogram_point(one)));
@@ -93,6 +94,24 @@ fn pairs(labels: &Value, but: &str) -> String {
         kept.map(|(name, value)| format!("{name}={}", quoted(text(value).as_bytes()))).collect();
     pairs.sort();
     pairs.join(", ")
+}
+
+/// Fewer labels come first. Of as many, the one that lacks the least name that not both have; of the
+/// same names, by their values.
+fn compare(left: &Value, right: &Value) -> Ordering {
+    let pairs = |labels: &Value| -> Vec<(String, String)> {
+        let pair = |(name, value): (&String, &Value)| (name.clone(), text(value).to_owned());
+        labels.as_object().into_iter().flatten().map(pair).collect()
+    };
+    let (left, right) = (pairs(left), pairs(right));
+    let by_label = || {
+        left.iter()
+            .zip(&right)
+            .map(|(left, right)| right.0.cmp(&left.0).then_with(|| left.1.cmp(&right.1)))
+    };
+    left.len()
+        .cmp(&right.len())
+        .then_with(|| by_label().find(|order| order.is_ne()).unwrap_or(Ordering::Equal))
 }
 
 /// A metric as PromQL writes it.
@@ -216,6 +235,11 @@ mod tests {
             r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1,"1"],[2,"2"]]}]}"#,
             "{} =>\n1 @[1]\n2 @[2]\n",
             r#"[{"metric":{},"values":[[1,"1"],[2,"2"]]}]"#,
+        );
+        check(
+            r#"{"resultType":"matrix","result":[{"metric":{"a":"1","b":"2"},"values":[[1,"1"]]},{"metric":{"c":"1"},"values":[[1,"1"]]}]}"#,
+            "{c=\"1\"} =>\n1 @[1]\n{a=\"1\", b=\"2\"} =>\n1 @[1]\n",
+            r#"[{"metric":{"a":"1","b":"2"},"values":[[1,"1"]]},{"metric":{"c":"1"},"values":[[1,"1"]]}]"#,
         );
         let histogram = r#"{"count":"2","sum":"1.5","buckets":[[3,"-0.5","0.5","2"]]}"#;
         let sample = format!(r#"[{{"metric":{{"__name__":"h"}},"histogram":[1,{histogram}]}}]"#);
