@@ -136,7 +136,8 @@ impl PageReader {
         let layout = cache.take_layout();
         let mut walk = Walk::new(body, format, &layout);
         let read = self.walk(page, cache, &mut walk, samples);
-        let fresh = if read.is_ok() { walk.finish() } else { None };
+        let is_taken = read.is_ok() && page.judge().is_ok();
+        let fresh = if is_taken { walk.finish() } else { None };
         match fresh {
             Some(fresh) => cache.renew_layout(fresh),
             None => cache.set_layout(layout),
@@ -402,6 +403,11 @@ impl PageReader {
                 cache.track(id);
             }
             return Ok((Some(id), taken.flatten()));
+        }
+        if page.over_limit && self.rules.metric_relabel.is_empty() {
+            // The page is refused; what is left of it is only counted.
+            page.counts.added += 1;
+            return Ok((None, None));
         }
         let Some(labels) = self.final_labels(labels)? else {
             return Ok((cache.add(key, LabelsRef::EMPTY, 0), None));

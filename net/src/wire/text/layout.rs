@@ -263,6 +263,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         let value_start = series_end + 1;
         let is_usual = self.body.get(series_end) == Some(&b' ')
             && self.sample_at(value_start).is_some_and(|(_, _, next)| next == self.at);
+        let known = line;
         let line = line.filter(|_| is_usual);
         if let (Some(step), Some(_)) = (self.unusual.take(), line) {
             self.differ(step);
@@ -273,8 +274,9 @@ impl<'a, 'l> Walk<'a, 'l> {
             fresh.push(text, line.unwrap_or(UNUSUAL), self.metric_type);
         }
         self.region = self.at;
-        if let Some(&after) = line.and_then(|line| self.layout.after.get(line as usize))
+        if let Some(&after) = known.and_then(|line| self.layout.after.get(line as usize))
             && after > 0
+            && self.fresh.is_some()
             && self.layout.format == Some(self.format)
         {
             self.step = after as usize;

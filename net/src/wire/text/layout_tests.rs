@@ -98,7 +98,7 @@ fn a_page_like_the_one_before_is_known() {
     let moved = "# TYPE a gauge\na{x=\"1\"} -1.5e3\na{x=\"2\"} 3 2000\nb 7\n";
     let more = "# TYPE a gauge\na{x=\"1\"} 1\na{x=\"3\"} 1\na{x=\"2\"} 2\nb 8\n";
     let cut = "# TYPE a gauge\na{x=\"1\"} 1\na{x=\"3\"} 1\na{x=\"2\"}";
-    let pages = [(page, 0), (moved, 3), (more, 3), (more, 4), (cut, 2), (more, 4), (page, 3)];
+    let pages = [(page, 0), (moved, 3), (more, 3), (more, 4), (cut, 2), (more, 4), (page, 2)];
     check(Format::Text, &pages);
     check(Format::Text, &[(page, 0), ("", 0), (page, 0), ("b 1\n", 0), ("b 2\n", 1), ("b 3", 0)]);
 }
