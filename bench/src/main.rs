@@ -42,7 +42,7 @@ append: hearth's storage in this process, no network and no disk
   --series, --request, --interval-ms, --seed as above
   --by=labels|id      how samples name their series (labels)
   --threads=N         shards, a thread each (all cores)
-  --rounds=N          measured samples of each series (20)
+  --rounds=N          measured samples of each series (100)
 
 scrape
   --targets=N         targets (200)
@@ -152,7 +152,7 @@ fn run_append(mut options: Options) -> Result<(), String> {
         series_count: options.number("series", 1_000_000)? as usize,
         series_per_batch: options.number("request", 2000)?.max(1) as usize,
         thread_count: options.number("threads", cores as u64)?.max(1) as usize,
-        rounds: options.number("rounds", 20)? as usize,
+        rounds: options.number("rounds", 100)? as usize,
         interval_ms: options.number("interval-ms", 15_000)? as i64,
         seed: options.number("seed", 1)?,
     };
@@ -160,8 +160,7 @@ fn run_append(mut options: Options) -> Result<(), String> {
     let figures = append::run(&parameters);
     println!("append {parameters:?}\n");
     println!("samples per second, all threads: {:.0}", figures.samples_per_second());
-    let thread_seconds = figures.seconds * parameters.thread_count as f64;
-    println!("ns per sample and thread: {:.1}", thread_seconds * 1e9 / figures.samples as f64);
+    println!("samples per CPU second: {:.0}", figures.samples as f64 / figures.cpu_seconds);
     println!("log bytes per sample: {:.2}", figures.log_bytes as f64 / figures.samples as f64);
     println!("new series per second, all threads: {:.0}", figures.new_series_per_second);
     Ok(())

@@ -165,18 +165,9 @@ impl Server {
     }
 
     pub fn usage(&self) -> Result<Usage> {
-        let pid = self.child.id();
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The command name may hold spaces; fields are counted after its closing parenthesis.
-        let fields: Vec<&str> =
-            stat.rsplit(") ").next().unwrap_or_default().split_ascii_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok());
-        let (Some(user), Some(system)) = (ticks(11), ticks(12)) else {
-            return Err(Error::other(format!("/proc/{pid}/stat is not as expected: {stat}")));
-        };
         Ok(Usage {
             at: Instant::now(),
-            cpu_seconds: (user + system) / ticks_per_second(),
+            cpu_seconds: cpu_seconds(&self.child.id().to_string())?,
             resident_bytes: self.status_kib("VmRSS:")? * 1024,
         })
     }
@@ -223,6 +214,19 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// User and system time of all threads of a process so far; `self` is this one.
+pub fn cpu_seconds(process: &str) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The command name may hold spaces; fields are counted after its closing parenthesis.
+    let fields: Vec<&str> =
+        stat.rsplit(") ").next().unwrap_or_default().split_ascii_whitespace().collect();
+    let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok());
+    let (Some(user), Some(system)) = (ticks(11), ticks(12)) else {
+        return Err(Error::other(format!("/proc/{process}/stat is not as expected: {stat}")));
+    };
+    Ok((user + system) / ticks_per_second())
 }
 
 /// Clock ticks of `/proc/<pid>/stat` in a second: 100 on every Linux this runs on.

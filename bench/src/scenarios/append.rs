@@ -10,6 +10,7 @@ use engine::head::AppendBounds;
 use engine::model::{Batch, KnownSamples, Labels};
 use engine::store::{Store, StoreOptions};
 
+use crate::server::cpu_seconds;
 use crate::workload::{Values, instance_series};
 
 /// How a sample names its series.
@@ -38,6 +39,7 @@ pub struct Parameters {
 pub struct Figures {
     pub samples: usize,
     pub seconds: f64,
+    pub cpu_seconds: f64,
     /// Series made a second, in the round before.
     pub new_series_per_second: f64,
     pub log_bytes: usize,
@@ -77,17 +79,21 @@ pub fn run(parameters: &Parameters) -> Figures {
             .collect();
         let lap = || {
             barrier.wait();
-            Instant::now()
+            (Instant::now(), cpu_seconds("self").unwrap_or(f64::NAN))
         };
         let [ready, made, done] = [lap(), lap(), lap()];
-        let mut figures = Figures { seconds: (done - made).as_secs_f64(), ..Figures::default() };
+        let mut figures = Figures {
+            seconds: (done.0 - made.0).as_secs_f64(),
+            cpu_seconds: done.1 - made.1,
+            ..Figures::default()
+        };
         for thread in threads {
             let shard = thread.join().expect("a store does not panic");
             figures.samples += shard.accepted_count;
             figures.log_bytes += shard.log_bytes;
         }
         figures.new_series_per_second =
-            parameters.series_count as f64 / (made - ready).as_secs_f64();
+            parameters.series_count as f64 / (made.0 - ready.0).as_secs_f64();
         // The first sample of each made its series, before.
         figures.samples -= parameters.series_count;
         figures
