@@ -17,11 +17,12 @@ use crate::settings::StorageSettings;
 use crate::stats::ShardStats;
 
 /// Of the limit one part in this many is kept for what series that are there will need: their
-/// samples until the next flush, queries, buffers.
-const RESERVE_PART: u64 = 8;
+/// samples until the next flush, queries, buffers, and the next start, which needs a quarter more
+/// while it reads the log.
+const RESERVE_PART: u64 = 4;
 
 /// The same while new series are refused: it ends when clearly less is used.
-const RESERVE_PART_REFUSING: u64 = 6;
+const RESERVE_PART_REFUSING: u64 = 3;
 
 /// Faster than new series were ever seen to take memory; by it the next look is due before the
 /// limit can be reached.
@@ -181,11 +182,11 @@ mod tests {
     fn series_are_refused_before_the_limit() {
         const GIB: u64 = 1 << 30;
         assert_eq!(judge(0, 16 * GIB, true), (true, Duration::from_millis(500)));
-        assert_eq!(judge(GIB / 2, GIB, true), (true, Duration::from_millis(93)));
-        assert_eq!(judge(GIB - GIB / 8, GIB, true), (false, Duration::from_millis(10)));
+        assert_eq!(judge(GIB / 2, GIB, true), (true, Duration::from_millis(62)));
+        assert_eq!(judge(GIB - GIB / 4, GIB, true), (false, Duration::from_millis(10)));
         assert_eq!(judge(2 * GIB, GIB, true), (false, Duration::from_millis(10)));
         // What was refused is taken again when there is clearly room.
-        assert!(judge(GIB - GIB / 7, GIB, true).0 && !judge(GIB - GIB / 7, GIB, false).0);
+        assert!(judge(GIB / 10 * 7, GIB, true).0 && !judge(GIB / 10 * 7, GIB, false).0);
         assert!(judge(GIB / 2, GIB, false).0);
     }
 }
