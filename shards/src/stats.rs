@@ -88,6 +88,8 @@ pub struct MaintenanceStats {
     pub failures: Counter,
     /// Bytes that the log had when the head was flushed last.
     pub flushed_log_bytes: Counter,
+    /// Failed writes and syncs of the log before the last flush that was due to them.
+    pub flushed_log_failures: Counter,
     pub parts: Counter,
     pub part_bytes: Counter,
     /// Times that complete ranges were moved to blocks.

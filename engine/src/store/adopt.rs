@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::select::source_error;
 use super::{Flushed, Store};
+use crate::block::delete_intervals;
 use crate::block::part::{Part, PartChunk, PartLabels, PartRuns};
 use crate::encode::{self, ValueCodec};
 use crate::head::Head;
-use crate::model::{HistogramSample, Samples, SeriesId, SourceError};
+use crate::model::{HistogramSample, Samples, SeriesId, SourceError, TimeRange};
 
 /// How samples get into the head: series, timestamps, values, starts.
 type Append<T> = fn(&mut Head, &[SeriesId], &[i64], &[T], &[i64]) -> usize;
@@ -27,13 +28,22 @@ pub struct Adopt {
     runs: PartRuns,
     /// The head's ids by those of the parts; `None` for series of other shards.
     ids: Vec<Option<SeriesId>>,
+    /// The last part, and the time before which blocks have the samples of it and of those before.
+    cut: (u64, i64),
 }
 
 impl Adopt {
-    /// `parts` in order of number.
-    pub fn new(parts: Vec<Arc<Part>>) -> Adopt {
+    /// `parts` in order of number. Of those up to the part `cut` names, samples before its time are
+    /// passed over: blocks have them, without what was deleted.
+    pub fn new(parts: Vec<Arc<Part>>, cut: Option<(u64, i64)>) -> Adopt {
         let labels = parts.first().map(|part| part.labels());
-        Adopt { parts, at: 0, labels, runs: PartRuns::default(), ids: vec![] }
+        let cut = cut.unwrap_or((0, i64::MIN));
+        Adopt { parts, at: 0, labels, runs: PartRuns::default(), ids: vec![], cut }
+    }
+
+    /// What the own head calls the series `series` of the parts, if it lives here.
+    pub fn own_id(&self, series: u32) -> Option<SeriesId> {
+        self.ids.get(series as usize).copied().flatten()
     }
 
     /// Where the log of that shard goes on behind its parts.
@@ -79,8 +89,12 @@ impl Store {
                 match adopt.runs.next(&part).map_err(source_error)? {
                     Some((id, chunks)) => {
                         if let Some(&Some(series)) = adopt.ids.get(id as usize) {
+                            let (last, before_ms) = adopt.cut;
+                            let is_cut = part.meta().number <= last;
+                            let from_ms = if is_cut { before_ms } else { i64::MIN };
                             for chunk in chunks {
-                                self.adopt_chunk(series, &chunk.map_err(source_error)?)?;
+                                let chunk = chunk.map_err(source_error)?;
+                                self.adopt_chunk(series, &chunk, from_ms)?;
                             }
                         }
                     }
@@ -94,9 +108,22 @@ impl Store {
         Ok(true)
     }
 
-    fn adopt_chunk(&mut self, series: SeriesId, chunk: &PartChunk<'_>) -> Result<(), SourceError> {
+    /// Takes the samples of a chunk in that are not before `from_ms`.
+    fn adopt_chunk(
+        &mut self,
+        series: SeriesId,
+        chunk: &PartChunk<'_>,
+        from_ms: i64,
+    ) -> Result<(), SourceError> {
+        if chunk.header.max_ms < from_ms {
+            return Ok(());
+        }
         let mut samples = Samples::default();
         encode::decode_samples(chunk.bytes, &mut samples).map_err(source_error)?;
+        if from_ms > i64::MIN {
+            let passed = [TimeRange { min_ms: i64::MIN, max_ms: from_ms - 1 }];
+            delete_intervals(&mut samples, (0, 0), &passed);
+        }
         let (append, append_histograms) = match chunk.is_late {
             true => (LATE_FLOATS, LATE_HISTOGRAMS),
             false => (FLOATS, HISTOGRAMS),

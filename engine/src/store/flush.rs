@@ -194,6 +194,12 @@ impl Store {
         });
         dropped
     }
+
+    /// Reads from the parts with these numbers only from now on: the others are damaged. The next
+    /// part is to be a base.
+    pub fn keep_parts(&mut self, numbers: &BTreeSet<u64>) {
+        self.parts.list.retain(|(part, _)| numbers.contains(&part.meta().number));
+    }
 }
 
 /// Taking parts back at a start, in pieces. In order of number; labels from the last base on.

@@ -244,7 +244,7 @@ fn another_shard_takes_its_series_from_parts_and_log() {
     let halves = [0, 1].map(|half| {
         let keep = |hash: u64| hash % 2 == half;
         let mut store = Store::new(StoreOptions::default());
-        let mut adopt = Adopt::new(parts.clone());
+        let mut adopt = Adopt::new(parts.clone(), None);
         while !store.adopt_some(&mut adopt, keep, || true).unwrap() {}
         store.begin_log_after(&adopt.flushed());
         let report = store.replay_segment_of(&log, keep).unwrap();
@@ -277,4 +277,32 @@ fn series_that_left_stay_away() {
     let again = start_again(&[first, second], &[]);
     assert_eq!(again.head().series_count(), 1);
     assert_eq!(again.head().id_count(), store.head().id_count());
+}
+
+/// One sample of one series, in a frame behind `log`.
+fn append_one(store: &mut Store, time_ms: i64, log: &mut Vec<u8>) {
+    let mut batch = Batch::default();
+    let series = batch.push_series(labels(0).as_ref());
+    batch.push_sample(series, time_ms, time_ms as f64);
+    assert_eq!(store.append(&batch, i64::MAX, log).accepted_count, 1);
+}
+
+#[test]
+fn a_log_that_lost_what_a_part_holds_gives_no_lsn_twice() {
+    let mut store = Store::new(StoreOptions::default());
+    let mut first = vec![];
+    store.begin_segment(1, &mut first);
+    append_one(&mut store, 1000, &mut first);
+    // Flushed, but not durable in the log when the power went.
+    append_one(&mut store, 2000, &mut vec![]);
+    append_one(&mut store, 3000, &mut vec![]);
+    let parts = [flush(&mut store, false, |_| {})];
+    let mut store = start_again(&parts, &[first.clone()]);
+    let mut second = vec![];
+    store.begin_segment(2, &mut second);
+    append_one(&mut store, 4000, &mut second);
+    append_one(&mut store, 5000, &mut second);
+    let again = start_again(&parts, &[first, second]);
+    assert_eq!(everything(&again, ALL_TIME).len(), 5);
+    assert_eq!(everything(&again, ALL_TIME), everything(&store, ALL_TIME));
 }

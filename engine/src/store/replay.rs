@@ -202,8 +202,11 @@ impl Store {
                 }
             }
         }
-        self.chain = replay.end_chain();
-        self.replay.chain = Some(self.chain);
+        let end = replay.end_chain();
+        self.replay.chain = Some(end);
+        // Parts may hold frames that the log lost, because nobody had made them durable there. Their
+        // LSNs are not given again: a frame that had one would pass for flushed.
+        self.chain = Chain { next_lsn: end.next_lsn.max(self.replay.first_lsn), ..end };
         report.end_offset = replay.end_offset();
         true
     }

@@ -10,7 +10,8 @@
 //!
 //! A generation is a set of logs written by one number of shards. When that number changes, a new
 //! generation begins; the older ones are only read any more, by every shard, each for its own
-//! series.
+//! series. One that every shard has its share of is over: it has no shards here, so that nobody reads
+//! what is left of it while it is removed.
 //!
 //! A record that is damaged or gone is made anew from the directories that are there: they say which
 //! shards wrote. One that is whole and of another version is not touched.
@@ -40,7 +41,7 @@ const GENERATION_COUNT_MAX: usize = 10_000;
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// Shards of each generation, the first of which has number one.
+    /// Shards of each generation, the first of which has number one; zero: it is over.
     pub shard_counts: Vec<usize>,
 }
 
@@ -104,6 +105,10 @@ impl Layout {
             }
             Err(error) => return Err(error.into()),
         };
+        for generation in layout.over() {
+            // Its removal may have been cut short.
+            remove_generation(tree, generation).await?;
+        }
         let recorded = layout.shard_counts.last().copied();
         if recorded != Some(shard_count) {
             layout.shard_counts.push(shard_count);
@@ -112,10 +117,43 @@ impl Layout {
             }
         }
         if !is_recorded || recorded != Some(shard_count) {
-            let stream = FileStream::create(&root, LAYOUT).await?;
-            stream.finish(&mut layout.to_string().into_bytes()).await?;
+            layout.write(&root).await?;
         }
         Ok(layout)
+    }
+
+    /// Ends the generations before `generation`: every shard has in parts and blocks of its own what
+    /// they left. They are over for good before the first of their files goes.
+    pub async fn end_before<T: Tree>(tree: &T, generation: usize) -> Result<(), LayoutError> {
+        let root = tree.open("", DirUse::default()).await?;
+        let text = root.read(LAYOUT).await?;
+        let layout = match parse(&String::from_utf8_lossy(&text)) {
+            Ok(layout) => layout,
+            Err(Strange::Damaged(what) | Strange::Foreign(what)) => {
+                return Err(LayoutError::Foreign(what));
+            }
+        };
+        let mut ended = layout.clone();
+        let former = generation - 1;
+        ended.shard_counts.iter_mut().take(former).for_each(|count| *count = 0);
+        if ended != layout {
+            ended.write(&root).await?;
+        }
+        for generation in ended.over() {
+            remove_generation(tree, generation).await?;
+        }
+        Ok(())
+    }
+
+    fn over(&self) -> impl Iterator<Item = usize> {
+        let counts = self.shard_counts.iter().zip(1..);
+        counts.filter(|(count, _)| **count == 0).map(|(_, generation)| generation)
+    }
+
+    /// Replaces the record durably.
+    async fn write<D: Disk>(&self, root: &D) -> Result<(), DiskError> {
+        let stream = FileStream::create(root, LAYOUT).await?;
+        stream.finish(&mut self.to_string().into_bytes()).await
     }
 
     /// What the directories say: of each generation the shards that left something.
@@ -127,7 +165,7 @@ impl Layout {
                     generation.parse().ok().filter(|at| (1..=GENERATION_COUNT_MAX).contains(at));
                 let Some(place) = place else { continue };
                 if shard_counts.len() < place {
-                    shard_counts.resize(place, 1);
+                    shard_counts.resize(place, 0);
                 }
                 for shard in tree.directories(&format!("{kind}/{generation}")).await? {
                     let known = shard.parse().ok().filter(|&shard| shard < SHARD_COUNT_MAX);
@@ -138,6 +176,13 @@ impl Layout {
         }
         Ok(Layout { shard_counts })
     }
+}
+
+async fn remove_generation<T: Tree>(tree: &T, generation: usize) -> Result<(), DiskError> {
+    for kind in [LOG, "parts"] {
+        tree.remove_all(&format!("{kind}/{generation:04}")).await?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Layout {
@@ -173,12 +218,13 @@ fn parse(text: &str) -> Result<Layout, Strange> {
         let shard_count = line
             .strip_prefix(&format!("generation {generation} shards "))
             .and_then(|shards| shards.parse().ok())
-            .filter(|shards| (1..=SHARD_COUNT_MAX).contains(shards));
+            .filter(|shards| (0..=SHARD_COUNT_MAX).contains(shards));
         shard_counts.push(shard_count.ok_or_else(|| {
             foreign(format!("{line:?} where \"generation {generation} shards …\" belongs"))
         })?);
     }
-    if shard_counts.is_empty() || shard_counts.len() > GENERATION_COUNT_MAX {
+    let is_over = shard_counts.last().is_none_or(|&shards| shards == 0);
+    if is_over || shard_counts.len() > GENERATION_COUNT_MAX {
         return Err(foreign(format!("{} generations", shard_counts.len())));
     }
     Ok(Layout { shard_counts })
@@ -189,7 +235,7 @@ mod tests {
     use super::{Layout, Strange, parse};
 
     const BODY: &str = "hearth-layout 2\nroute xxh3-64/multiply-high\n\
-                        generation 1 shards 12\ngeneration 2 shards 3\n";
+                        generation 1 shards 12\ngeneration 2 shards 0\ngeneration 3 shards 3\n";
 
     fn text(body: &str) -> String {
         format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))
@@ -197,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_record_reads_back() {
-        let layout = Layout { shard_counts: vec![12, 3] };
+        let layout = Layout { shard_counts: vec![12, 0, 3] };
         assert_eq!(layout.to_string(), text(BODY));
         assert_eq!(parse(&text(BODY)), Ok(layout));
     }
@@ -235,17 +281,16 @@ mod tests {
             "md5/",
             r#""route md5/multiply-high" where "route xxh3-64/multiply-high" belongs"#,
         );
-        let second = r#"where "generation 2 shards …" belongs"#;
-        check_foreign("shards 3", "shards 0", &format!(r#""generation 2 shards 0" {second}"#));
+        check_foreign("shards 3", "shards 0", "3 generations");
         check_foreign(
             "shards 3",
             "shards 1025",
-            &format!(r#""generation 2 shards 1025" {second}"#),
+            r#""generation 3 shards 1025" where "generation 3 shards …" belongs"#,
         );
         check_foreign(
             "generation 2",
-            "generation 3",
-            &format!(r#""generation 3 shards 3" {second}"#),
+            "generation 4",
+            r#""generation 4 shards 0" where "generation 2 shards …" belongs"#,
         );
         let begin = BODY.find("generation").unwrap();
         let none = parse(&text(&BODY[..begin]));

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use engine::block::part::Part;
 use engine::disk::{DirUse, DiskError, Tree};
 use engine::head::HeadOptions;
 use engine::store::{Adopt, Flushed, Store, StoreOptions};
@@ -14,7 +15,7 @@ use super::layout::{LOG, Layout};
 use super::parts::{adopt, open_parts, restore};
 use crate::cancel::CancelToken;
 use crate::fair::Semaphore;
-use crate::maintain::{KeepOptions, read_cut, read_head_tombstones};
+use crate::maintain::{KeepOptions, read_cut, read_head_tombstones, whole_parts};
 use crate::observe::SharedReporter;
 use crate::route::ShardId;
 use crate::settings::StorageSettings;
@@ -50,20 +51,23 @@ impl<T: Tree> OpenPlan<T> {
         let shard_count = self.stats.len();
         let (shard, shard_count_u16) = (self.id.0, shard_count as u16); // At most SHARD_COUNT_MAX.
         let store_options = StoreOptions { shard, shard_count: shard_count_u16, head: self.head };
-        let mut store = Store::new(store_options);
-        self.settings.apply(&mut store, shard_count);
         let generation = self.layout.shard_counts.len();
         let mut total = Replayed::default();
         let parts_disk = self.open_parts(generation, self.id).await.map_err(text)?;
-        let parts = open_parts(&parts_disk, &mut total.losses).await.map_err(text)?;
-        restore(&mut store, parts, &self.stop).await?;
-        if let Some((last_part, before_ms)) = read_cut(&parts_disk).await {
+        let mut parts = open_parts(&parts_disk, &mut total.losses).await.map_err(text)?;
+        let mut store = loop {
+            let mut store = Store::new(store_options);
+            self.settings.apply(&mut store, shard_count);
+            match restore(&mut store, parts.clone(), &self.stop).await {
+                Ok(()) => break store,
+                Err(why) => self.only_whole(&parts_disk, &mut parts, &mut total, why).await?,
+            }
+        };
+        if let Some((last_part, before_ms)) = read_cut(&parts_disk).await.map_err(text)? {
             store.take_cut(last_part, before_ms);
         }
-        match read_head_tombstones(&parts_disk).await {
-            Ok(tombstones) => store.set_head_tombstones(tombstones),
-            Err(why) => total.losses.push(("head.tombstones".to_owned(), why)),
-        }
+        let deleted = read_head_tombstones(&parts_disk, &mut total.losses);
+        store.set_head_tombstones(deleted.await.map_err(text)?);
         let flushed = store.flushed();
         let blocks_disk = self.tree.open("blocks", DirUse::default()).await.map_err(text)?;
         let found = open_blocks(&blocks_disk, self.id, shard_count, &mut total.losses);
@@ -113,8 +117,8 @@ impl<T: Tree> OpenPlan<T> {
         Ok((Storage(Rc::new(inner)), total))
     }
 
-    /// Takes this shard's series from the parts and the log of shard `log` of a former generation;
-    /// whether there was anything.
+    /// Takes this shard's series from the parts and the log of shard `log` of a former generation,
+    /// and what was deleted of them; whether there was anything.
     async fn adopt(
         &self,
         generation: usize,
@@ -122,13 +126,28 @@ impl<T: Tree> OpenPlan<T> {
         store: &mut Store,
         total: &mut Replayed,
     ) -> Result<bool, String> {
-        let mut former = Adopt::new(vec![]);
+        let mut former = Adopt::new(vec![], None);
         let has_parts = self.has("parts", generation, log).await.map_err(text)?;
         if has_parts {
             let disk = self.open_parts(generation, log).await.map_err(text)?;
-            let parts = open_parts(&disk, &mut total.losses).await.map_err(text)?;
-            former = Adopt::new(parts);
-            adopt(store, &mut former, keeps(self.id, self.stats.len()), &self.stop).await?;
+            let mut parts = open_parts(&disk, &mut total.losses).await.map_err(text)?;
+            let cut = read_cut(&disk).await.map_err(text)?;
+            loop {
+                former = Adopt::new(parts.clone(), cut);
+                let keep = keeps(self.id, self.stats.len());
+                match adopt(store, &mut former, keep, &self.stop).await {
+                    Ok(()) => break,
+                    // What was taken already is passed over the next time.
+                    Err(why) => self.only_whole(&disk, &mut parts, total, why).await?,
+                }
+            }
+            let deleted = read_head_tombstones(&disk, &mut total.losses).await.map_err(text)?;
+            let mut all = (**store.head_tombstones()).clone();
+            for (series, intervals) in deleted.iter() {
+                let Some(own) = former.own_id(series) else { continue };
+                intervals.iter().for_each(|&interval| all.add(own.0, interval));
+            }
+            store.set_head_tombstones(all);
         }
         let has_log = self.has(LOG, generation, log).await.map_err(text)?;
         if has_log {
@@ -136,6 +155,24 @@ impl<T: Tree> OpenPlan<T> {
             self.read(&disk, &former.flushed(), store, total).await?;
         }
         Ok(has_parts || has_log)
+    }
+
+    /// Leaves the whole ones of `parts`, of which something could not be read.
+    ///
+    /// Errors: `why` not, when it is none of them.
+    async fn only_whole(
+        &self,
+        disk: &T::Dir,
+        parts: &mut Vec<Arc<Part>>,
+        total: &mut Replayed,
+        why: String,
+    ) -> Result<(), String> {
+        if self.stop.is_canceled() {
+            return Err(why);
+        }
+        let count = parts.len();
+        *parts = whole_parts(disk, std::mem::take(parts), &mut total.losses).await.map_err(text)?;
+        if parts.len() < count { Ok(()) } else { Err(why) }
     }
 
     /// Opens the directory of the parts of a shard of a generation.

@@ -65,19 +65,17 @@ impl<'d, D: Disk> FileStream<'d, D> {
     }
 }
 
-/// Removes files that were never finished; returns the names of the others, sorted.
+/// Removes files that were never finished; returns the names of the others, sorted. Names are durable
+/// then, so that what is acted upon is what a power cut leaves.
 pub async fn finished_files<D: Disk>(disk: &D) -> Result<Vec<String>, DiskError> {
     let mut names = disk.list().await?;
-    let mut has_removed = false;
     for name in names.iter().filter(|name| name.ends_with(".tmp")) {
         match disk.remove(name).await {
             Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error),
-            _ => has_removed = true,
+            _ => {}
         }
     }
-    if has_removed {
-        disk.sync_dir().await?;
-    }
+    disk.sync_dir().await?;
     names.retain(|name| !name.ends_with(".tmp"));
     Ok(names)
 }

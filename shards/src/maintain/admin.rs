@@ -25,11 +25,24 @@ use crate::storage::Storage;
 /// File of what was deleted of the head's series, beside the parts.
 const HEAD_TOMBSTONES: &str = "head.tombstones";
 
-/// What was deleted of the head's series; `Err` tells why it cannot be read.
-pub(crate) async fn read_head_tombstones<D: Disk>(disk: &D) -> Result<Tombstones, String> {
-    match disk.read(HEAD_TOMBSTONES).await {
-        Ok(bytes) => Tombstones::decode(&bytes, BlockId::default()).map_err(|e| e.to_string()),
-        Err(_) => Ok(Tombstones::default()),
+/// What was deleted of the head's series. A damaged file is kept aside, taken away, and told in
+/// `losses`: without it deleted samples are back.
+pub(crate) async fn read_head_tombstones<D: Disk>(
+    disk: &D,
+    losses: &mut Vec<(String, String)>,
+) -> Result<Tombstones, DiskError> {
+    let bytes = match disk.read(HEAD_TOMBSTONES).await {
+        Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(Tombstones::default()),
+        read => read?,
+    };
+    match Tombstones::decode(&bytes, BlockId::default()) {
+        Ok(tombstones) => Ok(tombstones),
+        Err(error) => {
+            let kept = disk.quarantine(HEAD_TOMBSTONES).await?;
+            disk.remove(HEAD_TOMBSTONES).await?;
+            losses.push((HEAD_TOMBSTONES.to_owned(), format!("{error}; kept as {kept}")));
+            Ok(Tombstones::default())
+        }
     }
 }
 

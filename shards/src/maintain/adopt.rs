@@ -3,9 +3,9 @@
 
 use std::sync::atomic::Ordering;
 
-use engine::disk::{DiskError, Tree};
+use engine::disk::Tree;
 
-use crate::boot::LOG;
+use crate::boot::Layout;
 use crate::observe::Event;
 use crate::storage::Storage;
 
@@ -27,7 +27,7 @@ impl<T: Tree> Storage<T> {
         if inner.adopted_count.fetch_add(1, Ordering::AcqRel) + 1 < self.count() {
             return;
         }
-        let removed = remove_before(&inner.tree, inner.generation).await;
+        let removed = Layout::end_before(&inner.tree, inner.generation).await;
         let blocks = self.remove_blocks(&inner.foreign_blocks).await;
         let removed = removed.map_err(|error| error.to_string());
         if let Err(message) = removed.and(blocks.map_err(|error| error.to_string())) {
@@ -36,13 +36,4 @@ impl<T: Tree> Storage<T> {
             inner.reporter.report(Event::MaintenanceFailed { shard, message });
         }
     }
-}
-
-async fn remove_before<T: Tree>(tree: &T, generation: usize) -> Result<(), DiskError> {
-    for kind in [LOG, "parts"] {
-        for former in 1..generation {
-            tree.remove_all(&format!("{kind}/{former:04}")).await?;
-        }
-    }
-    Ok(())
 }

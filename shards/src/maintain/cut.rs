@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use engine::block::{BlockError, LabelOrder, MergeScope};
-use engine::disk::{Disk, DiskError, Tree};
+use engine::disk::{Disk, DiskError, DiskErrorKind, Tree};
 use engine::model::{LabelsRef, TimeRange};
 
 use super::MaintainError;
@@ -33,16 +33,28 @@ const EXPIRE_COUNT: u32 = 1024;
 
 /// What `cut` says: the last part, and the time before which blocks have the samples of it and of
 /// the parts before it.
-pub(crate) async fn read_cut<D: Disk>(disk: &D) -> Option<(u64, i64)> {
-    let bytes = disk.read(CUT).await.ok()?;
-    let text = str::from_utf8(&bytes).ok()?;
-    let (part, before_ms) = text.trim_end().split_once(' ')?;
+pub(crate) async fn read_cut<D: Disk>(disk: &D) -> Result<Option<(u64, i64)>, DiskError> {
+    match disk.read(CUT).await {
+        Ok(bytes) => Ok(parse_cut(&bytes)),
+        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse_cut(bytes: &[u8]) -> Option<(u64, i64)> {
+    let text = str::from_utf8(bytes).ok()?;
+    let (text, checksum) = text.strip_suffix('\n')?.rsplit_once(' ')?;
+    if checksum != format!("{:08x}", crc32c::crc32c(text.as_bytes())) {
+        return None;
+    }
+    let (part, before_ms) = text.split_once(' ')?;
     Some((part.parse().ok()?, before_ms.parse().ok()?))
 }
 
 async fn write_cut<D: Disk>(disk: &D, last_part: u64, before_ms: i64) -> Result<(), DiskError> {
-    let stream = FileStream::create(disk, CUT).await?;
-    stream.finish(&mut format!("{last_part} {before_ms}\n").into_bytes()).await
+    let text = format!("{last_part} {before_ms}");
+    let text = format!("{text} {:08x}\n", crc32c::crc32c(text.as_bytes()));
+    FileStream::create(disk, CUT).await?.finish(&mut text.into_bytes()).await
 }
 
 /// The end of the last range that is complete when the newest sample is of `newest_ms`: half a range
@@ -205,7 +217,18 @@ impl<T: Tree> Storage<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::complete_before;
+    use super::{complete_before, parse_cut};
+
+    #[test]
+    fn a_damaged_cut_says_nothing() {
+        let text = format!("7 -120000 {:08x}\n", crc32c::crc32c(b"7 -120000"));
+        assert_eq!(parse_cut(text.as_bytes()), Some((7, -120_000)));
+        for bit in 0..text.len() * 8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(parse_cut(&bytes), None, "bit {bit}");
+        }
+    }
 
     #[test]
     fn a_range_is_complete_half_a_range_later() {

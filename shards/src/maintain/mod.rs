@@ -20,6 +20,7 @@ mod admin;
 mod adopt;
 mod compact;
 mod cut;
+mod damage;
 mod flush;
 mod imported;
 mod merge;
@@ -36,6 +37,7 @@ use engine::model::SourceError;
 
 pub(crate) use admin::read_head_tombstones;
 pub(crate) use cut::read_cut;
+pub(crate) use damage::whole_parts;
 pub(crate) use flush::part_number;
 pub(crate) use merge::{block_name, tombstones_name};
 
@@ -191,15 +193,29 @@ impl<T: Tree> Storage<T> {
         let stats = self.own_stats();
         let log_bytes = stats.wal.bytes.get() - stats.maintenance.flushed_log_bytes.get();
         let is_adopting = self.0.is_adopting.get() && !self.0.has_flushed_adopted.get();
-        if *flush_due <= now() || log_bytes >= keep.flush_log_bytes || is_adopting {
+        // After a failed write or sync it is not certain what earlier ones of the file are worth.
+        let log_failures = stats.wal.write_failures.get() + stats.wal.sync_failures.get();
+        let is_doubtful = log_failures > stats.maintenance.flushed_log_failures.get();
+        let is_due = *flush_due <= now() || log_bytes >= keep.flush_log_bytes;
+        if is_due || is_adopting || is_doubtful {
             // What was adopted is in no frame of the own log: only a flush makes it durable here.
             self.flush(is_adopting || self.cut_due().is_some()).await?;
+            if is_adopting {
+                let tombstones = self.0.store.borrow().head_tombstones().clone();
+                self.set_head_tombstones((*tombstones).clone()).await?;
+            }
             self.0.has_flushed_adopted.set(true);
+            stats.maintenance.flushed_log_failures.set(log_failures);
             *flush_due = now() + keep.flush_every;
         }
         self.adopt_blocks().await?;
         self.end_adoption().await;
-        if self.cut().await? {
+        let cut = self.cut().await;
+        if matches!(cut, Err(MaintainError::Data(_))) && self.put_damaged_parts_aside().await? {
+            // Names the series that they named.
+            self.flush(true).await?;
+        }
+        if cut? {
             *flush_due = now() + keep.flush_every;
             *retain_due = now();
         }
