@@ -1,5 +1,6 @@
-//! `cargo run --release -p tests --bin kill-loop -- [kills] [seed] [--upkeep] [--late]`: kills hearth under load and
-//! checks that every acknowledged sample survived. Budget: about a second a kill.
+//! `cargo run --release -p tests --bin kill-loop -- [kills] [seed] [--upkeep] [--late] [--queries]`:
+//! kills hearth under load and checks that every acknowledged sample survived. Budget: about a second
+//! a kill.
 
 use std::process::ExitCode;
 
@@ -12,14 +13,14 @@ fn main() -> ExitCode {
     let (Ok(kills), Ok(seed)) =
         (numbers.next().unwrap_or(Ok(200)), numbers.next().unwrap_or(Ok(1)))
     else {
-        eprintln!("usage: kill-loop [kills] [seed] [--upkeep] [--late]");
+        eprintln!("usage: kill-loop [kills] [seed] [--upkeep] [--late] [--queries]");
         return ExitCode::FAILURE;
     };
     let has = |name: &str| arguments().any(|argument| argument == name);
-    let (upkeep, late) = (has("--upkeep"), has("--late"));
+    let (upkeep, late, queries) = (has("--upkeep"), has("--late"), has("--queries"));
     let writers = if upkeep { 1 } else { 4 };
     let seed = u64::from(seed);
-    let parameters = KillLoop { kills, writers, shard_count: 2, seed, upkeep, late };
+    let parameters = KillLoop { kills, writers, shard_count: 2, seed, upkeep, late, queries };
     let report = kill_loop(parameters, |kill, findings| {
         if kill.is_multiple_of(20) {
             println!(

@@ -10,7 +10,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -31,6 +33,8 @@ const ROUNDS_PER_QUERY: u64 = 1000;
 const STRETCH_ROUNDS: u64 = 200;
 
 const _: () = assert!(ROUNDS_PER_QUERY.is_multiple_of(STRETCH_ROUNDS));
+/// Pause of a writer that was refused.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
 /// One writer's record.
 #[derive(Clone, Debug)]
@@ -40,6 +44,8 @@ pub struct Ledger {
     base_ms: i64,
     /// Whether each attempted round was acknowledged.
     acknowledged: Vec<bool>,
+    /// Of those that were, for whoever watches from another thread.
+    acknowledged_count: Arc<AtomicU64>,
 }
 
 /// What reading back found.
@@ -86,12 +92,23 @@ fn value(writer: usize, series: u64, round: u64) -> f64 {
 
 impl Ledger {
     pub fn new(writer: usize, is_late: bool) -> Ledger {
-        let base_ms = unix_ms() - 90 * 60 * 1000;
-        Ledger { writer, is_late, base_ms, acknowledged: Vec::new() }
+        Ledger {
+            writer,
+            is_late,
+            base_ms: unix_ms() - 90 * 60 * 1000,
+            acknowledged: Vec::new(),
+            acknowledged_count: Arc::default(),
+        }
     }
 
-    pub fn acknowledged_rounds(&self) -> u64 {
-        self.acknowledged.iter().filter(|acknowledged| **acknowledged).count() as u64
+    /// Rounds that were acknowledged, while they are.
+    pub fn acknowledged_rounds(&self) -> Arc<AtomicU64> {
+        self.acknowledged_count.clone()
+    }
+
+    /// Rounds that were sent.
+    pub fn attempted_rounds(&self) -> u64 {
+        self.acknowledged.len() as u64
     }
 
     /// When the samples of a round are, in steps: as they are sent or, of a late writer, the even
@@ -132,8 +149,10 @@ impl Ledger {
             match remote_write::send(address, &series) {
                 Ok(answer) if answer.status / 100 == 2 => {
                     self.acknowledged[round as usize] = true;
+                    self.acknowledged_count.fetch_add(1, Ordering::Relaxed);
                 }
-                Ok(answer) if answer.status == 503 => {}
+                // As a client would: not at once.
+                Ok(answer) if answer.status == 503 => std::thread::sleep(REFUSED_PAUSE),
                 Ok(answer) => panic!("status {}: {}", answer.status, answer.text()),
                 Err(_) => return,
             }
@@ -209,6 +228,8 @@ pub struct KillLoop {
     pub upkeep: bool,
     /// Half of the samples come out of order.
     pub late: bool,
+    /// Others ask for all that is there, all the time.
+    pub queries: bool,
 }
 
 /// What keeps a server at it: a second of samples is a hundred rounds.
@@ -217,6 +238,21 @@ const UPKEEP: [&str; 3] = [
     "--storage.tsdb.min-block-duration=1s",
     "--storage.tsdb.max-block-duration=9s",
 ];
+
+/// Asks for everything until `stop` is set or the server is gone; every answer is one.
+fn ask_until(address: SocketAddr, stop: &AtomicBool) {
+    let queries = ["sum by (series) (rate(ledger[5m]))", "count_over_time(ledger[90m])"];
+    for query in queries.iter().cycle() {
+        let target = format!("/api/v1/query?query={}", http::encode(query));
+        match http::get(address, &target) {
+            Ok(answer) => assert_eq!(answer.status, 200, "{query}: {}", answer.text()),
+            Err(_) => return,
+        }
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
 
 /// What it found over all kills.
 #[derive(Clone, Copy, Debug, Default)]
@@ -255,6 +291,10 @@ pub fn kill_loop(parameters: KillLoop, mut progress: impl FnMut(u32, Findings)) 
             for ledger in &mut ledgers {
                 let stop = &stop;
                 scope.spawn(move || ledger.write_until(address, stop));
+            }
+            if parameters.queries {
+                let stop = &stop;
+                scope.spawn(move || ask_until(address, stop));
             }
             // The moment of the kill is the experiment: anywhere in a request, a commit, a sync.
             std::thread::sleep(std::time::Duration::from_micros(20_000 + random % 300_000));

@@ -6,10 +6,12 @@
 //! http          one request, one answer
 //! remote_write  requests built by hand, so that no decoder tests its own encoder
 //! ledger        what a client was promised, and whether the server kept it
+//! medium        file systems that fill up, or lose their power
 //! promqltest    the test language of PromQL, against the engine itself
 //! generate      random data and queries from a seed
 //! oracle        a naive evaluation, to compare with
 //! prometheus    a real Prometheus as a process, to compare with
+//! sim           storage on a simulated disk, for crashes and faults at every operation
 //! webhook       a receiver of notices of alerts
 //! workspace     where the repository, the binary and the shared test data are
 //! ```
@@ -18,11 +20,14 @@ pub mod generate;
 pub mod hostile_targets;
 pub mod http;
 pub mod ledger;
+pub mod medium;
 pub mod oracle;
 pub mod process;
 pub mod prometheus;
 pub mod promqltest;
 pub mod remote_write;
+#[path = "../sim/mod.rs"]
+pub mod sim;
 pub mod webhook;
 pub mod workspace;
 

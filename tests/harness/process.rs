@@ -44,6 +44,7 @@ pub struct Hearth {
     pub address: SocketAddr,
     options: Options,
     folder: TemporaryFolder,
+    data: PathBuf,
 }
 
 impl Hearth {
@@ -56,9 +57,21 @@ impl Hearth {
     /// As [`Hearth::start`], in a folder that may have a data directory `data`.
     #[track_caller]
     pub fn start_in(options: Options, folder: TemporaryFolder) -> Hearth {
+        let data = folder.path().join("data");
+        Hearth::start_with(options, folder, data)
+    }
+
+    /// As [`Hearth::start`], with its data in `data`.
+    #[track_caller]
+    pub fn start_on(options: Options, data: PathBuf) -> Hearth {
+        Hearth::start_with(options, TemporaryFolder::new("hearth"), data)
+    }
+
+    #[track_caller]
+    fn start_with(options: Options, folder: TemporaryFolder, data: PathBuf) -> Hearth {
         let address = free_address();
-        let child = spawn(&options, folder.path(), address);
-        let mut hearth = Hearth { child, address, options, folder };
+        let child = spawn(&options, folder.path(), &data, address);
+        let mut hearth = Hearth { child, address, options, folder, data };
         hearth.wait_ready();
         hearth
     }
@@ -83,7 +96,7 @@ impl Hearth {
     }
 
     pub fn data_directory(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     pub fn config_file(&self) -> PathBuf {
@@ -99,6 +112,11 @@ impl Hearth {
         kilobytes.expect("a number") << 10
     }
 
+    /// Whether the process runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+    }
+
     pub fn process_id(&self) -> u32 {
         self.child.id()
     }
@@ -111,7 +129,7 @@ impl Hearth {
 
     /// Starts again on the same folder and address, after a kill or stop.
     pub fn restart(&mut self) {
-        self.child = spawn(&self.options, self.folder.path(), self.address);
+        self.child = spawn(&self.options, self.folder.path(), &self.data, self.address);
         self.wait_ready();
     }
 
@@ -194,10 +212,10 @@ pub fn run(args: &[&str]) -> Result<Output> {
     Command::new(hearth_binary()).args(args).stdin(Stdio::null()).output()
 }
 
-fn spawn(options: &Options, folder: &Path, address: SocketAddr) -> Child {
+fn spawn(options: &Options, folder: &Path, data: &Path, address: SocketAddr) -> Child {
     let mut command = Command::new(hearth_binary());
     command.arg(format!("--web.listen-address={address}"));
-    command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+    command.arg(format!("--storage.tsdb.path={}", data.display()));
     if let Some(config) = &options.config {
         let path = folder.join("prometheus.yml");
         if !path.exists() {

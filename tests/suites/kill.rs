@@ -7,8 +7,15 @@ use tests::ledger::{KillLoop, kill_loop};
 #[test]
 fn acknowledged_samples_survive_kill_9() {
     for shard_count in [1, 2] {
-        let parameters =
-            KillLoop { kills: 4, writers: 2, shard_count, seed: 7, upkeep: false, late: false };
+        let parameters = KillLoop {
+            kills: 4,
+            writers: 2,
+            shard_count,
+            seed: 7,
+            upkeep: false,
+            late: false,
+            queries: false,
+        };
         let report = kill_loop(parameters, |_, _| {});
         assert!(report.findings.is_clean(), "{report:?}");
         assert!(report.findings.acknowledged > 1_000, "the load must be real: {report:?}");
@@ -17,8 +24,15 @@ fn acknowledged_samples_survive_kill_9() {
 
 #[test]
 fn kills_in_flushes_cuts_and_merges_lose_nothing() {
-    let parameters =
-        KillLoop { kills: 8, writers: 1, shard_count: 2, seed: 11, upkeep: true, late: false };
+    let parameters = KillLoop {
+        kills: 8,
+        writers: 1,
+        shard_count: 2,
+        seed: 11,
+        upkeep: true,
+        late: false,
+        queries: true,
+    };
     let report = kill_loop(parameters, |_, _| {});
     assert!(report.findings.is_clean(), "{report:?}");
     assert!(report.findings.acknowledged > 1_000, "the load must be real: {report:?}");
@@ -26,8 +40,15 @@ fn kills_in_flushes_cuts_and_merges_lose_nothing() {
 
 #[test]
 fn kills_lose_no_sample_that_came_out_of_order() {
-    let parameters =
-        KillLoop { kills: 6, writers: 1, shard_count: 2, seed: 5, upkeep: true, late: true };
+    let parameters = KillLoop {
+        kills: 6,
+        writers: 1,
+        shard_count: 2,
+        seed: 5,
+        upkeep: true,
+        late: true,
+        queries: false,
+    };
     let report = kill_loop(parameters, |_, _| {});
     assert!(report.findings.is_clean(), "{report:?}");
     assert!(report.findings.acknowledged > 1_000, "the load must be real: {report:?}");

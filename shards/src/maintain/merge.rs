@@ -4,8 +4,6 @@
 //! sources ─► merge, in turns ─► <id>.block, durable ─► verified ─► opened
 //! ```
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use engine::block::{Block, BlockId, BlockPlan, Merge, MergeScope, MergeSource, Progress};
@@ -14,7 +12,7 @@ use engine::store::OpenBlock;
 
 use super::MaintainError;
 use crate::disk::FileStream;
-use crate::runtime::{blocking, unix_ms};
+use crate::runtime::{blocking, random, unix_ms};
 use crate::storage::Storage;
 use crate::turns::Work;
 
@@ -31,12 +29,11 @@ pub(crate) fn tombstones_name(id: BlockId) -> String {
     format!("{id}.tombstones")
 }
 
-/// A new id, now. Random by the seeds that the standard library gives its hash maps.
+/// A new id, now.
 pub(super) fn new_id() -> BlockId {
-    let random = || RandomState::new().build_hasher().finish().to_le_bytes();
     let mut bytes = [0; 10];
-    bytes[..8].copy_from_slice(&random());
-    bytes[8..].copy_from_slice(&random()[..2]);
+    bytes[..8].copy_from_slice(&random().to_le_bytes());
+    bytes[8..].copy_from_slice(&random().to_le_bytes()[..2]);
     BlockId::new(unix_ms().max(0) as u64, bytes)
 }
 

@@ -25,6 +25,10 @@ type Call = Box<dyn FnOnce() + Send>;
 ///
 /// As `call` does: the panic goes on in the awaiting task.
 pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+    if super::simulation::current().is_some() {
+        super::park().await;
+        return call();
+    }
     let (answer, answered) = bounded(1);
     let call: Call = Box::new(move || {
         // The waiting task may be gone, then nobody wants the answer.

@@ -9,6 +9,7 @@
 //! hyper_io   those streams as hyper's transport
 //! memory     what was freed goes back to the system
 //! blocking   files and other slow calls on threads of their own
+//! simulation all of this but sockets, without a kernel, by a seed: for tests
 //! ```
 //!
 //! Rules that this room keeps, so that the rest never meets what they prevent (figures in the
@@ -17,7 +18,7 @@
 //! itself, by [`park`]. Every task is caught. Registered memory is small, because each shard pins
 //! three times as much.
 //!
-//! Everything here but [`probe`] and [`run`] is called on a shard's thread.
+//! Everything here but [`probe`], [`run`] and [`simulate`] is called on a shard's thread.
 
 mod blocking;
 mod executor;
@@ -25,6 +26,7 @@ mod hyper_io;
 mod memory;
 mod net;
 pub mod probe;
+mod simulation;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -35,5 +37,6 @@ pub use executor::{ExecutorError, ExecutorThread, Placement, run, start};
 pub use memory::return_freed_memory_after;
 pub(crate) use net::Bell;
 pub use net::{TcpListener, TcpStream, UnixStream, check_address_free};
+pub use simulation::{Simulation, SimulationError, simulate};
 pub use task::{Class, Task, panic_count, set_reporter, spawn};
-pub use time::{Elapsed, now, park, sleep, timeout, unix_ms};
+pub use time::{Elapsed, now, park, random, sleep, timeout, unix_ms};

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 
+use super::simulation;
 use crate::observe::{Event, SharedReporter};
 
 /// What a task works for. Decides what its panic means.
@@ -55,16 +56,27 @@ pub fn panic_count() -> u64 {
 ///
 /// As a future it is ready when the task ended, by itself or by a panic.
 #[must_use = "dropping a task cancels it"]
-pub struct Task(glommio::Task<()>);
+pub struct Task(Running);
+
+enum Running {
+    Glommio(glommio::Task<()>),
+    Simulated(simulation::Task),
+}
 
 impl Task {
     pub fn detach(self) {
-        drop(self.0.detach());
+        match self.0 {
+            Running::Glommio(task) => drop(task.detach()),
+            Running::Simulated(task) => task.detach(),
+        }
     }
 
     /// Cancels and waits until the task's future is dropped.
     pub async fn cancel(self) {
-        self.0.cancel().await;
+        match self.0 {
+            Running::Glommio(task) => drop(task.cancel().await),
+            Running::Simulated(task) => drop(task),
+        }
     }
 }
 
@@ -72,7 +84,10 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx)
+        match &mut self.0 {
+            Running::Glommio(task) => Pin::new(task).poll(cx),
+            Running::Simulated(task) => Pin::new(task).poll(cx),
+        }
     }
 }
 
@@ -80,7 +95,11 @@ impl Future for Task {
 ///
 /// A panic in it is caught, counted and reported; of [`Class::Storage`] it aborts the process.
 pub fn spawn(class: Class, future: impl Future<Output = ()> + 'static) -> Task {
-    Task(glommio::spawn_local(async move {
+    if let Some(simulation) = simulation::current() {
+        // There a panic ends the simulation.
+        return Task(Running::Simulated(simulation.spawn(future)));
+    }
+    Task(Running::Glommio(glommio::spawn_local(async move {
         if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
             let message = panic_message(panic.as_ref());
             PANIC_COUNT.set(PANIC_COUNT.get() + 1);
@@ -92,7 +111,7 @@ pub fn spawn(class: Class, future: impl Future<Output = ()> + 'static) -> Task {
                 std::process::abort();
             }
         }
-    }))
+    })))
 }
 
 /// What a panic said, if it said it in words.

@@ -1,12 +1,14 @@
-//! Clocks and timers.
+//! Clocks, timers and random numbers.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
-use std::task::Poll;
+use std::hash::{BuildHasher, Hasher};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use glommio::timer::Timer;
+use super::simulation::{self, current};
 
 /// Longest sleep. Protects the clock's arithmetic from `Duration::MAX`.
 const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -16,15 +18,53 @@ const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 const PARK: Duration = Duration::from_micros(1);
 
 /// Monotonic time.
+#[inline]
 pub fn now() -> Instant {
-    Instant::now()
+    current().map_or_else(Instant::now, |simulation| simulation.now())
+}
+
+/// A number that nobody foresees. Random by the seeds that the standard library gives its hash maps.
+pub fn random() -> u64 {
+    match current() {
+        Some(simulation) => simulation.random(),
+        None => RandomState::new().build_hasher().finish(),
+    }
 }
 
 /// Wall-clock time in milliseconds since the Unix epoch; negative before it.
 pub fn unix_ms() -> i64 {
+    if let Some(simulation) = current() {
+        return simulation.unix_ms();
+    }
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
+}
+
+/// A timer of the executor that this thread has.
+enum Timer {
+    Glommio(glommio::timer::Timer),
+    Simulated(simulation::Timer),
+}
+
+impl Timer {
+    fn new(duration: Duration) -> Timer {
+        match current() {
+            Some(simulation) => Timer::Simulated(simulation.timer(duration)),
+            None => Timer::Glommio(glommio::timer::Timer::new(duration)),
+        }
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self {
+            Timer::Glommio(timer) => pin!(timer).poll(cx).map(drop),
+            Timer::Simulated(timer) => pin!(timer).poll(cx),
+        }
     }
 }
 

@@ -1,0 +1,22 @@
+//! Looking for planted bugs: each is to be found by the run that is made for its kind.
+
+use super::crash::{Thoroughness, crash_everywhere};
+use super::damage::Specimen;
+use super::failing::{fail_everywhere, ways};
+use super::life::Life;
+use super::planted::{Bug, FoundBy};
+
+/// What is found out about a process that has `bug`; nothing is `Ok`.
+pub fn look_for(bug: Bug) -> Result<(), String> {
+    match bug.found_by() {
+        FoundBy::Crashes => {
+            let life = Life::new(3);
+            life.tree.world.planted.set(Some(bug));
+            crash_everywhere(3, Thoroughness { every: 3 }, life).map(drop)
+        }
+        FoundBy::Faults => ways()
+            .into_iter()
+            .try_for_each(|way| fail_everywhere(3, way, 20, 3, Some(bug)).map(drop)),
+        FoundBy::Damage => Specimen::make()?.damage(13, 0, Some(bug)).map(drop),
+    }
+}
