@@ -36,6 +36,7 @@ const ROUND_SAMPLE_COUNT_MAX: usize = 16 << 10;
 const SPARE_COUNT_MAX: usize = 16;
 
 /// What a shard is sent. One channel a shard.
+#[allow(clippy::large_enum_variant)] // Few wait at a time, and a box would be allocated for each.
 pub enum Delivery {
     /// Samples of series that this shard owns.
     Known { samples: KnownSamples, answer: Sender<KnownAnswer> },
