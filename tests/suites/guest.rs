@@ -47,8 +47,10 @@ fn result(hearth: &Hearth, query: &str, at_ms: i64) -> Vec<Value> {
 }
 
 fn counts(hearth: &Hearth, selector: &str) -> Vec<String> {
-    let counts = result(hearth, &format!("count_over_time({selector}[1h])"), BLOCK_END_MS);
-    counts.iter().map(|series| series["value"][1].as_str().unwrap().to_owned()).collect()
+    let series = result(hearth, &format!("{selector}[1h]"), BLOCK_END_MS);
+    let samples = |one: &Value, kind: &str| one[kind].as_array().map_or(0, Vec::len);
+    let count = |one: &Value| samples(one, "values") + samples(one, "histograms");
+    series.iter().map(|one| count(one).to_string()).collect()
 }
 
 /// Counts of the samples of all series, in order of labels, as the block's golden text has them.
