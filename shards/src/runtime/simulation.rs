@@ -314,7 +314,8 @@ mod tests {
                     spawn(Class::Background, async move {
                         park().await;
                         sleep(Duration::from_millis(random() % 100)).await;
-                        order.borrow_mut().push(blocking(move || number).await);
+                        let number = blocking(move || number).await;
+                        order.borrow_mut().push(number);
                     })
                 })
                 .collect();

@@ -152,11 +152,7 @@ impl Api {
         Ok(())
     }
 
-    /// The body of a GET of `url`; any status but 2xx is an error.
-    pub async fn get(&mut self, url: &str) -> Result<Vec<u8>, String> {
-        Ok(self.send(Request::get(url)).await?.body)
-    }
-
+    /// The JSON that answers a GET of `url`.
     pub async fn json(&mut self, url: &str) -> Result<Value, String> {
         self.ask(Request::get(url)).await
     }

@@ -65,7 +65,7 @@ fn human_bytes(mut bytes: u64) -> String {
     }
     let mut parts = Vec::new();
     for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] {
-        if bytes % 1024 != 0 {
+        if !bytes.is_multiple_of(1024) {
             parts.push(format!("{}{unit}", bytes % 1024));
         }
         bytes /= 1024;

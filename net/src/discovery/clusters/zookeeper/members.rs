@@ -12,9 +12,9 @@ pub type Parse = fn(data: &[u8], path: &str) -> Option<Labels>;
 
 /// A field, whatever its letters' case, as Go reads JSON.
 fn field<'a>(object: &'a Value, name: &str) -> &'a Value {
-    let fields = object.as_object().into_iter().flatten();
+    let mut fields = object.as_object().into_iter().flatten();
     // The last one that fits wins.
-    let found = fields.filter(|(key, _)| key.eq_ignore_ascii_case(name)).last();
+    let found = fields.rfind(|(key, _)| key.eq_ignore_ascii_case(name));
     found.map_or(&Value::Null, |(_, value)| value)
 }
 
