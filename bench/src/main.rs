@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bench::body::Protocol;
 use bench::report;
-use bench::scenarios::{Common, append, overload, query, remote_write, rules, scrape};
+use bench::scenarios::{Common, append, overload, query, remote_write, rules, scrape, start};
 use bench::server::Kind;
 use bench::workload::pods::POD_SERIES;
 use serde_json::json;
 
 const USAGE: &str =
-    "usage: bench <remote-write|overload|append|scrape|query|rules> [--option=value ...]
+    "usage: bench <remote-write|overload|append|scrape|query|rules|start> [--option=value ...]
 
 options of all scenarios
   --servers=LIST      hearth,prometheus,victoria-metrics (all that are installed)
@@ -64,6 +64,11 @@ rules
   --pods=N            pods of 19 series (52650: a million series)
   --rules=N           rules, ten a group and namespace (10000)
   --interval-ms=N     evaluation interval (30000)
+
+start
+  --series=N          active series (100000)
+  --minutes=N         from the oldest sample to the newest (120)
+  --interval-ms=N     distance of two samples of a series (15000)
 ";
 
 struct Options(Vec<(String, String)>);
@@ -293,6 +298,30 @@ fn run() -> Result<(), String> {
                 "seconds": duration.as_secs(),
             });
             (shown, rules::run(&common, &parameters))
+        }
+        "start" => {
+            let load = remote_write::Parameters {
+                protocol: Protocol::V1,
+                series_count: options.number("series", 100_000)? as usize,
+                series_per_instance: 1000,
+                samples_per_second: None,
+                churn_per_round: 0.0,
+                query_connection_count: 0,
+                series_per_request: 2000,
+                connection_count: 4,
+                interval_ms: options.number("interval-ms", 15_000)? as i64,
+                duration,
+                seed: 1,
+            };
+            let span = Duration::from_secs(60 * options.number("minutes", 120)?);
+            let parameters = start::Parameters { load, span };
+            options.done()?;
+            let shown = json!({
+                "series": parameters.load.series_count,
+                "minutes": span.as_secs() / 60,
+                "interval_ms": parameters.load.interval_ms,
+            });
+            (shown, start::run(&common, &parameters))
         }
         _ => return Err(USAGE.to_owned()),
     };

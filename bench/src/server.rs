@@ -86,8 +86,8 @@ pub struct Usage {
 }
 
 impl Server {
-    /// Starts the server on an empty directory and waits until it says it is ready (at most a
-    /// minute).
+    /// Starts the server on an empty directory and waits until it says it is ready (at most
+    /// ten minutes).
     pub fn start(setup: &Setup) -> Result<Server> {
         let _ = fs::remove_dir_all(&setup.directory);
         Server::restart(setup)
@@ -146,7 +146,7 @@ impl Server {
             Kind::VictoriaMetrics => "/health",
             _ => "/-/ready",
         };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(600);
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
                 let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
@@ -159,9 +159,9 @@ impl Server {
             if answer.is_ok_and(|response| response.status == 200) {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(5));
         }
-        Err(Error::other(format!("{} was not ready after a minute", self.kind.name())))
+        Err(Error::other(format!("{} was not ready after ten minutes", self.kind.name())))
     }
 
     pub fn usage(&self) -> Result<Usage> {

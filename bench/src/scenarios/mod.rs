@@ -7,6 +7,7 @@ pub mod query;
 pub mod remote_write;
 pub mod rules;
 pub mod scrape;
+pub mod start;
 
 use std::borrow::Cow;
 use std::path::PathBuf;

@@ -77,6 +77,29 @@ pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
+/// Writes rounds from `start_ms` until they have caught up with the present; returns how many every
+/// series has.
+pub(super) fn fill(address: SocketAddr, parameters: &Parameters, start_ms: i64) -> Result<i64> {
+    let load = Load::default();
+    let barrier = Barrier::new(parameters.connection_count);
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..parameters.connection_count)
+            .map(|lane| {
+                let (load, barrier) = (&load, &barrier);
+                scope.spawn(move || {
+                    let lane = Lane::new(parameters, lane);
+                    lane.drive(address, parameters, start_ms, load, barrier)
+                })
+            })
+            .collect();
+        let mut rounds = i64::MAX;
+        for lane in lanes {
+            rounds = rounds.min(lane.join().map_err(|_| Error::other("a lane panicked"))??.rounds);
+        }
+        Ok(rounds)
+    })
+}
+
 fn measure(server: &Server, parameters: &Parameters) -> Result<Figures> {
     let load = Load::default();
     let start_ms = unix_ms() - START_BEFORE_NOW_MS;
@@ -168,7 +191,12 @@ fn keep_asking(address: SocketAddr, load: &Load) -> Result<usize> {
 
 /// The server must have every series, and every instance's samples of all `rounds`; where
 /// instances are replaced, their samples together.
-fn check(server: &Server, parameters: &Parameters, start_ms: i64, rounds: i64) -> Result<()> {
+pub(super) fn check(
+    server: &Server,
+    parameters: &Parameters,
+    start_ms: i64,
+    rounds: i64,
+) -> Result<()> {
     let last_ms = start_ms + (rounds - 1) * parameters.interval_ms;
     let at = last_ms as f64 / 1e3;
     let window_ms = (rounds * parameters.interval_ms).min(30 * 60 * 1000);
@@ -197,7 +225,7 @@ fn check(server: &Server, parameters: &Parameters, start_ms: i64, rounds: i64) -
     }
 }
 
-fn unix_ms() -> i64 {
+pub(super) fn unix_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.expect("the clock is after 1970").as_millis() as i64
 }

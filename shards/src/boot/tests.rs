@@ -591,6 +591,27 @@ fn what_another_shard_count_left_is_taken_over_and_removed() {
     });
 }
 
+#[test]
+fn what_was_deleted_stays_deleted_over_a_change_of_the_shard_count() {
+    let scratch = Scratch::new("boot");
+    let count = "sum(count_over_time(requests[1h]))";
+    with_shards(scratch.path(), 2, move |shard| async move {
+        for step in 1..=10 {
+            shard.ingest(&batch(100, step * 1000), WAIT).await.unwrap();
+        }
+        let some = vec![Matcher::new("number", MatchOp::Regexp, "1.")];
+        let early = TimeRange { min_ms: 0, max_ms: 6_000 };
+        shard.delete_series(some, early).await.unwrap();
+        shard.ingest(&batch(100, 11_000), WAIT).await.unwrap();
+        assert_eq!(value(&shard, count, 99_000).await, 1040.0);
+    });
+    for shard_count in [3, 1, 1] {
+        with_shards(scratch.path(), shard_count, move |shard| async move {
+            assert_eq!(value(&shard, count, 99_000).await, 1040.0);
+        });
+    }
+}
+
 /// Options with blocks of ten seconds and more.
 pub(super) fn small_blocks(data_dir: &Path, shard_count: usize) -> BootOptions {
     let mut options = options(data_dir, shard_count);

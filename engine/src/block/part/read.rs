@@ -117,11 +117,16 @@ impl Part {
         Ok((le_u32(rows, 8), le_u64(rows, 0), le_u64(rows, GROUP_ROW_BYTES)))
     }
 
-    fn group(&self, group: u64) -> Result<Group<'_>, BlockError> {
+    /// First id of a group, and its bytes.
+    fn group_bytes(&self, group: u64) -> Result<(u32, &[u8]), BlockError> {
         let (first, start, end) = self.group_row(group)?;
-        let broken = || self.broken("groups");
         let length = end.checked_sub(start).and_then(|length| usize::try_from(length).ok());
-        let mut bytes = self.pages.get(start, length.ok_or_else(broken)?)?;
+        Ok((first, self.pages.get(start, length.ok_or_else(|| self.broken("groups"))?)?))
+    }
+
+    fn group(&self, group: u64) -> Result<Group<'_>, BlockError> {
+        let (first, mut bytes) = self.group_bytes(group)?;
+        let broken = || self.broken("groups");
         let count = take_u64(&mut bytes).filter(|&count| count <= GROUP_COUNT as u64);
         let count = count.ok_or_else(broken)? as usize;
         let heads = bytes;
@@ -129,6 +134,15 @@ impl Part {
             take_u64(&mut bytes).ok_or_else(broken)?;
         }
         Ok(Group { first, heads, runs: bytes, count })
+    }
+
+    /// What is left of a group behind a place in it.
+    fn group_from(&self, group: u64, within: Within) -> Result<Group<'_>, BlockError> {
+        let (first, bytes) = self.group_bytes(group)?;
+        let broken = || self.broken("groups");
+        let heads = bytes.len().checked_sub(within.head_bytes).ok_or_else(broken)?;
+        let runs = bytes.len().checked_sub(within.run_bytes).ok_or_else(broken)?;
+        Ok(Group { first, heads: &bytes[heads..], runs: &bytes[runs..], count: within.count })
     }
 
     /// The group that has `series`, if one has.
@@ -232,7 +246,7 @@ impl Part {
 
     /// All series with chunks, ascending by id: to be walked in turns.
     pub fn runs(&self) -> PartRuns {
-        PartRuns { group: 0, within: 0 }
+        PartRuns::default()
     }
 
     /// The labels that stand here, ascending by id: to be walked in turns.
@@ -322,7 +336,17 @@ fn take_exemplar<'a>(bytes: &mut &'a [u8]) -> Option<PartExemplar<'a>> {
 #[derive(Clone, Debug, Default)]
 pub struct PartRuns {
     group: u64,
-    within: usize,
+    /// Of the group, where it has been begun.
+    within: Option<Within>,
+}
+
+/// A place within a group: the series before it, series left, and bytes left of heads and runs.
+#[derive(Clone, Copy, Debug)]
+struct Within {
+    id: u32,
+    count: usize,
+    head_bytes: usize,
+    run_bytes: usize,
 }
 
 impl PartRuns {
@@ -336,18 +360,24 @@ impl PartRuns {
     > {
         while self.group < part.group_count() {
             let broken = || part.broken("groups");
-            let mut group = part.group(self.group)?;
-            let mut id = group.first;
-            let mut within = 0;
-            while let Some((step, run)) = group.next().ok_or_else(broken)? {
-                id = id.wrapping_add(step);
-                if within == self.within {
-                    self.within += 1;
-                    return Ok(Some((id, part.chunks_of(run))));
+            let (mut group, id) = match self.within {
+                Some(within) => (part.group_from(self.group, within)?, within.id),
+                None => {
+                    let group = part.group(self.group)?;
+                    (group, group.first)
                 }
-                within += 1;
+            };
+            if let Some((step, run)) = group.next().ok_or_else(broken)? {
+                let id = id.wrapping_add(step);
+                self.within = Some(Within {
+                    id,
+                    count: group.count,
+                    head_bytes: group.heads.len(),
+                    run_bytes: group.runs.len(),
+                });
+                return Ok(Some((id, part.chunks_of(run))));
             }
-            (self.group, self.within) = (self.group + 1, 0);
+            (self.group, self.within) = (self.group + 1, None);
         }
         Ok(None)
     }
