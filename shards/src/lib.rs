@@ -50,7 +50,7 @@ mod watchdog;
 pub use boot::{BootError, BootOptions, Rising, Running, Starting, Stopper, start};
 pub use cancel::CancelToken;
 pub use ingest::{FamilyMetadata, IngestError, IngestOptions, IngestReport, SeriesOwner};
-pub use maintain::{KeepOptions, MaintainError, Retention};
+pub use maintain::{Adoption, KeepOptions, MaintainError, Retention};
 pub use observe::{Event, Reporter};
 pub use query::{ActiveQuery, QueryError, QueryId, QueryOptions, QueryOutcome, QueryRequest};
 pub use route::ShardId;

@@ -7,7 +7,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use engine::block::BlockId;
 use engine::disk::Tree;
@@ -15,7 +14,7 @@ use engine::store::Store;
 
 use crate::cancel::CancelToken;
 use crate::fair::Semaphore;
-use crate::maintain::KeepOptions;
+use crate::maintain::{Adoption, KeepOptions};
 use crate::observe::SharedReporter;
 use crate::route::ShardId;
 use crate::settings::StorageSettings;
@@ -45,17 +44,21 @@ pub(crate) struct StorageInner<T: Tree> {
     pub blocks_disk: T::Dir,
     /// Blocks of which a merge failed.
     pub failed_merges: RefCell<BTreeSet<BlockId>>,
+    /// Blocks that may be there and are not read: their making failed.
+    pub orphans: RefCell<BTreeSet<BlockId>>,
     /// Blocks that another count of shards wrote, found at the start.
     pub foreign_blocks: Vec<BlockId>,
     pub keep: KeepOptions,
     /// Held by whoever flushes, cuts, compacts or removes: one at a time.
     pub maintenance: Semaphore,
-    /// What former generations left is in the head, and not in parts yet.
-    pub is_adopting: Cell<bool>,
+    /// Former generations had left something at the start.
+    pub is_adopting: bool,
     /// What they left in logs and parts is in parts of this shard.
     pub has_flushed_adopted: Cell<bool>,
-    /// Shards, of all, for which that is over.
-    pub adopted_count: Arc<AtomicUsize>,
+    /// What they left in blocks is in blocks of this shard.
+    pub has_adopted_blocks: Cell<bool>,
+    /// Of all shards.
+    pub adoption: Arc<Adoption>,
     pub reporter: SharedReporter,
     pub stop: CancelToken,
     pub settings: Arc<StorageSettings>,

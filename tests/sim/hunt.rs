@@ -9,14 +9,16 @@ use super::planted::{Bug, FoundBy};
 /// What is found out about a process that has `bug`; nothing is `Ok`.
 pub fn look_for(bug: Bug) -> Result<(), String> {
     match bug.found_by() {
-        FoundBy::Crashes => {
-            let life = Life::new(3);
+        FoundBy::Crashes => (3..7).try_for_each(|seed| {
+            let life = Life::new(seed);
             life.tree.world.planted.set(Some(bug));
-            crash_everywhere(3, Thoroughness { every: 3 }, life).map(drop)
-        }
-        FoundBy::Faults => ways()
-            .into_iter()
-            .try_for_each(|way| fail_everywhere(3, way, 20, 3, Some(bug)).map(drop)),
+            crash_everywhere(seed, Thoroughness { every: 3 }, life).map(drop)
+        }),
+        // What hides a fault shows only where nothing comes after it that would tell: closer, then.
+        FoundBy::Faults => [20, 5, 1].into_iter().try_for_each(|every| {
+            let mut ways = ways().into_iter();
+            ways.try_for_each(|way| fail_everywhere(3, way, every, 3, Some(bug)).map(drop))
+        }),
         FoundBy::Damage => Specimen::make()?.damage(13, 0, Some(bug)).map(drop),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use shards::runtime::{Class, sleep, spawn};
 use shards::stats::ShardStats;
 use shards::storage::Storage;
 use shards::wal::WalOptions;
-use shards::{CancelToken, IngestOptions, KeepOptions};
+use shards::{Adoption, CancelToken, IngestOptions, KeepOptions};
 
 use super::disk::SimTree;
 use super::ledger::{
@@ -76,7 +75,7 @@ impl Process {
         };
         keep.retention.set(retention_ms, None);
         let stats: Arc<[Arc<ShardStats>]> = (0..shard_count).map(|_| Arc::default()).collect();
-        let adopted_count = Arc::<AtomicUsize>::default();
+        let adoption = Arc::<Adoption>::default();
         let stop = CancelToken::default();
         let settings = Arc::default();
         let plans = ShardId::all(shard_count).map(|id| OpenPlan {
@@ -91,7 +90,7 @@ impl Process {
             keep: keep.clone(),
             settings: Arc::clone(&settings),
             reporter: reporter.clone(),
-            adopted_count: adopted_count.clone(),
+            adoption: adoption.clone(),
             stop: stop.clone(),
             stats: stats.clone(),
         });

@@ -2,7 +2,11 @@
 //! one.
 
 use tests::sim::crash::{Thoroughness, crash_everywhere};
+use tests::sim::damage::Specimen;
+use tests::sim::failing::{fail_everywhere, ways};
+use tests::sim::hunt::look_for;
 use tests::sim::life::Life;
+use tests::sim::planted::Bug;
 
 /// Part of the moments of one life, chosen by the seed.
 const SHORT: Thoroughness = Thoroughness { every: 12 };
@@ -26,4 +30,39 @@ fn a_life_is_the_same_again_from_the_same_seed() {
         (life.tree.world.kinds.borrow().clone(), life.tree.world.files())
     };
     assert!(live(7) == live(7));
+}
+
+#[test]
+fn a_fault_in_a_life_loses_nothing_that_was_promised() {
+    for (at, way) in ways().into_iter().enumerate() {
+        let coverage = fail_everywhere(2, way, 400, 30 * at, None).unwrap();
+        assert!(coverage.life_count > 0 && coverage.struck_count > 0, "{way:?}: {coverage:?}");
+    }
+}
+
+#[test]
+fn damage_is_told_or_does_no_harm() {
+    let splits = Specimen::make().unwrap().damage(997, 0, None).unwrap();
+    for kind in ["log", "part", "block"] {
+        let split = splits.get(kind).copied().unwrap_or_default();
+        assert!(split.count > 0 && split.told_count > 0, "{kind}: {split:?}");
+    }
+}
+
+/// Those that are found within a second.
+#[test]
+fn planted_bugs_are_found() {
+    for bug in [
+        Bug::AcknowledgesBeforeSync,
+        Bug::SyncsSomeDirectories,
+        Bug::RenamesPartsUnsynced,
+        Bug::StartsWithoutSync,
+        Bug::LosesWrites,
+        Bug::RemovesLogBeforePart,
+        Bug::DropsLastFrame,
+        Bug::SkipsChecksums,
+        Bug::KeepsNothing,
+    ] {
+        assert!(look_for(bug).is_err(), "{bug:?} is not found");
+    }
 }

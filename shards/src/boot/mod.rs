@@ -26,7 +26,6 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,7 +35,7 @@ use engine::limits::SHARD_COUNT_MAX;
 use crate::cancel::CancelToken;
 use crate::disk::{DirTree, create_dir_durably, sync_dir};
 use crate::guests::{Guests, ImportBarrier};
-use crate::maintain::KeepOptions;
+use crate::maintain::{Adoption, KeepOptions};
 use crate::memory::MemoryWatch;
 use crate::observe::{Event, SharedReporter, Silent};
 use crate::query::QueryOptions;
@@ -271,7 +270,7 @@ where
     let (go_sender, go) = async_channel::bounded::<()>(1);
     // Closed when no shard serves any more.
     let (serving, served) = async_channel::bounded::<()>(1);
-    let adopted_count = Arc::<AtomicUsize>::default();
+    let adoption = Arc::<Adoption>::default();
     let mut threads = Vec::new();
     let placements = placements(shard_count);
     for ((id, lanes), placement) in
@@ -289,7 +288,7 @@ where
             keep: options.keep.clone(),
             settings: options.settings.clone(),
             reporter: options.reporter.clone(),
-            adopted_count: adopted_count.clone(),
+            adoption: adoption.clone(),
             stop: stopper.0.clone(),
             stats: stats.clone(),
         };

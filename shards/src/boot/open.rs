@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use engine::block::part::Part;
 use engine::disk::{DirUse, DiskError, Tree};
@@ -15,7 +14,7 @@ use super::layout::{LOG, Layout};
 use super::parts::{adopt, open_parts, restore};
 use crate::cancel::CancelToken;
 use crate::fair::Semaphore;
-use crate::maintain::{KeepOptions, read_cut, read_head_tombstones, whole_parts};
+use crate::maintain::{Adoption, KeepOptions, read_cut, read_head_tombstones, whole_parts};
 use crate::observe::SharedReporter;
 use crate::route::ShardId;
 use crate::settings::StorageSettings;
@@ -36,8 +35,8 @@ pub struct OpenPlan<T: Tree> {
     pub keep: KeepOptions,
     pub settings: Arc<StorageSettings>,
     pub reporter: SharedReporter,
-    /// Shared by the shards of a process, zero at first.
-    pub adopted_count: Arc<AtomicUsize>,
+    /// Shared by the shards of a process.
+    pub adoption: Arc<Adoption>,
     pub stop: CancelToken,
     /// Of all shards, by id.
     pub stats: Arc<[Arc<ShardStats>]>,
@@ -103,12 +102,14 @@ impl<T: Tree> OpenPlan<T> {
             parts_disk,
             blocks_disk,
             failed_merges: RefCell::default(),
+            orphans: RefCell::default(),
             foreign_blocks: found.foreign,
             keep: self.keep,
             maintenance: Semaphore::new(1),
-            is_adopting: Cell::new(is_adopting),
+            is_adopting,
             has_flushed_adopted: Cell::default(),
-            adopted_count: self.adopted_count,
+            has_adopted_blocks: Cell::default(),
+            adoption: self.adoption,
             reporter: self.reporter,
             stop: self.stop,
             settings: self.settings,

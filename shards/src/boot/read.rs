@@ -56,7 +56,7 @@ pub async fn open_to_read(path: &Path) -> Result<(Storage<ReadOnlyTree>, Replaye
         keep,
         settings: Arc::default(),
         reporter,
-        adopted_count: Arc::default(),
+        adoption: Arc::default(),
         stop: stop.clone(),
         stats: vec![Arc::<ShardStats>::default()].into(),
     };

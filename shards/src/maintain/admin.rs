@@ -151,6 +151,7 @@ impl<T: Tree> Storage<T> {
     ) -> Result<(), MaintainError> {
         let inner = &self.0;
         let _permit = inner.maintenance.acquire().await;
+        self.remove_orphans().await?;
         if inner.store.borrow().deleted_from_head(matchers, range)?.is_some() {
             // Ids of series that only the log names may be others after a start.
             self.flush(false).await?;

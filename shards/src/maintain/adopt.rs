@@ -1,39 +1,82 @@
-//! The end of former generations: their logs, parts and blocks go once every shard has its share of
-//! them in parts and blocks of its own.
+//! The end of former generations: their logs and parts go once every shard has its share of them in
+//! parts of its own, their blocks once every shard has its share in blocks of its own.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::disk::Tree;
 
-use crate::boot::Layout;
-use crate::observe::Event;
+use super::MaintainError;
+use crate::boot::{Layout, LayoutError};
 use crate::storage::Storage;
 
-impl<T: Tree> Storage<T> {
-    /// Whether nothing of former generations is left to be taken over, by any shard.
-    pub(super) fn is_adopted(&self) -> bool {
-        let adopted_count = self.0.adopted_count.load(Ordering::Acquire);
-        self.0.foreign_blocks.is_empty() || adopted_count >= self.count()
+/// How far the shards of a process are with what former generations left.
+#[derive(Debug, Default)]
+pub struct Adoption {
+    pub(super) logs: Share,
+    blocks: Share,
+}
+
+/// Shards that have their share; one more than there are: somebody removes what all have, and two:
+/// that is gone.
+#[derive(Debug, Default)]
+pub(super) struct Share(AtomicUsize);
+
+impl Share {
+    pub(super) fn say(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// This shard has flushed what it took from former generations. The last one to say so removes
-    /// them.
-    pub(super) async fn end_adoption(&self) {
-        let inner = &self.0;
+    fn is_gone(&self, shard_count: usize) -> bool {
+        self.0.load(Ordering::Acquire) > shard_count + 1
+    }
+
+    /// Whether all have their share, and the caller is to remove it and to call [`Share::end`].
+    fn begin(&self, shard_count: usize) -> bool {
+        let (all, busy) = (shard_count, shard_count + 1);
+        self.0.compare_exchange(all, busy, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn end(&self, shard_count: usize, is_gone: bool) {
+        self.0.store(shard_count + if is_gone { 2 } else { 0 }, Ordering::Release);
+    }
+}
+
+impl<T: Tree> Storage<T> {
+    /// Whether no start will take over logs and parts of former generations once more.
+    pub(super) fn has_own_logs(&self) -> bool {
+        !self.0.is_adopting || self.0.adoption.logs.is_gone(self.count())
+    }
+
+    /// Whether no block of another count of shards is left.
+    pub(super) fn has_own_blocks(&self) -> bool {
+        self.0.foreign_blocks.is_empty() || self.0.adoption.blocks.is_gone(self.count())
+    }
+
+    /// Removes of former generations what every shard has its share of.
+    ///
+    /// Errors: what is left. It is tried again.
+    pub(super) async fn end_adoption(&self) -> Result<(), MaintainError> {
+        let (inner, count) = (&self.0, self.count());
+        if !inner.is_adopting {
+            return Ok(());
+        }
+        if inner.adoption.logs.begin(count) {
+            let ended = Layout::end_before(&inner.tree, inner.generation).await;
+            inner.adoption.logs.end(count, ended.is_ok());
+            ended.map_err(|error| match error {
+                LayoutError::Disk(error) => MaintainError::Disk(error),
+                LayoutError::Foreign(_) => MaintainError::Data(error.to_string()),
+            })?;
+        }
         let has_foreign = inner.store.borrow().blocks().iter().any(|open| open.series.is_some());
-        if has_foreign || !inner.is_adopting.replace(false) {
-            return;
+        if !has_foreign && !inner.has_adopted_blocks.replace(true) {
+            inner.adoption.blocks.say();
         }
-        if inner.adopted_count.fetch_add(1, Ordering::AcqRel) + 1 < self.count() {
-            return;
+        if inner.adoption.blocks.begin(count) {
+            let removed = self.remove_blocks(&inner.foreign_blocks).await;
+            inner.adoption.blocks.end(count, removed.is_ok());
+            removed?;
         }
-        let removed = Layout::end_before(&inner.tree, inner.generation).await;
-        let blocks = self.remove_blocks(&inner.foreign_blocks).await;
-        let removed = removed.map_err(|error| error.to_string());
-        if let Err(message) = removed.and(blocks.map_err(|error| error.to_string())) {
-            // The next start finds them again, and nothing new in them.
-            let shard = self.id().index();
-            inner.reporter.report(Event::MaintenanceFailed { shard, message });
-        }
+        Ok(())
     }
 }

@@ -105,8 +105,29 @@ impl<T: Tree> Storage<T> {
             stream.abandon().await;
             return Ok(None);
         }
-        stream.finish(&mut bytes).await?;
-        let mapped = inner.blocks_disk.map(&block_name(id)).await?;
+        // It may have its name and not be read: nobody would know of it before the next start.
+        inner.orphans.borrow_mut().insert(id);
+        match self.finish_block(stream, &mut bytes, id).await {
+            Ok(block) => {
+                inner.orphans.borrow_mut().remove(&id);
+                Ok(Some(OpenBlock { block, tombstones: Arc::default(), series: None }))
+            }
+            Err(error) => {
+                // Its sources are still there. What cannot be removed now is removed later.
+                let _ = self.remove_orphans().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn finish_block(
+        &self,
+        stream: FileStream<'_, T::Dir>,
+        bytes: &mut Vec<u8>,
+        id: BlockId,
+    ) -> Result<Arc<Block>, MaintainError> {
+        stream.finish(bytes).await?;
+        let mapped = self.0.blocks_disk.map(&block_name(id)).await?;
         let block = blocking(move || {
             let block = Arc::new(Block::open(mapped)?);
             let mut page = Some(0);
@@ -114,16 +135,17 @@ impl<T: Tree> Storage<T> {
                 page = block.verify(at, PAGES_PER_LOOK)?;
             }
             Ok::<_, engine::block::BlockError>(block)
-        })
-        .await;
-        match block {
-            Ok(block) => Ok(Some(OpenBlock { block, tombstones: Arc::default(), series: None })),
-            Err(error) => {
-                // Its sources are still there.
-                inner.blocks_disk.remove(&block_name(id)).await?;
-                Err(error.into())
-            }
-        }
+        });
+        Ok(block.await?)
+    }
+
+    /// Removes blocks whose making failed when they may have had their names: what is deleted must not
+    /// be back with them at the next start.
+    pub(super) async fn remove_orphans(&self) -> Result<(), MaintainError> {
+        let orphans: Vec<BlockId> = self.0.orphans.borrow().iter().copied().collect();
+        self.remove_blocks(&orphans).await?;
+        self.0.orphans.borrow_mut().clear();
+        Ok(())
     }
 
     /// Removes the files of blocks that nobody opens any more; queries that read them still have

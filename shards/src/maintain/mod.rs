@@ -36,6 +36,7 @@ use engine::disk::{DiskError, Tree};
 use engine::model::SourceError;
 
 pub(crate) use admin::read_head_tombstones;
+pub use adopt::Adoption;
 pub(crate) use cut::read_cut;
 pub(crate) use damage::whole_parts;
 pub(crate) use flush::part_number;
@@ -192,7 +193,7 @@ impl<T: Tree> Storage<T> {
         let keep = &self.0.keep;
         let stats = self.own_stats();
         let log_bytes = stats.wal.bytes.get() - stats.maintenance.flushed_log_bytes.get();
-        let is_adopting = self.0.is_adopting.get() && !self.0.has_flushed_adopted.get();
+        let is_adopting = self.0.is_adopting && !self.0.has_flushed_adopted.get();
         // After a failed write or sync it is not certain what earlier ones of the file are worth.
         let log_failures = stats.wal.write_failures.get() + stats.wal.sync_failures.get();
         let is_doubtful = log_failures > stats.maintenance.flushed_log_failures.get();
@@ -204,23 +205,29 @@ impl<T: Tree> Storage<T> {
                 let tombstones = self.0.store.borrow().head_tombstones().clone();
                 self.set_head_tombstones((*tombstones).clone()).await?;
             }
-            self.0.has_flushed_adopted.set(true);
+            if !self.0.has_flushed_adopted.replace(true) && self.0.is_adopting {
+                self.0.adoption.logs.say();
+            }
             stats.maintenance.flushed_log_failures.set(log_failures);
             *flush_due = now() + keep.flush_every;
         }
+        self.remove_orphans().await?;
         self.adopt_blocks().await?;
-        self.end_adoption().await;
-        let cut = self.cut().await;
-        if matches!(cut, Err(MaintainError::Data(_))) && self.put_damaged_parts_aside().await? {
-            // Names the series that they named.
-            self.flush(true).await?;
-        }
-        if cut? {
-            *flush_due = now() + keep.flush_every;
-            *retain_due = now();
+        self.end_adoption().await?;
+        // A start that takes former generations over once more must find in parts what was deleted.
+        if self.has_own_logs() {
+            let cut = self.cut().await;
+            if matches!(cut, Err(MaintainError::Data(_))) && self.put_damaged_parts_aside().await? {
+                // Names the series that they named.
+                self.flush(true).await?;
+            }
+            if cut? {
+                *flush_due = now() + keep.flush_every;
+                *retain_due = now();
+            }
         }
         // A block that stands for one of another count of shards must say so until that is gone.
-        if self.is_adopted() {
+        if self.has_own_blocks() {
             while !self.is_stopping() && self.compact().await? {}
         }
         if *retain_due <= now() {
