@@ -19,6 +19,9 @@ fn round(group: &Group, host: &TestHost, minute: i64, resend_minutes: i64) -> St
         globals: &globals,
     };
     block_on(group.evaluate(at, host));
+    for rule in 0..group.spec().rules.len() {
+        group.note_evaluation(rule, at.time_ms, 0.0);
+    }
     host.take_notices()
 }
 
