@@ -12,7 +12,7 @@ use crate::http::{self, Answer};
 use crate::workspace::{TemporaryFolder, hearth_binary};
 
 /// Longest that a start or stop may take before the test fails.
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// Distance of two looks at a process: short against what is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

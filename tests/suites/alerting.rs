@@ -87,7 +87,7 @@ fn put(hearth: &Hearth, instance: &str, value: f64) {
 /// Waits until the API's answer satisfies `wanted`; returns its data.
 #[track_caller]
 fn wait(hearth: &Hearth, target: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(40);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let data = hearth.get(target).json()["data"].clone();
         if wanted(&data) {
