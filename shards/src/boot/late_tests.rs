@@ -6,6 +6,7 @@ use engine::head::Verdict;
 use engine::model::{Batch, MatchOp, Matcher};
 
 use super::tests::*;
+use super::upkeep_tests::*;
 use crate::scratch::Scratch;
 use crate::shard::Shard;
 

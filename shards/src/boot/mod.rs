@@ -391,3 +391,5 @@ fn lock(data_dir: &Path) -> Result<File, BootError> {
 mod late_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upkeep_tests;
