@@ -120,6 +120,11 @@ impl Loaded {
     /// Loads a file and the files it names. Nothing else changes: the caller puts the result in
     /// place of the running configuration, or keeps that one.
     pub fn from_file(path: &Path, options: &LoadOptions) -> Result<Loaded, ConfigError> {
+        Loaded::from_main_file(path, options)?.with_job_files()
+    }
+
+    /// Loads a file alone: without the jobs of `scrape_config_files`.
+    pub fn from_main_file(path: &Path, options: &LoadOptions) -> Result<Loaded, ConfigError> {
         let at_path =
             |message: String| ConfigError { file: Some(path.to_path_buf()), line: None, message };
         let text = std::fs::read_to_string(path)
@@ -139,28 +144,26 @@ impl Loaded {
             }
         }
         config.join_dir(path.parent().unwrap_or(Path::new("")));
-        Loaded::complete(config, warnings)
+        Ok(Loaded::of_main(config, warnings))
     }
 
     /// The configuration of a process that was given none.
     pub fn embedded(options: &LoadOptions) -> Loaded {
         match Config::parse(EMBEDDED, options, environment) {
-            Ok((config, warnings)) => Loaded {
-                jobs: config.scrape_configs.iter().cloned().map(Arc::new).collect(),
-                config,
-                warnings,
-            },
+            Ok((config, warnings)) => Loaded::of_main(config, warnings),
             Err(abort) => panic!("the embedded configuration must load: {abort}"),
         }
     }
 
-    fn complete(config: Config, warnings: Vec<String>) -> Result<Loaded, ConfigError> {
-        let mut jobs: Vec<Arc<ScrapeConfig>> = Vec::new();
-        let mut origins: Vec<String> = Vec::new();
-        for job in &config.scrape_configs {
-            jobs.push(Arc::new(job.clone()));
-            origins.push("main config file".to_owned());
-        }
+    fn of_main(config: Config, warnings: Vec<String>) -> Loaded {
+        let jobs = config.scrape_configs.iter().cloned().map(Arc::new).collect();
+        Loaded { config, jobs, warnings }
+    }
+
+    /// Adds the jobs of `scrape_config_files`; a name that two jobs have is refused.
+    pub fn with_job_files(self) -> Result<Loaded, ConfigError> {
+        let Loaded { config, mut jobs, warnings } = self;
+        let mut origins = vec!["main config file".to_owned(); jobs.len()];
         for pattern in &config.scrape_config_files {
             let files = glob(pattern).map_err(|error| {
                 let pattern = quoted(pattern.as_bytes());

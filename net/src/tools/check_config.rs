@@ -86,7 +86,7 @@ fn check(
     syntax_only: bool,
     console: &mut Console<'_>,
 ) -> Result<(Vec<PathBuf>, Loaded), String> {
-    let loaded = Loaded::from_file(file, options).map_err(|error| error.to_string())?;
+    let mut loaded = Loaded::from_main_file(file, options).map_err(|error| error.to_string())?;
     let mut rule_files = Vec::new();
     if !syntax_only {
         for pattern in &loaded.config.rule_files {
@@ -98,6 +98,9 @@ fn check(
             }
             rule_files.extend(found);
         }
+        loaded = loaded
+            .with_job_files()
+            .map_err(|error| format!("error loading scrape configs: {error}"))?;
     }
     for job in &loaded.jobs {
         if !syntax_only && let Some(authorization) = &job.http.authorization {

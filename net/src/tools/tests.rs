@@ -178,6 +178,25 @@ fn web_configs_are_checked_with_what_they_name() {
 }
 
 #[test]
+fn jobs_of_other_files_are_checked_unless_syntax_is_all() {
+    let dir = std::env::temp_dir().join(format!("hearth-job-files-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a folder for files");
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).expect("a file");
+    let jobs = "scrape_configs: [{job_name: a}]";
+    write("jobs.yml", jobs);
+    write("main.yml", &format!("{jobs}\nscrape_config_files: [jobs.yml]"));
+    let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let (main, jobs) = (path("main.yml"), path("jobs.yml"));
+    let told = format!(
+        "  FAILED: error loading scrape configs: \"{jobs}\": found multiple scrape configs with job \
+         name \"a\", first found in main config file\n"
+    );
+    assert_eq!(run(&["check", "config", &main], ""), (1, format!("Checking {main}\n\n"), told));
+    assert_eq!(run(&["check", "config", "--syntax-only", &main], "").0, 0);
+    std::fs::remove_dir_all(dir).expect("the folder goes");
+}
+
+#[test]
 fn differences_are_shown_in_colours() {
     let dir = std::env::temp_dir().join(format!("hearth-test-diff-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a folder for files");
