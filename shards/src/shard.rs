@@ -197,6 +197,18 @@ impl Shard {
                 let block_bytes: u64 = blocks.iter().map(|open| open.block.file_bytes()).sum();
                 let block_bytes = block_bytes + guest_bytes;
                 stats.maintenance.block_bytes.set(block_bytes);
+                let spans = store.parts().map(|part| part.meta().min_ms);
+                let spans = spans.chain(blocks.iter().map(|open| open.block.meta().min_ms));
+                let spans = spans.chain(guests.iter().map(|guest| guest.summary().min_ms));
+                let head_span_ms = head.time_span_ms();
+                let (head_oldest_ms, head_newest_ms) = head_span_ms.unwrap_or((i64::MAX, i64::MIN));
+                let oldest_ms = spans.fold(head_oldest_ms, i64::min);
+                stats.head_oldest_ms.set(head_oldest_ms as u64);
+                stats.head_newest_ms.set(head_newest_ms as u64);
+                stats.oldest_ms.set(oldest_ms as u64);
+                let retention = &self.0.keep.retention;
+                stats.maintenance.retention_ms.set(retention.time_ms().unwrap_or(0) as u64);
+                stats.maintenance.retention_bytes.set(retention.bytes().unwrap_or(0));
                 let bytes = store.bytes();
                 stats.store_bytes.set((bytes.head.total() + bytes.metadata) as u64);
             }

@@ -99,6 +99,9 @@ pub struct MaintenanceStats {
     /// Times that retention removed blocks.
     pub time_retentions: Counter,
     pub size_retentions: Counter,
+    /// Bounds in force; zero: none.
+    pub retention_ms: Counter,
+    pub retention_bytes: Counter,
     pub blocks: Counter,
     pub block_bytes: Counter,
 }
@@ -130,6 +133,11 @@ pub struct ShardStats {
     pub parts_refused: Counter,
     pub series: Counter,
     pub series_created: Counter,
+    /// Timestamps of the oldest and the newest sample in memory, and of the oldest of all: `i64` in
+    /// two's complement. Without any, the largest, the lowest and the largest that there is.
+    pub head_oldest_ms: Counter,
+    pub head_newest_ms: Counter,
+    pub oldest_ms: Counter,
     pub chunks: Counter,
     /// Bytes of memory that the store holds.
     pub store_bytes: Counter,

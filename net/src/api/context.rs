@@ -8,7 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_channel::Sender;
 use engine::regex::Regex;
-use shards::QueryOptions;
+use shards::query::QueryOutcome;
+use shards::{QueryOptions, Shard, runtime};
 
 use crate::discovery::DiscoveryStats;
 use crate::notify::stats::NotifyStats;
@@ -147,6 +148,16 @@ impl Context {
 
     pub fn set_subquery_step_ms(&self, step_ms: i64) {
         self.subquery_step_ms.store(step_ms, Ordering::Relaxed);
+    }
+
+    /// The value of a flag, as it is shown.
+    pub fn flag(&self, name: &str) -> Option<&str> {
+        self.flags.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
+    /// Counts a query that `shard` answered.
+    pub fn count_query(&self, shard: &Shard, outcome: &QueryOutcome) {
+        self.stats[shard.id().index()].queries.count(outcome, runtime::now());
     }
 
     pub fn loaded(&self) -> Loaded {

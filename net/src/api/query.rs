@@ -71,6 +71,7 @@ impl Asked<'_> {
         let outcome = self.shard.query(request, &CancelToken::default()).await;
         self.log(&outcome, grid, begun);
         let outcome = outcome.map_err(query_error)?;
+        self.context.count_query(self.shard, &outcome);
         let QueryOutcome { outcome: Outcome { value, annotations, stats }, timings } = outcome;
         let mut notes = Notes {
             warnings: annotations.texts(Severity::Warning, text),

@@ -23,6 +23,7 @@ pub fn page(shards: &[Arc<shards::stats::ShardStats>], context: &Context) -> Res
     let mut out = Page::new(&mut bytes);
     write_build(&mut out, context);
     super::storage::write(&mut out, shards);
+    super::queries::write(&mut out, shards, context);
     write_requests(&mut out, context);
     write_remote_write(&mut out, context);
     super::scraping::write(&mut out, context);

@@ -7,6 +7,7 @@ pub mod log;
 pub mod metrics;
 mod page;
 pub mod process;
+pub mod queries;
 pub mod query_log;
 mod scraping;
 pub mod stats;

@@ -46,7 +46,7 @@ pub fn write(out: &mut Page<'_>, started_ms: i64) {
         "process_max_fds",
         "Maximum number of open file descriptors.",
         MetricType::Gauge,
-        max_fds(),
+        limit("Max open files"),
     );
     out.single(
         "process_open_fds",
@@ -59,15 +59,38 @@ pub fn write(out: &mut Page<'_>, started_ms: i64) {
     out.single("process_resident_memory_bytes", help, MetricType::Gauge, resident);
     let help = "Start time of the process since unix epoch in seconds.";
     out.single("process_start_time_seconds", help, MetricType::Gauge, started_ms as f64 / 1000.0);
+    if let Some((received, sent)) = network_bytes() {
+        let help = "Number of bytes received by the process over the network.";
+        out.single("process_network_receive_bytes_total", help, MetricType::Counter, received);
+        let help = "Number of bytes sent by the process over the network.";
+        out.single("process_network_transmit_bytes_total", help, MetricType::Counter, sent);
+    }
     let help = "Number of operating system threads of the process.";
     out.single("process_threads", help, MetricType::Gauge, stat.field(20));
     let help = "Virtual memory size in bytes.";
     out.single("process_virtual_memory_bytes", help, MetricType::Gauge, stat.field(23));
+    let help = "Maximum amount of virtual memory available in bytes.";
+    out.gauge("process_virtual_memory_max_bytes", help, limit("Max address space"));
 }
 
-fn max_fds() -> f64 {
+/// A soft limit of the process; what is unlimited is the largest number there is, as Prometheus says.
+fn limit(name: &str) -> f64 {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3));
-    soft.and_then(|soft| soft.parse().ok()).unwrap_or(0.0)
+    let soft = limits.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+    match soft {
+        Some("unlimited") => u64::MAX as f64,
+        soft => soft.and_then(|soft| soft.parse().ok()).unwrap_or(0.0),
+    }
+}
+
+/// Bytes that came in and went out over IP in the process's network namespace.
+fn network_bytes() -> Option<(f64, f64)> {
+    let text = fs::read_to_string("/proc/self/net/netstat").ok()?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("IpExt: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let of = |wanted: &str| {
+        let found = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == wanted)?;
+        found.1.parse().ok()
+    };
+    Some((of("InOctets")?, of("OutOctets")?))
 }

@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -42,7 +43,7 @@ pub enum Origin {
 pub struct QueryLog {
     messages: SyncSender<Message>,
     is_open: AtomicBool,
-    left_out: AtomicU64,
+    failures: Arc<AtomicU64>,
 }
 
 enum Message {
@@ -55,8 +56,11 @@ impl QueryLog {
     /// A log without a file. Its thread ends with it.
     pub fn start() -> std::io::Result<QueryLog> {
         let (messages, received) = sync_channel(WAITING_LINES_MAX);
-        std::thread::Builder::new().name("query-log".to_owned()).spawn(move || write(&received))?;
-        Ok(QueryLog { messages, is_open: AtomicBool::new(false), left_out: AtomicU64::new(0) })
+        let failures = Arc::new(AtomicU64::new(0));
+        let failed = failures.clone();
+        let thread = std::thread::Builder::new().name("query-log".to_owned());
+        thread.spawn(move || write(&received, &failed))?;
+        Ok(QueryLog { messages, is_open: AtomicBool::new(false), failures })
     }
 
     /// The file at `path`, to be appended to; none for an empty path. Error: Prometheus's text.
@@ -81,6 +85,11 @@ impl QueryLog {
         self.is_open.load(Ordering::Relaxed)
     }
 
+    /// Lines that did not come to the file since the start.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
     /// Never waits: a line that finds no room is left out.
     pub fn record(&self, record: &Record<'_>) {
         if !self.is_open() {
@@ -88,7 +97,7 @@ impl QueryLog {
         }
         let time = format!("{:.3}", jiff::Timestamp::now());
         if self.messages.try_send(Message::Line(render(record, &time))).is_err() {
-            let count = self.left_out.fetch_add(1, Ordering::Relaxed) + 1;
+            let count = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
             log_limited!(
                 Level::Warn,
                 "The query log is behind, lines were left out",
@@ -98,17 +107,21 @@ impl QueryLog {
     }
 }
 
-fn write(messages: &Receiver<Message>) {
+fn write(messages: &Receiver<Message>, failures: &AtomicU64) {
     let mut file: Option<File> = None;
     while let Ok(message) = messages.recv() {
         match message {
             Message::Open(next) => file = next,
-            Message::Line(line) => {
-                if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(&line)) {
-                    log_error!("Writing the query log failed, it is closed", "err" = error);
-                    file = None;
+            Message::Line(line) => match file.as_mut().map(|file| file.write_all(&line)) {
+                Some(Ok(())) => {}
+                failed => {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    if let Some(Err(error)) = failed {
+                        log_error!("Writing the query log failed, it is closed", "err" = error);
+                        file = None;
+                    }
                 }
-            }
+            },
         }
     }
 }

@@ -9,6 +9,8 @@ use shards::stats::Counter;
 
 use crate::scrape::stats::ScrapeStats;
 
+use super::queries::QueryStats;
+
 /// Upper bounds of the buckets of request durations, in seconds; Prometheus's own.
 pub const DURATION_BOUNDS: [f64; 10] =
     [0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0, f64::INFINITY];
@@ -38,6 +40,7 @@ pub struct RemoteWriteStats {
 pub struct ShardStats {
     pub scrape: Arc<ScrapeStats>,
     pub remote_write: RemoteWriteStats,
+    pub queries: QueryStats,
     pub request_panics: Counter,
     /// By route; locked once a request, and by readers.
     routes: Mutex<HashMap<&'static str, RouteStats, FixedState>>,

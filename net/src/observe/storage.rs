@@ -10,6 +10,7 @@ use super::page::Page;
 pub fn write(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
     let total = |of: fn(&ShardStats) -> u64| stats.iter().map(|stats| of(stats)).sum::<u64>();
     write_head(out, &total);
+    write_times(out, stats);
     let oldest_ms = stats.iter().map(|stats| stats.exemplar_oldest_ms.get());
     let oldest_ms = oldest_ms.filter(|&oldest_ms| oldest_ms > 0).min().unwrap_or(0);
     let help = "The timestamp of the oldest exemplar stored in circular storage. Useful to check \
@@ -19,7 +20,6 @@ pub fn write(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
     let name = "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds";
     out.gauge(name, help, oldest_ms as f64 / 1000.0);
     write_log(out, &total);
-    write_queries(out, &total);
     write_blocks(out, stats, &total);
 }
 
@@ -34,6 +34,9 @@ fn write_head(out: &mut Page<'_>, total: Total<'_>) {
         help,
         total(|s| s.series_created.get()),
     );
+    let removed = total(|s| s.series_created.get().saturating_sub(s.series.get()));
+    let help = "Total number of series removed in the head";
+    out.counter("prometheus_tsdb_head_series_removed_total", help, removed);
     let help = "Total number of chunks in the head block.";
     out.gauge("prometheus_tsdb_head_chunks", help, total(|s| s.chunks.get()) as f64);
     let name = "prometheus_tsdb_head_samples_appended_total";
@@ -74,6 +77,31 @@ fn write_head(out: &mut Page<'_>, total: Total<'_>) {
         out.sample(name, &[("type", "histogram")], histograms as f64);
     }
     write_exemplars(out, total);
+    write_hearths_own(out, total);
+}
+
+/// Times of the oldest and the newest sample, over all shards.
+fn write_times(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
+    let all = |of: fn(&ShardStats) -> u64| stats.iter().map(move |stats| of(stats) as i64);
+    let head_min_ms = all(|s| s.head_oldest_ms.get()).min().unwrap_or(i64::MAX);
+    let head_max_ms = all(|s| s.head_newest_ms.get()).max().unwrap_or(i64::MIN);
+    let lowest_ms = all(|s| s.oldest_ms.get()).min().unwrap_or(i64::MAX);
+    for (name, of, value_ms) in [
+        ("prometheus_tsdb_head_min_time", "Minimum time bound of the head block.", head_min_ms),
+        ("prometheus_tsdb_head_max_time", "Maximum timestamp of the head block.", head_max_ms),
+        (
+            "prometheus_tsdb_lowest_timestamp",
+            "Lowest timestamp value stored in the database.",
+            lowest_ms,
+        ),
+    ] {
+        let help = format!("{of} The unit is decided by the library consumer.");
+        out.gauge(name, &help, value_ms as f64);
+        out.gauge(&format!("{name}_seconds"), of, (value_ms / 1000) as f64);
+    }
+}
+
+fn write_hearths_own(out: &mut Page<'_>, total: Total<'_>) {
     let help = "Samples that were stored already, bit for bit: retries.";
     out.counter("hearth_samples_repeated_total", help, total(|s| s.samples_repeated.get()));
     let help = "Bytes of memory that series, chunks and their index take.";
@@ -142,14 +170,6 @@ fn write_log(out: &mut Page<'_>, total: Total<'_>) {
     out.counter("hearth_ingest_parts_refused_total", help, total(|s| s.parts_refused.get()));
 }
 
-fn write_queries(out: &mut Page<'_>, total: Total<'_>) {
-    let help = "The current number of queries being executed or waiting.";
-    let current = total(|s| s.queries_active.get() + s.queries_waiting.get());
-    out.gauge("prometheus_engine_queries", help, current as f64);
-    let help = "Queries begun.";
-    out.counter("hearth_queries_total", help, total(|s| s.queries.get()));
-}
-
 fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>) {
     let seconds = |of: fn(&ShardStats) -> u64| total(of) as f64 / 1e9;
     for (name, help, value) in [
@@ -186,6 +206,13 @@ fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>)
     ] {
         out.gauge(name, help, value);
     }
+    let first = |of: fn(&ShardStats) -> u64| stats.first().map_or(0.0, |stats| of(stats) as f64);
+    let help = "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled";
+    let bytes = first(|s| s.maintenance.retention_bytes.get());
+    out.gauge("prometheus_tsdb_retention_limit_bytes", help, bytes);
+    let help = "How long to retain samples in storage.";
+    let retained = first(|s| s.maintenance.retention_ms.get()) / 1000.0;
+    out.gauge("prometheus_tsdb_retention_limit_seconds", help, retained);
     for (name, help, value) in [
         (
             "prometheus_tsdb_compactions_total",
@@ -227,6 +254,15 @@ fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>)
     ] {
         out.counter(name, help, value);
     }
+    // Without buckets: their bounds would be those of a compaction's whole minutes.
+    let name = "prometheus_tsdb_compaction_duration_seconds";
+    out.family(name, "Duration of compaction runs", MetricType::Histogram);
+    let count = total(|s| s.maintenance.compactions.count.get() + s.maintenance.cuts.count.get());
+    out.bucket(&format!("{name}_bucket"), &[], f64::INFINITY, count);
+    let compacted =
+        seconds(|s| s.maintenance.compactions.total_ns.get() + s.maintenance.cuts.total_ns.get());
+    out.sample(&format!("{name}_sum"), &[], compacted);
+    out.sample(&format!("{name}_count"), &[], count as f64);
     let name = "hearth_tsdb_flush_duration_seconds";
     out.family(name, "Duration of flushes of the head.", MetricType::Summary);
     let flush_seconds = seconds(|s| s.maintenance.flushes.total_ns.get());

@@ -56,10 +56,14 @@ impl Host for ShardHost<'_> {
                 self.log(self.printed(expression), &outcome, time_ms, begun);
             }
             match outcome {
-                Ok(QueryOutcome { outcome, timings }) => Answer {
-                    result: samples(&outcome.value),
-                    seconds: (timings.prepared + timings.evaluated).as_secs_f64(),
-                },
+                Ok(outcome) => {
+                    self.context.count_query(self.shard, &outcome);
+                    let QueryOutcome { outcome, timings } = outcome;
+                    Answer {
+                        result: samples(&outcome.value),
+                        seconds: (timings.prepared + timings.evaluated).as_secs_f64(),
+                    }
+                }
                 Err(error) => Answer { result: Err(error.to_string()), seconds: 0.0 },
             }
         };
@@ -107,6 +111,9 @@ impl ShardHost<'_> {
         let request = QueryRequest { lookback_ms, ..self.request(expression, time_ms) };
         let outcome = self.shard.query(request, &CancelToken::default()).await;
         self.log(&text, &outcome, time_ms, begun);
+        if let Ok(outcome) = &outcome {
+            self.context.count_query(self.shard, outcome);
+        }
         outcome.map(|outcome| outcome.outcome.value).map_err(|error| error.to_string())
     }
 
