@@ -168,6 +168,12 @@ fn run_append(mut options: Options) -> Result<(), String> {
     println!("samples per CPU second: {:.0}", figures.samples as f64 / figures.cpu_seconds);
     println!("log bytes per sample: {:.2}", figures.log_bytes as f64 / figures.samples as f64);
     println!("new series per second, all threads: {:.0}", figures.new_series_per_second);
+    let bytes = figures.head_bytes;
+    let each = |bytes| bytes as f64 / parameters.series_count as f64;
+    println!("bytes of memory per series: {:.0}", each(bytes.total()));
+    for (what, bytes) in bytes.parts() {
+        println!("  {what}: {:.1}", each(bytes));
+    }
     Ok(())
 }
 

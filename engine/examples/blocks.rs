@@ -1,8 +1,8 @@
-//! What samples cost in a block: `cargo run --release -p engine --example blocks [PAGES [TOP]]`.
+//! What samples cost in a block: `cargo run --release -p engine --example blocks [DATA [TOP]]`.
 //!
-//! PAGES are expositions one behind the other, each after a line `@<milliseconds>`; without it a
-//! made-up node_exporter is taken: many constants, counters, gauges with few decimals, all with the
-//! jitter of their scrape. Prints bytes a sample by codec, nanoseconds a sample of decoding, and the
+//! DATA is a folder of blocks, or a file of pages: expositions one behind the other, each after a line
+//! `@<milliseconds>`. Without it a made-up node_exporter is taken: many constants, counters, gauges
+//! with few decimals, all with the jitter of their scrape. Prints bytes a sample by codec, nanoseconds a sample of decoding, and the
 //! TOP dearest series.
 
 use std::collections::BTreeMap;
@@ -101,6 +101,41 @@ fn read_pages(path: &str) -> Model {
     model
 }
 
+/// The samples of all blocks in a folder, one behind the other.
+fn read_blocks(path: &str) -> Model {
+    let entries = std::fs::read_dir(path).expect("a folder").map(|entry| entry.expect("a file"));
+    let paths = entries.map(|entry| entry.path());
+    let mut blocks: Vec<Block> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "block"))
+        .map(|path| Block::open(Arc::new(std::fs::read(path).expect("a block"))).expect("whole"))
+        .collect();
+    blocks.sort_by_key(|block| block.meta().min_ms);
+    let mut model = Model::new();
+    let (mut buffer, mut samples, mut scratch) = (vec![], Samples::default(), Scratch::default());
+    let all = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+    for block in &blocks {
+        let bytes = block.file_bytes() as f64;
+        let meta = block.meta();
+        println!(
+            "{}: {} series, {} samples, {:.3} B a sample",
+            meta.id,
+            meta.series_count,
+            meta.sample_count(),
+            bytes / meta.sample_count() as f64
+        );
+        for series in 0..block.series_count() {
+            samples.clear();
+            block.samples(series, all, &mut samples, &mut scratch).expect("whole");
+            let labels = block.labels(series, &mut buffer).expect("whole").to_owned();
+            let own = model.entry(labels).or_default();
+            own.timestamps_ms.append(&mut samples.timestamps_ms);
+            own.values.append(&mut samples.values);
+        }
+    }
+    model.retain(|_, samples| !samples.values.is_empty());
+    model
+}
+
 /// The shortest of five runs of `work`: the machine is shared.
 fn best(mut work: impl FnMut()) -> Duration {
     let run = || {
@@ -126,7 +161,11 @@ fn write(model: &Model) -> (Vec<u8>, u64) {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let model = arguments.next().map_or_else(made_up, |path| read_pages(&path));
+    let model = match arguments.next() {
+        None => made_up(),
+        Some(path) if std::path::Path::new(&path).is_dir() => read_blocks(&path),
+        Some(path) => read_pages(&path),
+    };
     let top: usize = arguments.next().map_or(0, |top| top.parse().expect("a number"));
 
     let (file, run_bytes) = write(&model);

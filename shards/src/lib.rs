@@ -10,6 +10,7 @@
 //! route          which shard a series lives on; splits batches; the record of it
 //! mesh           requests and answers between shards, bounded by credits
 //! disk           the seam to the disk, by io_uring
+//! layout         how the data directory is laid out over shards
 //! wal            the log: frames in groups, acknowledged when durable; replay
 //! turns          heavy work, half a millisecond at a time
 //! settings       what of the storage can change while it runs
@@ -28,6 +29,7 @@ pub mod disk;
 pub mod fair;
 mod guests;
 pub mod ingest;
+pub mod layout;
 mod maintain;
 pub mod memory;
 pub mod mesh;

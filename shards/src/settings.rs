@@ -1,7 +1,7 @@
 //! What of the storage can change while it runs, and what shards know of each other's time: written
 //! by few, read by every append.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use engine::model::Batch;
 use engine::store::Store;
@@ -11,6 +11,8 @@ use engine::store::Store;
 pub struct StorageSettings {
     exemplar_count_max: AtomicUsize,
     late_window_ms: AtomicI64,
+    /// Bits of the share of stale series that are moved to blocks; zero: never.
+    stale_share: AtomicU64,
     /// Newest sample of all shards; the lowest timestamp: none yet.
     newest_ms: AtomicI64,
     /// There is memory for new series.
@@ -22,6 +24,7 @@ impl Default for StorageSettings {
         StorageSettings {
             exemplar_count_max: AtomicUsize::new(0),
             late_window_ms: AtomicI64::new(0),
+            stale_share: AtomicU64::new(0),
             newest_ms: AtomicI64::new(i64::MIN),
             takes_series: AtomicBool::new(true),
         }
@@ -37,6 +40,16 @@ impl StorageSettings {
     /// How far behind the newest sample samples out of order are taken; zero: none are.
     pub fn set_late_window(&self, window_ms: i64) {
         self.late_window_ms.store(window_ms, Ordering::Relaxed);
+    }
+
+    /// Which share of all series, 0 to 1, must have ended for those to leave memory; zero: they wait
+    /// until their time is cut.
+    pub fn set_stale_share(&self, share: f64) {
+        self.stale_share.store(share.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn stale_share(&self) -> f64 {
+        f64::from_bits(self.stale_share.load(Ordering::Relaxed))
     }
 
     /// Whether batches may make series.

@@ -185,6 +185,7 @@ impl Shard {
                 stats.exemplar_oldest_ms.set(exemplars.oldest_ms.unwrap_or(0).max(0) as u64);
                 let head = store.head();
                 stats.series.set(head.series_count() as u64);
+                stats.lateness.set(head.lateness());
                 stats.chunks.set((head.sealed_chunk_count() + head.series_count()) as u64);
                 stats.maintenance.parts.set(store.parts().count() as u64);
                 let part_bytes = store.parts().map(|part| part.file_bytes()).sum();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use engine::head::Verdict;
+use engine::head::{LATENESS_BOUNDS_MS, Lateness, Verdict};
 
 /// A number that one shard writes and any thread reads. Reads of several counters are not of one
 /// moment.
@@ -94,6 +94,9 @@ pub struct MaintenanceStats {
     pub part_bytes: Counter,
     /// Times that complete ranges were moved to blocks.
     pub cuts: Durations,
+    /// Times that series that ended were moved to blocks before their time, and that it failed.
+    pub stale_compactions: Durations,
+    pub stale_compaction_failures: Counter,
     /// Blocks that were merged or written anew.
     pub compactions: Durations,
     /// Times that retention removed blocks.
@@ -121,6 +124,7 @@ pub struct ShardStats {
     pub histograms_accepted: Counter,
     pub histograms_late: Counter,
     pub histograms_refused: Refusals,
+    pub lateness: LatenessStats,
     pub exemplars_accepted: Counter,
     pub exemplars_out_of_order: Counter,
     /// Exemplars kept, series that have some, and how many may be kept.
@@ -138,6 +142,8 @@ pub struct ShardStats {
     pub head_oldest_ms: Counter,
     pub head_newest_ms: Counter,
     pub oldest_ms: Counter,
+    /// Series whose newest sample is a staleness marker, when it was looked at last.
+    pub stale_series: Counter,
     pub chunks: Counter,
     /// Bytes of memory that the store holds.
     pub store_bytes: Counter,
@@ -160,6 +166,30 @@ pub struct ShardStats {
     pub heartbeats: Counter,
     /// Stalls of more than a second that the watchdog saw.
     pub stalls: Counter,
+}
+
+/// How late samples out of order were: see [`Lateness`].
+#[derive(Debug, Default)]
+pub struct LatenessStats {
+    counts: [Counter; LATENESS_BOUNDS_MS.len() + 1],
+    sum_ms: Counter,
+}
+
+impl LatenessStats {
+    pub fn set(&self, lateness: Lateness) {
+        for (counter, count) in self.counts.iter().zip(lateness.counts) {
+            counter.set(count);
+        }
+        self.sum_ms.set(lateness.sum_ms);
+    }
+
+    /// Adds these to `all`.
+    pub fn add_to(&self, all: &mut Lateness) {
+        for (count, counter) in all.counts.iter_mut().zip(&self.counts) {
+            *count += counter.get();
+        }
+        all.sum_ms = all.sum_ms.saturating_add(self.sum_ms.get());
+    }
 }
 
 /// Refused samples by verdict, in the order of [`Refusals::NAMES`].

@@ -6,7 +6,7 @@
 use std::sync::Barrier;
 use std::time::Instant;
 
-use engine::head::AppendBounds;
+use engine::head::{AppendBounds, HeadBytes};
 use engine::model::{Batch, KnownSamples, Labels};
 use engine::store::{Store, StoreOptions};
 
@@ -43,6 +43,8 @@ pub struct Figures {
     /// Series made a second, in the round before.
     pub new_series_per_second: f64,
     pub log_bytes: usize,
+    /// Memory of the heads at the end, by what it holds.
+    pub head_bytes: HeadBytes,
 }
 
 impl Figures {
@@ -91,6 +93,7 @@ pub fn run(parameters: &Parameters) -> Figures {
             let shard = thread.join().expect("a store does not panic");
             figures.samples += shard.accepted_count;
             figures.log_bytes += shard.log_bytes;
+            figures.head_bytes += shard.store.bytes().head;
         }
         figures.new_series_per_second =
             parameters.series_count as f64 / (made.0 - ready.0).as_secs_f64();
@@ -201,7 +204,7 @@ mod tests {
                 seed: 1,
             });
             assert_eq!(figures.samples, 3 * 3100, "{by:?}");
-            assert!(figures.log_bytes > 0);
+            assert!(figures.log_bytes > 0 && figures.head_bytes.total() > 0);
         }
     }
 }

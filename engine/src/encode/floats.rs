@@ -64,9 +64,17 @@ const ODD_BYTES_GOOD: usize = 1;
 /// Below this, adding and subtracting [`MAGIC`] rounds: no call into the math library.
 pub(super) const ROUND_BELOW: f64 = (1u64 << 51) as f64;
 
-/// The integer that stands for `value` at `exponent`, if dividing it back gives the same bits.
+/// The integer that stands for a value at `exponent` for which [`decimal`] has one.
 #[inline]
-fn decimal(value: f64, exponent: u8) -> Option<i64> {
+pub fn decimal_of(value: f64, exponent: u8) -> i64 {
+    let scaled = value * POW10[usize::from(exponent)];
+    if scaled.abs() < ROUND_BELOW { ((scaled + MAGIC) - MAGIC) as i64 } else { value as i64 }
+}
+
+/// The integer that stands for `value` at `exponent`, if dividing it by that power of ten gives the
+/// same bits.
+#[inline]
+pub fn decimal(value: f64, exponent: u8) -> Option<i64> {
     let power = POW10[usize::from(exponent)];
     let scaled = value * power;
     if scaled.abs() < ROUND_BELOW {

@@ -34,6 +34,7 @@ pub use columns::{
     push_histograms, push_starts, push_timestamps,
 };
 pub use floats::FloatCodec;
+pub(crate) use floats::{decimal, decimal_of};
 pub use histogram::{HISTOGRAM_CELLS_MAX, histogram_run, resets as histogram_resets};
 pub use one_histogram::{histogram_bytes_max, push_histogram, take_histogram};
 pub use timestamps::TimestampCodec;

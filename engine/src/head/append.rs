@@ -29,7 +29,7 @@ use crate::model::{Batch, HistogramSample, LabelsRef, STALE_NAN_BITS, SeriesId};
 pub(super) const GROUP_COUNT: usize = 64;
 
 /// Stands for a series that was not made.
-pub(crate) const NO_SERIES: u32 = u32::MAX;
+pub(super) const NO_SERIES: u32 = u32::MAX;
 
 /// What a batch may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,8 @@ pub(super) struct Window {
     /// The oldest late sample taken; `None` without a window.
     late_min_ms: Option<i64>,
     late: LateSamples,
+    /// The newest sample before the batch; the lowest timestamp without one.
+    newest_ms: i64,
 }
 
 impl Window {
@@ -132,6 +134,17 @@ impl Window {
             Some(late_min_ms) if timestamp_ms < late_min_ms => Verdict::TooOld,
             Some(_) => Verdict::Late,
         }
+    }
+
+    /// How far behind the newest sample one of this verdict is, if it is out of order and that is
+    /// not the writer's own choice.
+    #[inline]
+    pub(super) fn lateness_ms(self, verdict: Verdict, at_ms: i64, is_marker: bool) -> Option<i64> {
+        let is_late = match verdict {
+            Verdict::Late => self.takes(is_marker),
+            verdict => matches!(verdict, Verdict::OutOfOrder | Verdict::TooOld),
+        };
+        is_late.then(|| self.newest_ms.saturating_sub(at_ms))
     }
 
     /// Whether a sample within the window is taken.
@@ -205,11 +218,11 @@ impl Head {
         let oldest_ms = newest_ms.map_or(i64::MIN, |newest_ms| newest_ms.saturating_sub(reach_ms));
         // The lowest timestamp means "no sample yet" in other columns.
         let min_ms = oldest_ms.max(self.floor_ms).max(i64::MIN + 1);
-        let late_min_ms = (self.late_window_ms > 0).then(|| {
-            let newest_ms = newest_ms.unwrap_or(i64::MIN);
-            newest_ms.saturating_sub(self.late_window_ms).max(i64::MIN + 1)
-        });
-        Window { min_ms, max_ms: bounds.max_timestamp_ms, late_min_ms, late: bounds.late }
+        let newest_ms = newest_ms.unwrap_or(i64::MIN);
+        let late_min_ms = (self.late_window_ms > 0)
+            .then(|| newest_ms.saturating_sub(self.late_window_ms).max(i64::MIN + 1));
+        let max_ms = bounds.max_timestamp_ms;
+        Window { min_ms, max_ms, late_min_ms, late: bounds.late, newest_ms }
     }
 
     /// Passes 1 to 3: pushes the id of each series in `range` to the outcome.
@@ -226,11 +239,10 @@ impl Head {
         }
         let mut candidates = std::mem::take(&mut self.work.candidates);
         candidates.clear();
-        for (series, &hash) in range.clone().zip(hashes) {
+        for &hash in hashes {
             let candidate = self.table.candidate(hash).unwrap_or(0);
             if candidate != 0 {
-                let label_bytes = batch.labels(series as u32).as_bytes().len();
-                self.labels.prefetch(candidate, label_bytes);
+                self.index.prefetch_set(candidate);
             }
             candidates.push(candidate);
         }
@@ -238,9 +250,11 @@ impl Head {
             let labels = batch.labels(series as u32);
             let mut known = None;
             if candidate != 0 {
-                let (id, stored) = self.labels.get(candidate);
                 // Tags of 32 bits collide once in billions: then the slow way decides.
-                known = if stored == labels { Some(id) } else { self.find_hashed(labels, hash) };
+                known = match self.index.is_set(candidate, labels) {
+                    true => Some(SeriesId(self.index.series_of(candidate))),
+                    false => self.find_hashed(labels, hash),
+                };
             }
             let id = match known {
                 Some(id) => id.0,
@@ -294,14 +308,10 @@ impl Head {
             return None;
         }
         let id = SeriesId(self.open.len() as u32);
-        let label_handle = self.labels.push(id, labels)?;
-        if self.index.insert(id.0, labels).is_err() {
-            self.labels.release(label_handle);
-            return None;
-        }
-        self.table.insert(hash, label_handle);
+        let handle = self.index.insert(id.0, labels).ok()?;
+        self.table.insert(hash, handle);
         self.open.push(Open::new(id));
-        self.cold.push(Cold { label_handle, chunks: Default::default() });
+        self.cold.push(Cold::default());
         self.live_count += 1;
         Some(id)
     }
@@ -335,6 +345,10 @@ impl Head {
                 }
                 None => self.not_made(batch, series),
             };
+            let is_marker = value.to_bits() == STALE_NAN_BITS;
+            if let Some(behind_ms) = window.lateness_ms(verdict, timestamp_ms, is_marker) {
+                self.lateness.observe(behind_ms);
+            }
             let verdict = match verdict {
                 Verdict::Late => self.append_late(id, batch, sample, window, outcome),
                 verdict => verdict,

@@ -29,6 +29,9 @@ impl Head {
                 None if id != NO_SERIES => self.judge_histogram(id, timestamp_ms, sample, window),
                 None => self.not_made(batch, series),
             };
+            if let Some(behind_ms) = window.lateness_ms(verdict, timestamp_ms, sample.is_stale()) {
+                self.lateness.observe(behind_ms);
+            }
             let start_ms = batch.histogram_start_ms(index);
             let verdict = match verdict {
                 Verdict::Late if id == NO_SERIES => self.not_made(batch, series),

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::Head;
+use super::open::Open;
 use crate::encode::ChunkHeader;
-use crate::model::SeriesId;
-use roaring::RoaringBitmap;
+use crate::model::{STALE_NAN_BITS, SeriesId};
 
 /// What [`Head::expire`] removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +22,8 @@ impl Head {
     pub fn seal_idle(&mut self, before_ms: i64) -> usize {
         let mut sealed_count = 0;
         for series in 0..self.open.len() {
-            let open = &self.open[series];
-            if open.count() > 0 && open.newest_ms < before_ms {
+            let is_idle = |open: &&Open| open.count() > 0 && open.newest_ms < before_ms;
+            if self.open.get(series).filter(is_idle).is_some() {
                 self.seal(series);
                 sealed_count += 1;
             }
@@ -46,7 +46,7 @@ impl Head {
         let mut expired = Expired::default();
         for series in ids.map(SeriesId) {
             let index = series.index();
-            if self.cold[index].label_handle == 0 {
+            if !self.index.contains(series.0) {
                 continue;
             }
             let is_passed = |chunk: &[u8]| {
@@ -66,12 +66,7 @@ impl Head {
                 expired.series.push(series);
             }
         }
-        let removed: RoaringBitmap = expired.series.iter().map(|series| series.0).collect();
-        let handle = |series: u32| self.cold[series as usize].label_handle;
-        self.index.remove(&removed, |series| self.labels.get(handle(series)).1);
-        for &series in &expired.series {
-            self.remove(series);
-        }
+        self.remove_series(&expired.series);
         if self.live_count == 0 {
             (self.min_ms, self.max_ms) = (i64::MAX, i64::MIN);
         } else {
@@ -80,17 +75,52 @@ impl Head {
         expired
     }
 
+    /// Whether the series is there and its newest sample is a staleness marker. Touches one line.
+    pub fn is_stale(&self, series: SeriesId) -> bool {
+        let Some(open) = self.open.get(series.index()) else { return false };
+        let is_marked = match open.is_histogram() {
+            true => {
+                self.aside.get(series.0).is_some_and(|aside| aside.histograms.newest().is_stale())
+            }
+            false => open.newest_bits == STALE_NAN_BITS,
+        };
+        is_marked && self.index.contains(series.0)
+    }
+
+    /// Whether the head itself holds samples of the series, late ones included.
+    pub fn has_samples(&self, series: SeriesId) -> bool {
+        let index = series.index();
+        let holds = |open: &Open| {
+            open.count() > 0
+                || self.cold[index].chunks.len() > 0
+                || open.has_aside()
+                    && self.aside.get(series.0).is_some_and(|a| a.histograms.span_ms().is_some())
+        };
+        self.open.get(index).is_some_and(holds) || self.late.has(series.0)
+    }
+
+    /// Removes series that are there.
+    pub fn remove_series(&mut self, series: &[SeriesId]) {
+        for &series in series {
+            self.remove(series);
+        }
+        self.index.remove(&series.iter().map(|series| series.0).collect());
+    }
+
+    /// Takes a series out of all but the index.
     fn remove(&mut self, series: SeriesId) {
         let index = series.index();
-        let handle = std::mem::take(&mut self.cold[index].label_handle);
-        let hash = self.labels.get(handle).1.stable_hash();
+        let handle = self.index.handle(series.0);
+        let labels = self.index.labels(series.0, &mut self.work.labels);
+        let hash = labels.expect("a removed series is in the index").stable_hash();
         self.table.remove(hash, handle);
-        self.labels.release(handle);
         self.open[index].clear(&mut self.slots);
         self.open[index].newest_ms = i64::MAX; // Whoever knows the id has nothing plain to add.
         self.sealed.expire(&mut self.cold[index].chunks, |_, _| true);
         self.aside.remove(series.0);
         self.late.remove(series.0);
+        self.open.release(index);
+        self.cold.release(index);
         self.live_count -= 1;
     }
 }

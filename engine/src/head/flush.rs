@@ -13,7 +13,7 @@ use super::open::Open;
 use super::{Cold, Head};
 use crate::encode::{self, ChunkHeader, DecodeError};
 use crate::limits::SERIES_COUNT_MAX;
-use crate::model::{HistogramSample, LabelsRef, SeriesId};
+use crate::model::{HistogramSample, LabelsRef, Samples, SeriesId};
 
 /// What a part took of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +125,10 @@ impl Head {
     /// Drops what [`Head::flush_series`] gave: a part holds it.
     pub fn forget_flushed(&mut self, flushed: FlushedSeries) {
         let FlushedSeries { series, chunk_count, late_count, newest_ms } = flushed;
-        if series.index() >= self.cold.len() {
-            return;
-        }
+        let Some(cold) = self.cold.get_mut(series.index()) else { return };
         self.late.forget(series.0, late_count);
         let left = Cell::new(chunk_count);
-        self.sealed.expire(&mut self.cold[series.index()].chunks, |_, _| {
-            left.replace(left.get().saturating_sub(1)) > 0
-        });
+        self.sealed.expire(&mut cold.chunks, |_, _| left.replace(left.get().saturating_sub(1)) > 0);
         if self.open[series.index()].has_aside() {
             self.aside.update(series.0, |aside| {
                 aside.histograms.expire(newest_ms.saturating_add(1));
@@ -160,9 +156,15 @@ impl Head {
     /// Gives no id below `id_count` any more: they were given in an earlier life.
     pub fn pass_ids(&mut self, id_count: usize) {
         while self.open.len() < id_count.min(SERIES_COUNT_MAX) {
-            self.open.push(Open::new(SeriesId(self.open.len() as u32)));
-            self.cold.push(Cold { label_handle: 0, chunks: Default::default() });
+            let index = self.open.len();
+            let mut nobody = Open::new(SeriesId(index as u32));
+            nobody.newest_ms = i64::MAX; // As that of a removed series.
+            self.open.push(nobody);
+            self.cold.push(Cold::default());
+            self.open.release(index);
+            self.cold.release(index);
         }
+        self.index.pass_ids(self.open.len() as u32);
     }
 
     /// Says what the newest sample of a restored series is, which is in a part.
@@ -198,11 +200,11 @@ impl Head {
     }
 }
 
-/// The newest sample of a chunk, and its timestamp.
-pub fn newest_of(chunk: &[u8]) -> Result<(i64, Newest), DecodeError> {
+/// The newest sample of a chunk, and its timestamp. `samples` is room to decode in.
+pub fn newest_of(chunk: &[u8], samples: &mut Samples) -> Result<(i64, Newest), DecodeError> {
     let header = ChunkHeader::decode(chunk)?;
-    let mut samples = crate::model::Samples::default();
-    encode::decode_samples(chunk, &mut samples)?;
+    samples.clear();
+    encode::decode_samples(chunk, samples)?;
     let newest = match (samples.values.last(), samples.histograms.pop()) {
         (Some(value), _) => Newest::Float(value.to_bits()),
         (None, Some(histogram)) => {

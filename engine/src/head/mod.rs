@@ -1,14 +1,14 @@
 //! The newest data of one shard: series, their labels, their samples, in memory.
 //!
 //! ```text
-//! table    hash of the labels -> label handle          one line a lookup
-//! labels   handle -> id, canonical label set           one entry, verified byte by byte
+//! table    hash of the labels -> handle of a set       one line a lookup
+//! index    handle -> id, pairs of labels               one line, verified byte by byte
 //! open     id -> newest sample, open chunk             32 bytes: all that an append touches
 //! slots    samples of open chunks that are not constant
-//! sealed   id -> encoded chunks                        touched once in 64 samples
+//! sealed   id -> encoded chunks                        touched once in 64 to 120 samples
 //! aside    id -> native histograms, start timestamps   touched by series that have some
 //! late     id -> samples out of order                  the same
-//! index    labels -> ids                               touched by new series and by queries
+//! index    labels -> ids, id -> labels                 touched by new series and by queries
 //! ```
 //!
 //! Ids are dense and given in order; the id of a series that retention removed is not given again
@@ -28,10 +28,11 @@ mod exemplars;
 mod expire;
 mod flush;
 mod histograms;
-mod labels;
 mod late;
+mod lateness;
 mod metadata;
 mod open;
+mod packed;
 mod read;
 mod sealed;
 mod starts;
@@ -40,7 +41,6 @@ mod table;
 mod tests;
 mod verdict;
 
-pub(crate) use append::NO_SERIES;
 pub use append::{AppendBounds, AppendOutcome};
 pub use append_known::KnownOutcome;
 pub use exemplars::{
@@ -49,6 +49,7 @@ pub use exemplars::{
 pub use expire::Expired;
 pub use flush::{FlushedSeries, Newest, newest_of};
 pub use late::LateSamples;
+pub use lateness::{LATENESS_BOUNDS_MS, Lateness};
 pub use metadata::{Metadata, MetadataStore};
 pub use verdict::{Refusal, Verdict};
 
@@ -58,7 +59,6 @@ use crate::limits::SERIES_COUNT_MAX;
 use crate::mem::{Column, SlotPool};
 use crate::model::{LabelsRef, SeriesId};
 use aside::Asides;
-use labels::LabelStore;
 use late::Lates;
 use open::Open;
 use sealed::{ChunkList, SealedChunks};
@@ -80,10 +80,8 @@ impl Default for HeadOptions {
 }
 
 /// What a series has besides its open chunk: touched when it is sealed, read or removed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Cold {
-    /// Handle of the labels; zero when the series was removed.
-    label_handle: u32,
     chunks: ChunkList,
 }
 
@@ -91,8 +89,8 @@ struct Cold {
 pub struct Head {
     options: HeadOptions,
     table: Table,
-    labels: LabelStore,
-    /// Which series have which labels; holds exactly the series that were not removed.
+    /// The labels of all series, and which series have which; holds exactly the series that were not
+    /// removed.
     index: Index,
     /// By series id, like `cold`.
     open: Column<Open>,
@@ -101,6 +99,7 @@ pub struct Head {
     sealed: SealedChunks,
     aside: Asides,
     late: Lates,
+    lateness: Lateness,
     /// How far behind the newest sample late ones are taken; zero: none are.
     late_window_ms: i64,
     /// Series that were not removed.
@@ -115,7 +114,7 @@ pub struct Head {
     /// Samples before this are refused, whatever the newest is: retention has passed it.
     floor_ms: i64,
     /// Counts how often the log began to name series anew, from one: a fresh series is in none.
-    log_round: u32,
+    log_round: u16,
     work: Work,
 }
 
@@ -127,6 +126,7 @@ struct Work {
     values: Vec<f64>,
     columns: encode::Columns,
     chunk: Vec<u8>,
+    labels: Vec<u8>,
 }
 
 /// Bytes of memory by what they hold.
@@ -145,15 +145,35 @@ pub struct HeadBytes {
 }
 
 impl HeadBytes {
+    /// Each with its name.
+    pub fn parts(&self) -> [(&'static str, usize); 8] {
+        [
+            ("labels", self.labels),
+            ("index", self.index),
+            ("table", self.table),
+            ("series", self.series),
+            ("open chunks", self.open_chunks),
+            ("sealed chunks", self.sealed_chunks),
+            ("chunk lists", self.chunk_lists),
+            ("aside", self.aside),
+        ]
+    }
+
     pub fn total(&self) -> usize {
-        self.labels
-            + self.index
-            + self.table
-            + self.series
-            + self.open_chunks
-            + self.sealed_chunks
-            + self.chunk_lists
-            + self.aside
+        self.parts().iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+impl std::ops::AddAssign for HeadBytes {
+    fn add_assign(&mut self, other: HeadBytes) {
+        self.labels += other.labels;
+        self.index += other.index;
+        self.table += other.table;
+        self.series += other.series;
+        self.open_chunks += other.open_chunks;
+        self.sealed_chunks += other.sealed_chunks;
+        self.chunk_lists += other.chunk_lists;
+        self.aside += other.aside;
     }
 }
 
@@ -164,7 +184,6 @@ impl Head {
         Head {
             options,
             table: Table::default(),
-            labels: LabelStore::default(),
             index: Index::default(),
             open: Column::default(),
             cold: Column::default(),
@@ -172,6 +191,7 @@ impl Head {
             sealed: SealedChunks::default(),
             aside: Asides::default(),
             late: Lates::default(),
+            lateness: Lateness::default(),
             late_window_ms: 0,
             live_count: 0,
             takes_series: true,
@@ -209,10 +229,14 @@ impl Head {
         (self.min_ms <= self.max_ms).then_some((self.min_ms, self.max_ms))
     }
 
-    /// The labels of a series; `None` when it was removed or never was.
-    pub fn labels(&self, series: SeriesId) -> Option<LabelsRef<'_>> {
-        let cold = self.cold.get(series.index())?;
-        (cold.label_handle != 0).then(|| self.labels.get(cold.label_handle).1)
+    /// Whether the series is there: it was made, and not removed since.
+    pub fn has(&self, series: SeriesId) -> bool {
+        self.index.contains(series.0)
+    }
+
+    /// The labels of a series, written to `buffer`; `None` when it was removed or never was.
+    pub fn labels<'b>(&self, series: SeriesId, buffer: &'b mut Vec<u8>) -> Option<LabelsRef<'b>> {
+        self.index.labels(series.0, buffer)
     }
 
     /// The index of all series that were not removed.
@@ -226,8 +250,8 @@ impl Head {
     }
 
     fn find_hashed(&self, labels: LabelsRef<'_>, hash: u64) -> Option<SeriesId> {
-        let handle = self.table.find(hash, |handle| self.labels.get(handle).1 == labels)?;
-        Some(self.labels.get(handle).0)
+        let handle = self.table.find(hash, |handle| self.index.is_set(handle, labels))?;
+        Some(SeriesId(self.index.series_of(handle)))
     }
 
     /// Another shard has a sample of this time: from now on the bound of old samples lies behind it,
@@ -242,6 +266,11 @@ impl Head {
         self.late_window_ms = window_ms.max(0);
     }
 
+    /// How late samples out of order were, all that batches had.
+    pub fn lateness(&self) -> Lateness {
+        self.lateness
+    }
+
     /// Whether a batch may make series. Those that are there go on either way, and so does whatever
     /// is read back.
     pub fn set_takes_series(&mut self, takes_series: bool) {
@@ -251,25 +280,19 @@ impl Head {
     /// From now on every series counts as unknown to the log, and is named with its labels at its
     /// next sample: see [`AppendOutcome`].
     pub fn begin_log_round(&mut self) {
-        self.log_round = self.log_round.checked_add(1).expect("a process has fewer rounds");
-    }
-
-    /// Bytes of the longest label set a series of this head ever had.
-    pub fn label_bytes_longest(&self) -> usize {
-        self.labels.longest_bytes()
-    }
-
-    /// Bytes of the label sets of all series.
-    pub fn label_bytes(&self) -> usize {
-        self.labels.live_bytes()
+        self.log_round = self.log_round.checked_add(1).unwrap_or_else(|| {
+            self.open.iter_mut().for_each(|open| open.logged_in = 0);
+            1
+        });
     }
 
     /// Memory in use. O(arena blocks and what the index needs to count).
     pub fn bytes(&self) -> HeadBytes {
         let (sealed_chunks, chunk_lists) = self.sealed.bytes();
+        let (labels, index) = self.index.bytes();
         HeadBytes {
-            labels: self.labels.bytes(),
-            index: self.index.bytes(),
+            labels,
+            index,
             table: self.table.bytes(),
             series: self.open.bytes() + self.cold.bytes(),
             open_chunks: self.slots.bytes(),

@@ -1,15 +1,15 @@
-//! From the hash of a label set to where its labels lie.
+//! From the hash of a label set to the handle of the set.
 //!
 //! ```text
 //! 512 partitions by the mixed hash's top bits, each: rows of 8 bytes, open addressing
-//! row   tag: 32 | label handle: 32        zero: no series; the tag is 32 more bits of the hash
+//! row   tag: 32 | handle: 32              zero: no series; the tag is 32 more bits of the hash
 //! ```
 //!
 //! A partition doubles alone: at ten million series that moves twenty thousand rows, where one
 //! table would stall its shard for a tenth of a second. The tag holds the row's home, so neither
 //! growing nor removing asks for a hash. A lookup touches one line; a whole batch prefetches them.
 //!
-//! Not here: the labels themselves (`labels.rs`); a match of the tag is a guess until they agree.
+//! Not here: the labels themselves (`index`); a match of the tag is a guess until they agree.
 
 use crate::kernels;
 
@@ -115,15 +115,18 @@ impl Partition {
     fn insert(&mut self, row: u64) {
         // Three quarters full: one probe in two stays in its line.
         if 4 * (self.used_count + 1) > 3 * self.rows.len() {
-            let grown = vec![0; (2 * self.rows.len()).max(ROW_COUNT_MIN)];
-            for row in std::mem::replace(&mut self.rows, grown) {
-                if row != 0 {
-                    self.place_row(row);
-                }
-            }
+            self.resize((2 * self.rows.len()).max(ROW_COUNT_MIN));
         }
         self.place_row(row);
         self.used_count += 1;
+    }
+
+    fn resize(&mut self, row_count: usize) {
+        for row in std::mem::replace(&mut self.rows, vec![0; row_count]) {
+            if row != 0 {
+                self.place_row(row);
+            }
+        }
     }
 
     fn place_row(&mut self, row: u64) {
@@ -145,6 +148,15 @@ impl Partition {
         }
         self.rows[gap] = 0;
         self.used_count -= 1;
+        self.close_gap(gap);
+        // Far from both sizes, so that a row that comes and goes moves nothing.
+        if ROW_COUNT_MIN < self.rows.len() && 8 * self.used_count < self.rows.len() {
+            self.resize(self.rows.len() / 2);
+        }
+    }
+
+    fn close_gap(&mut self, mut gap: usize) {
+        let mask = self.rows.len() - 1;
         let mut index = gap;
         loop {
             index = (index + 1) & mask;

@@ -78,7 +78,7 @@ fn append(head: &mut Head, samples: &[(u32, i64, u64)], max_timestamp_ms: i64) -
     for &sample in &outcome.accepted {
         verdicts[sample as usize] = Verdict::Accepted;
         assert_eq!(
-            head.labels(outcome.series_of(&batch, sample)),
+            head.labels(outcome.series_of(&batch, sample), &mut vec![]),
             Some(labels(samples[sample as usize].0).as_ref())
         );
     }
@@ -185,7 +185,7 @@ fn what_retention_passed_is_gone_and_its_memory_is_used_again() {
     assert!(expired.chunk_count > 50);
     assert_eq!((head.series_count(), head.id_count()), (50, 100));
     assert_eq!(head.find(labels(0).as_ref()), None);
-    assert_eq!(head.labels(SeriesId(0)), None);
+    assert!(!head.has(SeriesId(0)));
     assert_eq!(head.index().series_count(), 50);
     assert_eq!(read(&head, 50, ALL_TIME).len(), 300);
     assert_eq!(head.time_span_ms(), Some((300_000, 599_000)));

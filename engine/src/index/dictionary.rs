@@ -5,8 +5,11 @@
 //!
 //! ```text
 //! names   bytes | postings | pairs of the name | pair seen last
-//! pairs   position of the value's bytes | postings | name | place among the pairs of the name
+//! pairs   position of its bytes | postings | name | place among the pairs of the name
 //! ```
+//!
+//! The bytes of a pair are name and value, each behind its length, as they stand in a canonical label
+//! set: the bytes of a set are those of its pairs one after another.
 //!
 //! A pair without series is dropped, and its id is used again. Nothing large ever moves: columns
 //! and arena grow block by block, and the table of pairs is many small ones. Names stay: they are
@@ -18,16 +21,23 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::postings::{Postings, PostingsStore};
+use super::sets::PAIR_COUNT_MAX;
 use crate::limits::LABEL_SET_BYTES_MAX;
 use crate::mem::arena::ENTRY_BYTES_MAX;
-use crate::mem::varint::{VARINT_BYTES_MAX, push_u64, take_u64};
 use crate::mem::{ByteArena, Column};
+use crate::model::LabelsRef;
 
 /// Tables that the pairs are spread over. A table that grows is copied at once; more tables make
 /// that shorter.
 const TABLE_COUNT: usize = 64;
 
-const _: () = assert!(LABEL_SET_BYTES_MAX + VARINT_BYTES_MAX <= ENTRY_BYTES_MAX);
+/// Bits of a pair's position in the arena that hold its length.
+const LENGTH_BITS: u32 = 16;
+
+/// Stands for a length that does not fit.
+const LENGTH_LONG: usize = (1 << LENGTH_BITS) - 1;
+
+const _: () = assert!(LABEL_SET_BYTES_MAX <= ENTRY_BYTES_MAX);
 
 /// What tables hold: the id, and enough of the hash to grow without reading strings again.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +70,10 @@ pub(super) struct Dictionary {
     /// `u32::MAX` for none.
     name_pair_last: Vec<u32>,
 
-    /// Values, each behind its length.
-    values: ByteArena,
-    pair_values: Column<u64>,
+    /// Bytes of pairs.
+    bytes: ByteArena,
+    /// Where the pair's bytes stand, and how many they are if less than [`LENGTH_LONG`], by pair.
+    pair_texts: Column<u64>,
     /// Series that have the pair, by pair.
     pub pair_postings: Column<Postings>,
     pair_names: Column<u32>,
@@ -85,8 +96,8 @@ impl Default for Dictionary {
             name_postings: vec![],
             name_pairs: vec![],
             name_pair_last: vec![],
-            values: ByteArena::default(),
-            pair_values: Column::default(),
+            bytes: ByteArena::default(),
+            pair_texts: Column::default(),
             pair_postings: Column::default(),
             pair_names: Column::default(),
             pair_places: Column::default(),
@@ -104,18 +115,33 @@ impl Dictionary {
 
     /// Ids of names and of pairs that are left.
     pub fn ids_free(&self) -> usize {
-        u32::MAX as usize - self.names.len().max(self.pair_postings.len())
+        PAIR_COUNT_MAX - self.names.len().max(self.pair_postings.len())
     }
 
     pub fn name(&self, name_id: u32) -> &[u8] {
         &self.names[name_id as usize]
     }
 
+    /// Name and value of a pair, as they stand in a canonical label set.
+    #[inline]
+    pub fn pair(&self, pair_id: u32) -> LabelsRef<'_> {
+        let text = self.pair_texts[pair_id as usize];
+        let from = self.bytes.from(text >> LENGTH_BITS);
+        match text as usize & LENGTH_LONG {
+            LENGTH_LONG => LabelsRef::first_of(from),
+            length => LabelsRef::from_canonical(&from[..length]),
+        }
+    }
+
     #[inline]
     pub fn value(&self, pair_id: u32) -> &[u8] {
-        let mut bytes = self.values.from(self.pair_values[pair_id as usize]);
-        let length = take_u64(&mut bytes).expect("a value stands behind its length");
-        &bytes[..length as usize]
+        let pair = self.pair(pair_id).iter().next();
+        pair.expect("a pair is one label").1
+    }
+
+    #[inline]
+    pub fn name_of_pair(&self, pair_id: u32) -> u32 {
+        self.pair_names[pair_id as usize]
     }
 
     pub fn find_name(&self, name: &[u8]) -> Option<u32> {
@@ -155,17 +181,17 @@ impl Dictionary {
         name_id
     }
 
-    /// The id of `value` under the name, made if need be.
+    /// The id of a pair, made if need be: the one label of `pair`, whose name and value are given too.
     #[inline]
-    pub fn pair_id(&mut self, name_id: u32, value: &[u8]) -> u32 {
+    pub fn pair_id(&mut self, name_id: u32, value: &[u8], pair: LabelsRef<'_>) -> u32 {
         let guess = self.name_pair_last[name_id as usize];
-        if guess != u32::MAX && self.value(guess) == value {
+        if guess != u32::MAX && self.pair(guess) == pair {
             return guess;
         }
         let hash = hash(name_id, value);
         let pair_id = match self.find_pair_hashed(name_id, value, hash) {
             Some(pair_id) => pair_id,
-            None => self.add_pair(name_id, value, hash),
+            None => self.add_pair(name_id, pair, hash),
         };
         self.name_pair_last[name_id as usize] = pair_id;
         pair_id
@@ -181,21 +207,21 @@ impl Dictionary {
         id
     }
 
-    fn add_pair(&mut self, name_id: u32, value: &[u8], hash: u32) -> u32 {
-        let mut length = Vec::with_capacity(VARINT_BYTES_MAX);
-        push_u64(&mut length, value.len() as u64);
-        let position = self.values.push(&[&length, value], 1);
+    fn add_pair(&mut self, name_id: u32, pair: LabelsRef<'_>, hash: u32) -> u32 {
+        let bytes = pair.as_bytes();
+        let position = self.bytes.push(&[bytes], 1);
+        let text = position << LENGTH_BITS | bytes.len().min(LENGTH_LONG) as u64;
         let pairs = &mut self.name_pairs[name_id as usize];
         let place = pairs.len() as u32;
         let id = match self.pairs_free.pop() {
             Some(id) => {
-                self.pair_values[id as usize] = position;
+                self.pair_texts[id as usize] = text;
                 self.pair_names[id as usize] = name_id;
                 self.pair_places[id as usize] = place;
                 id
             }
             None => {
-                self.pair_values.push(position);
+                self.pair_texts.push(text);
                 self.pair_names.push(name_id);
                 self.pair_places.push(place);
                 self.pair_postings.push(Postings::default());
@@ -211,13 +237,12 @@ impl Dictionary {
     pub fn drop_pair(&mut self, pair_id: u32) {
         assert!(self.pair_postings[pair_id as usize].count() == 0, "a dropped pair has no series");
         let name_id = self.pair_names[pair_id as usize];
-        let value = self.value(pair_id);
-        let (hash, length) = (hash(name_id, value), value.len());
+        let hash = hash(name_id, self.value(pair_id));
+        let length = self.pair(pair_id).as_bytes().len();
         let table = &mut self.pair_tables[table_of(hash)];
         let entry = table.find_entry(Entry::spread(hash), |entry| entry.id == pair_id);
         entry.expect("each pair is in its table").remove();
-        let length_bytes = crate::mem::varint::bytes_of_u64(length as u64);
-        self.values.release(self.pair_values[pair_id as usize], length_bytes + length);
+        self.bytes.release(self.pair_texts[pair_id as usize] >> LENGTH_BITS, length);
         let pairs = &mut self.name_pairs[name_id as usize];
         let place = self.pair_places[pair_id as usize];
         pairs.swap_remove(place as usize);
@@ -249,8 +274,8 @@ impl Dictionary {
             + self.name_pairs.capacity() * size_of::<Vec<u32>>()
             + lists
             + 4 * (self.name_pair_last.capacity() + self.pairs_free.capacity())
-            + self.values.bytes()
-            + self.pair_values.bytes()
+            + self.bytes.bytes()
+            + self.pair_texts.bytes()
             + self.pair_postings.bytes()
             + self.pair_names.bytes()
             + self.pair_places.bytes()

@@ -5,7 +5,6 @@ use hashbrown::HashSet;
 use roaring::RoaringBitmap;
 
 use super::Index;
-use crate::model::LabelsRef;
 
 impl Index {
     /// The names that series have, of `selection` or of all, sorted; the first `count_max`.
@@ -19,14 +18,12 @@ impl Index {
     }
 
     /// The values that series have under `name`, of `selection` or of all, sorted; the first
-    /// `count_max`. `labels` gives the labels of a series; it is asked when the selection is
-    /// smaller than the list of values.
-    pub fn label_values<'l>(
+    /// `count_max`.
+    pub fn label_values(
         &self,
         name: &[u8],
         selection: Option<&RoaringBitmap>,
         count_max: usize,
-        labels: impl Fn(u32) -> LabelsRef<'l>,
     ) -> Vec<&[u8]> {
         let Some(name_id) = self.dictionary.find_name(name) else {
             return vec![];
@@ -34,12 +31,8 @@ impl Index {
         let pairs = &self.dictionary.name_pairs[name_id as usize];
         let found: Vec<u32> = match selection {
             Some(selection) if selection.len() < pairs.len() as u64 => {
-                let mut found: HashSet<u32, RandomState> = HashSet::default();
-                for series in selection {
-                    let value = labels(series).get(name);
-                    found.extend(self.dictionary.find_pair(name_id, value));
-                }
-                found.into_iter().collect()
+                let found = selection.iter().filter_map(|series| self.pair_of(series, name_id));
+                found.collect::<HashSet<u32, RandomState>>().into_iter().collect()
             }
             Some(selection) => {
                 let selected = |pair: &u32| self.pair_view(*pair).intersects(selection);

@@ -12,7 +12,6 @@ use roaring::RoaringBitmap;
 use super::Index;
 use super::matcher::CompiledMatcher;
 use super::postings::{View, sorted_bitmap};
-use crate::model::LabelsRef;
 
 /// How many values can be tested in the time it takes to read the labels of one series and test
 /// one of them.
@@ -41,14 +40,8 @@ enum Values {
 impl Index {
     /// The series for which all `matchers` hold. Without matchers: all series.
     ///
-    /// `labels` gives the labels of a series of this index; it is asked when few candidates are
-    /// left. Cost: expressions that are no lists test each value of their name once, or each
-    /// candidate.
-    pub fn select<'l>(
-        &self,
-        matchers: &[CompiledMatcher],
-        labels: impl Fn(u32) -> LabelsRef<'l>,
-    ) -> RoaringBitmap {
+    /// Cost: expressions that are no lists test each value of their name once, or each candidate.
+    pub fn select(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
         let mut plans = Vec::with_capacity(matchers.len());
         for matcher in matchers {
             match self.dictionary.find_name(matcher.name()) {
@@ -61,7 +54,7 @@ impl Index {
         plans.sort_by_key(|plan| (plan.absent_matches, plan.cost));
         let mut candidates = None;
         for plan in plans {
-            let left = self.apply(plan, candidates, &labels);
+            let left = self.apply(plan, candidates);
             if left.is_empty() {
                 return left;
             }
@@ -97,18 +90,14 @@ impl Index {
     }
 
     /// The candidates for which the plan's matcher holds; `None` are all series.
-    fn apply<'l>(
-        &self,
-        plan: Plan<'_>,
-        candidates: Option<RoaringBitmap>,
-        labels: &impl Fn(u32) -> LabelsRef<'l>,
-    ) -> RoaringBitmap {
+    fn apply(&self, plan: Plan<'_>, candidates: Option<RoaringBitmap>) -> RoaringBitmap {
         let Plan { matcher, name_id, absent_matches, values, .. } = plan;
         let values = match (values, &candidates) {
             (Values::Untested, Some(few))
                 if few.len() * VALUES_PER_SERIES < self.value_count(name_id) =>
             {
-                let matching = few.iter().filter(|series| matcher.matches(labels(*series)));
+                let value = |series| self.value_of(series, name_id);
+                let matching = few.iter().filter(|&series| matcher.matches_value(value(series)));
                 return sorted_bitmap(&matching.collect::<Vec<u32>>());
             }
             (Values::Untested, _) => self.test_values(matcher, name_id),
@@ -208,6 +197,17 @@ impl Index {
             [pair] => self.pair_view(*pair).subtract(left),
             _ => *left -= self.union(pairs),
         }
+    }
+
+    /// The value that a series has under a name; empty when it has none.
+    fn value_of(&self, series: u32, name_id: u32) -> &[u8] {
+        self.pair_of(series, name_id).map_or(b"", |pair| self.dictionary.value(pair))
+    }
+
+    /// The pair that a series has under a name.
+    pub(super) fn pair_of(&self, series: u32, name_id: u32) -> Option<u32> {
+        let mut pairs = self.sets.pairs(self.sets.handle(series));
+        pairs.find(|&pair| self.dictionary.name_of_pair(pair) == name_id)
     }
 
     pub(super) fn pair_view(&self, pair_id: u32) -> View<'_> {

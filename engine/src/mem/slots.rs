@@ -42,6 +42,7 @@ pub struct SlotPool {
 #[derive(Clone, Debug)]
 struct Block {
     words: Box<[u32]>,
+    class: u8,
     taken_count: u32,
     /// Slots from here on were never taken.
     fresh_place: u32,
@@ -152,6 +153,7 @@ impl SlotPool {
         let words = class_words(class) * places_per_block(class) as usize;
         let block = Block {
             words: vec![0; words].into_boxed_slice(),
+            class,
             taken_count: 0,
             fresh_place: 0,
             free_first: NONE,
@@ -194,6 +196,12 @@ impl SlotPool {
         }
         let block = &mut self.blocks[number as usize];
         (block.previous, block.next) = (NONE, NONE);
+    }
+
+    /// The class of a taken slot, for whoever does not keep it.
+    #[inline]
+    pub fn class_of(&self, index: u32) -> u8 {
+        self.blocks[split(index).0].class
     }
 
     #[inline]
@@ -311,6 +319,7 @@ mod tests {
             }
             for &index in &taken {
                 assert!(pool.slot(class, index).iter().all(|&word| word == index + 1));
+                assert_eq!(pool.class_of(index), class);
                 pool.prefetch(class, index, 0);
             }
             let moved = pool.resize(class, taken[0], 8, class);

@@ -91,6 +91,14 @@ impl<'a> LabelsRef<'a> {
         Some(LabelsRef(bytes))
     }
 
+    /// The first label of canonical bytes, whatever stands behind it.
+    #[inline]
+    pub fn first_of(bytes: &'a [u8]) -> Self {
+        let rest = split_string(bytes).and_then(|(_, rest)| split_string(rest));
+        let (_, rest) = rest.expect("label bytes are canonical");
+        LabelsRef(&bytes[..bytes.len() - rest.len()])
+    }
+
     /// The canonical bytes.
     #[inline]
     pub fn as_bytes(self) -> &'a [u8] {
@@ -138,6 +146,16 @@ impl<'a> LabelsRef<'a> {
     /// set first when one is a prefix of the other.
     pub fn compare(self, other: LabelsRef<'_>) -> Ordering {
         self.iter().cmp(other.iter())
+    }
+}
+
+impl<'a> LabelsIter<'a> {
+    /// The next label by itself, with its name and value.
+    #[inline]
+    pub fn next_label(&mut self) -> Option<(LabelsRef<'a>, &'a [u8], &'a [u8])> {
+        let all = self.rest;
+        let (name, value) = self.next()?;
+        Some((LabelsRef(&all[..all.len() - self.rest.len()]), name, value))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The blocks of a store, what was deleted from them and from the head, and moving samples from
 //! parts to blocks.
 
+use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::block::part::Part;
 use crate::block::{Block, BlockError, BlockId, MergeSource, Tombstones};
 use crate::head::Expired;
 use crate::index::CompiledMatcher;
-use crate::model::{LabelsRef, Matcher, SeriesId, SourceError, TimeRange};
+use crate::model::{Matcher, SeriesId, SourceError, TimeRange};
 
 /// A block that queries read.
 #[derive(Clone, Debug)]
@@ -130,9 +131,14 @@ impl Store {
         self.head.index().all_series().iter().collect()
     }
 
-    /// The labels of a series that lives.
-    pub fn series_labels(&self, series: u32) -> Option<LabelsRef<'_>> {
-        self.head.labels(SeriesId(series))
+    /// Appends the labels of a series to `out`; false when it does not live.
+    pub fn push_series_labels(&self, series: u32, out: &mut Vec<u8>) -> bool {
+        self.head.index().push_labels(series, out)
+    }
+
+    /// Order of the labels of two series that live.
+    pub fn compare_series(&self, series: u32, other: u32) -> Ordering {
+        self.head.index().compare(series, other)
     }
 
     /// Forgets chunks and series older than `before_ms` among the series from `first` on, `count` of
@@ -142,6 +148,23 @@ impl Store {
         let expired: Expired = self.head.expire_series(before_ms, first..end);
         self.parts.note_removed(&expired.series);
         (end < self.head.id_count() as u32).then_some(end)
+    }
+
+    /// Appends to `out` the series that ended (see [`crate::head::Head::is_stale`]), of the `count` ids from `first`
+    /// on. Returns where to go on.
+    pub fn stale_series_some(&self, first: u32, count: u32, out: &mut Vec<u32>) -> Option<u32> {
+        let end = first.saturating_add(count).min(self.head.id_count() as u32);
+        out.extend((first..end).filter(|&series| self.head.is_stale(SeriesId(series))));
+        (end < self.head.id_count() as u32).then_some(end)
+    }
+
+    /// Forgets those of `series` that ended and have no samples but in parts. Blocks have those.
+    pub fn forget_ended(&mut self, series: &[u32]) {
+        let has_ended = |id: &SeriesId| self.head.is_stale(*id) && !self.head.has_samples(*id);
+        let ended: Vec<SeriesId> =
+            series.iter().map(|&id| SeriesId(id)).filter(has_ended).collect();
+        self.head.remove_series(&ended);
+        self.parts.note_removed(&ended);
     }
 
     /// What was deleted of the head's series, in parts and in memory.

@@ -2,7 +2,7 @@
 
 use super::Store;
 use crate::head::{
-    AppendOutcome, ExemplarCounts, ExemplarVerdict, NO_SERIES, SeriesExemplars, StoredExemplar,
+    AppendOutcome, ExemplarCounts, ExemplarVerdict, SeriesExemplars, StoredExemplar,
 };
 use crate::index::CompiledMatcher;
 use crate::model::{Batch, LabelsRef, Matcher, SeriesId, SourceError, TimeRange};
@@ -36,6 +36,7 @@ impl Store {
         outcome: &mut AppendOutcome,
     ) -> (ExemplarReport, Vec<AcceptedExemplar>) {
         let (mut report, mut accepted) = (ExemplarReport::default(), vec![]);
+        let mut buffer = vec![];
         for (index, exemplar) in batch.exemplars().iter().enumerate() {
             let given_ms = exemplar.timestamp_ms;
             let own = StoredExemplar {
@@ -45,7 +46,7 @@ impl Store {
                 has_timestamp: given_ms.is_some_and(|given_ms| given_ms != 0),
             };
             let id = outcome.series[exemplar.series as usize];
-            let verdict = match self.head.labels(SeriesId(id)).filter(|_| id != NO_SERIES) {
+            let verdict = match self.head.labels(SeriesId(id), &mut buffer) {
                 _ if own.timestamp_ms > max_timestamp_ms => ExemplarVerdict::TooFarInFuture,
                 None => ExemplarVerdict::UnknownSeries,
                 Some(labels) => self.exemplars.add(SeriesId(id), labels, &own),

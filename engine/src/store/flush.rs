@@ -14,7 +14,7 @@ use crate::block::part::{
     Part, PartExemplar, PartLabels, PartMeta, PartMetadata, PartPlan, PartRuns, PartWriter,
 };
 use crate::head::{FlushedSeries, StoredExemplar, newest_of};
-use crate::model::{SeriesId, SourceError};
+use crate::model::{Samples, SeriesId, SourceError};
 
 /// A part that is being written. Bytes for its file come out of every call.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Store {
             let id = flush.next;
             flush.next += 1;
             if flush.is_at_labels {
-                if let Some(labels) = self.head.labels(SeriesId(id)) {
+                if let Some(labels) = self.head.labels(SeriesId(id), &mut self.label_buffer) {
                     flush.writer.push_labels(id, labels, out);
                 }
             } else {
@@ -208,6 +208,8 @@ pub struct Restore {
     base: usize,
     removed: BTreeSet<u32>,
     stage: Stage,
+    /// Room to decode in.
+    samples: Samples,
 }
 
 enum Stage {
@@ -233,7 +235,7 @@ impl Restore {
             Some(part) => Stage::Labels(base, part.labels()),
             None => Stage::Done,
         };
-        Ok(Restore { parts, base, removed, stage })
+        Ok(Restore { parts, base, removed, stage, samples: Samples::default() })
     }
 }
 
@@ -274,9 +276,7 @@ impl Store {
                         Some((id, chunks)) => {
                             let series = SeriesId(id);
                             let is_new = is_known.get(id as usize) == Some(&false);
-                            if (is_new || part.meta().has_late)
-                                && self.head.labels(series).is_some()
-                            {
+                            if (is_new || part.meta().has_late) && self.head.has(series) {
                                 let mut newest = None;
                                 for chunk in chunks {
                                     let chunk = chunk.map_err(source_error)?;
@@ -290,8 +290,8 @@ impl Store {
                                 }
                                 if let Some((_, bytes)) = newest.filter(|_| is_new) {
                                     is_known[id as usize] = true;
-                                    let (max_ms, sample) =
-                                        newest_of(bytes).map_err(source_error)?;
+                                    let newest = newest_of(bytes, &mut restore.samples);
+                                    let (max_ms, sample) = newest.map_err(source_error)?;
                                     self.head.set_newest(series, max_ms, sample);
                                 }
                             }
@@ -345,6 +345,7 @@ impl Store {
         }
         if let Some(last) = parts.last() {
             // Each part has all that were kept when it was written.
+            let mut buffer = vec![];
             for exemplar in last.exemplars().map_err(source_error)? {
                 let own = StoredExemplar {
                     labels: exemplar.labels.to_owned(),
@@ -353,7 +354,7 @@ impl Store {
                     has_timestamp: true,
                 };
                 let series = SeriesId(exemplar.series);
-                if let Some(labels) = self.head.labels(series) {
+                if let Some(labels) = self.head.labels(series, &mut buffer) {
                     self.exemplars.add(series, labels, &own);
                 }
             }
@@ -368,7 +369,7 @@ impl Store {
         let Some(last) = self.parts.list.last().map(|(part, _)| *part.meta()) else {
             return super::Flushed::default();
         };
-        let ids = (0..last.id_count as u32).filter(|&id| self.head.labels(SeriesId(id)).is_some());
+        let ids = (0..last.id_count as u32).filter(|&id| self.head.has(SeriesId(id)));
         super::Flushed {
             next_lsn: last.next_lsn,
             epoch: Some(last.epoch),

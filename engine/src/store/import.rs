@@ -165,9 +165,10 @@ impl Store {
                 }
             }
             (Ok(Decoded::Exemplars), _) => {
+                let mut buffer = vec![];
                 for row in records.exemplars.drain(..) {
                     let Some(&Some(series)) = import.ids.get(&row.series) else { continue };
-                    let Some(labels) = self.head.labels(series) else { continue };
+                    let Some(labels) = self.head.labels(series, &mut buffer) else { continue };
                     let exemplar = StoredExemplar {
                         labels: row.labels,
                         value: row.value,
@@ -178,9 +179,10 @@ impl Store {
                 }
             }
             (Ok(Decoded::Metadata), _) => {
+                let mut buffer = vec![];
                 for row in &records.metadata {
                     let Some(&Some(series)) = import.ids.get(&row.series) else { continue };
-                    let Some(labels) = self.head.labels(series) else { continue };
+                    let Some(labels) = self.head.labels(series, &mut buffer) else { continue };
                     let name = String::from_utf8_lossy(labels.metric_name());
                     let family = family_of(&name, row.kind);
                     self.metadata.set(family, row.kind, &row.help, &row.unit);
@@ -289,9 +291,10 @@ impl Store {
     }
 
     fn import_out_of_order(&mut self, import: &mut Import, records: &PrometheusRecords) {
+        let mut buffer = vec![];
         for (index, id) in records.series.iter().enumerate() {
             let Some(&Some(series)) = import.ids.get(id) else { continue };
-            let Some(labels) = self.head.labels(series) else { continue };
+            let Some(labels) = self.head.labels(series, &mut buffer) else { continue };
             let mut one = SeriesSamples::default();
             let (timestamp_ms, start_ms) = (records.timestamps_ms[index], records.starts_ms[index]);
             let starts_ms = if start_ms == 0 { vec![] } else { vec![start_ms] };

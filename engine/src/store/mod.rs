@@ -125,6 +125,7 @@ pub struct Store {
     outcome: AppendOutcome,
     known_outcome: KnownOutcome,
     work: LogColumns,
+    label_buffer: Vec<u8>,
 }
 
 /// Columns of a samples record, kept between calls.
@@ -176,6 +177,7 @@ impl Store {
             outcome: AppendOutcome::default(),
             known_outcome: KnownOutcome::default(),
             work: LogColumns::default(),
+            label_buffer: vec![],
         }
     }
 
@@ -231,7 +233,7 @@ impl Store {
     /// since: in every segment it would cost more than the samples when series are many.
     pub fn forget_logged(&mut self) -> bool {
         self.replay.end();
-        let is_due = self.bytes_since_labels >= LABELS_EVERY * self.head.label_bytes();
+        let is_due = self.bytes_since_labels >= LABELS_EVERY * self.head.index().text_bytes();
         if is_due {
             self.head.begin_log_round();
             self.bytes_since_labels = 0;
@@ -299,9 +301,11 @@ impl Store {
         }
         let start = frame_out.len();
         let mut frame = FrameWriter::begin(frame_out).of_epoch(self.epoch);
-        let labels = |id| self.head.labels(id).expect("a series with a new sample exists");
         let unlogged = known_outcome.unlogged.iter().chain(&outcome.unlogged);
-        frame.series(unlogged.map(|&id| (id.0, labels(id))));
+        frame.series(unlogged.map(|id| id.0), |id, buffer| {
+            let labels = self.head.labels(SeriesId(id), buffer);
+            labels.expect("a series with a new sample exists")
+        });
         frame.samples(SampleColumns { when: work.when(), values: &work.values });
         if !outcome.late.is_empty() {
             log_late(&mut frame, batch, &outcome, work);
@@ -345,7 +349,7 @@ impl Store {
 
     /// Most bytes that [`Store::append_all`] appends.
     pub fn frame_bytes_max(&self, batch: &Batch, known: &KnownSamples) -> usize {
-        let each = FrameWriter::known_bytes_max(self.head.label_bytes_longest());
+        let each = FrameWriter::known_bytes_max(self.head.index().text_bytes_longest());
         FrameWriter::bytes_max(batch) + known.len() * each
     }
 

@@ -327,13 +327,14 @@ impl Store {
 impl Store {
     /// Keeps the exemplars of a record that are new; those of series elsewhere or lost are not.
     fn replay_exemplars(&mut self, record: ExemplarsRecord<'_>, report: &mut ReplayReport) {
+        let mut buffer = vec![];
         for logged in record {
             let Some(LoggedExemplar { series, timestamp_ms, value, labels }) = logged else {
                 report.malformed_count += 1;
                 return;
             };
             let id = SeriesId(self.replay.ids.get(series));
-            if let Some(of) = self.head.labels(id) {
+            if let Some(of) = self.head.labels(id, &mut buffer) {
                 let labels = labels.to_owned();
                 let own = StoredExemplar { labels, value, timestamp_ms, has_timestamp: true };
                 self.exemplars.add(id, of, &own);

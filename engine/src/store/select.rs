@@ -23,8 +23,9 @@ pub(super) fn source_error(error: impl std::fmt::Display) -> SourceError {
 
 impl Store {
     /// The labels of a series that is in the index.
-    pub(super) fn indexed_labels(&self, series: u32) -> LabelsRef<'_> {
-        self.head.labels(SeriesId(series)).expect("the index holds living series only")
+    pub(super) fn indexed_labels<'b>(&self, series: u32, buffer: &'b mut Vec<u8>) -> LabelsRef<'b> {
+        let labels = self.head.labels(SeriesId(series), buffer);
+        labels.expect("the index holds living series only")
     }
 
     pub(super) fn matching(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
@@ -33,7 +34,7 @@ impl Store {
     }
 
     pub(super) fn matching_compiled(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
-        self.head.index().select(matchers, |series| self.indexed_labels(series))
+        self.head.index().select(matchers)
     }
 
     /// Series that match one set of matchers at least; `None` without sets: all series.
@@ -98,8 +99,9 @@ impl Store {
             let is_in_head = |id| self.head.may_have_samples(id, range);
             series.retain(|&id| is_in_head(id) || self.is_in_parts(id, range));
         }
-        let mut labels: Vec<Labels> =
-            series.iter().map(|id| self.indexed_labels(id.0).to_owned()).collect();
+        let mut buffer = vec![];
+        let owned = |id: &SeriesId| self.indexed_labels(id.0, &mut buffer).to_owned();
+        let mut labels: Vec<Labels> = series.iter().map(owned).collect();
         self.block_series(matcher_sets, range, &mut labels)?;
         labels.sort_unstable();
         labels.dedup();
@@ -140,9 +142,8 @@ impl Store {
         let mut values = vec![];
         if self.overlaps(range) {
             let selection = self.matching_any(matcher_sets)?;
-            let labels = |series| self.indexed_labels(series);
             let of_head =
-                self.head.index().label_values(name.as_bytes(), selection.as_ref(), limit, labels);
+                self.head.index().label_values(name.as_bytes(), selection.as_ref(), limit);
             values.extend(of_head.into_iter().map(to_text));
         }
         self.block_texts(matcher_sets, range, &mut values, |block, selection| {

@@ -7,7 +7,7 @@
 //! A selection keeps its blocks and parts alive: they may leave the store, and their files the disk,
 //! while a query runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -69,6 +69,9 @@ impl Selection for StoreSelection {
 thread_local! {
     /// Room for decoding, one a thread: what a source reads into is the caller's.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+
+    /// Room for the labels that are lent.
+    static LABELS: Cell<Vec<u8>> = Cell::default();
 }
 
 impl StoreSelection {
@@ -170,8 +173,8 @@ impl Store {
             }
             if selection.blocks.is_empty() {
                 for (at, entry) in selection.entries.iter().enumerate() {
-                    let hash = self.indexed_labels(entry.head).stable_hash();
-                    known.insert(hash, at as u32);
+                    let labels = self.indexed_labels(entry.head, &mut buffer);
+                    known.insert(labels.stable_hash(), at as u32);
                 }
             }
             let number = selection.blocks.len() as u32;
@@ -213,7 +216,7 @@ impl Store {
     ) -> Result<Option<R>, SourceError> {
         let entry = selection.entries[index];
         if entry.head != NONE
-            && let Some(labels) = self.head.labels(SeriesId(entry.head))
+            && let Some(labels) = self.head.labels(SeriesId(entry.head), buffer)
         {
             return Ok(Some(f(labels)));
         }
@@ -319,9 +322,10 @@ impl Source for Store {
         index: usize,
         f: &mut dyn FnMut(LabelsRef<'_>),
     ) {
-        let mut buffer = vec![];
         // Labels that cannot be read were read when the series was selected; its samples say so.
+        let mut buffer = LABELS.take();
         let _ = self.entry_labels(selection, index, &mut buffer, f);
+        LABELS.set(buffer);
     }
 
     fn samples(

@@ -95,10 +95,13 @@ impl<'a> FrameWriter<'a> {
         self.out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     }
 
-    /// Adds the label sets of series that samples name by id from here on. Writes nothing for an
-    /// empty iterator.
-    ///
-    pub fn series<'l>(&mut self, series: impl IntoIterator<Item = (u32, LabelsRef<'l>)>) {
+    /// Adds the label sets of series that samples name by id from here on; `labels` gives that of
+    /// each, and may use the buffer. Writes nothing for an empty iterator.
+    pub fn series(
+        &mut self,
+        series: impl IntoIterator<Item = u32>,
+        mut labels: impl for<'b> FnMut(u32, &'b mut Vec<u8>) -> LabelsRef<'b>,
+    ) {
         let epoch = self.epoch;
         let mut series = series.into_iter().peekable();
         if series.peek().is_none() {
@@ -106,7 +109,9 @@ impl<'a> FrameWriter<'a> {
         }
         self.record(RecordType::Series, |out| {
             out.extend_from_slice(&epoch.to_le_bytes());
-            for (id, labels) in series {
+            let mut buffer = vec![];
+            for id in series {
+                let labels = labels(id, &mut buffer);
                 varint::push_u64(out, u64::from(id));
                 varint::push_u64(out, labels.as_bytes().len() as u64);
                 out.extend_from_slice(labels.as_bytes());

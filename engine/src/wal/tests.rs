@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::histogram::{SCHEMA_CUSTOM, Side, Span};
-use crate::model::{Batch, Exemplar, FloatHistogram, HistogramSample, Labels, STALE_NAN_BITS};
+use crate::model::{
+    Batch, Exemplar, FloatHistogram, HistogramSample, Labels, LabelsRef, STALE_NAN_BITS,
+};
 
 /// What a replay found: LSNs of the frames applied, what they held, and the damage.
 #[derive(Debug, Default, Clone)]
@@ -17,6 +19,12 @@ struct Found {
     metadata: Vec<[String; 4]>,
     damage: Vec<Damage>,
     malformed_count: usize,
+}
+
+fn copied<'b>(labels: LabelsRef<'_>, buffer: &'b mut Vec<u8>) -> LabelsRef<'b> {
+    buffer.clear();
+    buffer.extend_from_slice(labels.as_bytes());
+    LabelsRef::from_canonical(buffer)
 }
 
 fn read(bytes: &[u8], previous: Option<Chain>) -> Result<(Found, Chain), SegmentError> {
@@ -82,7 +90,7 @@ fn header(segment: u64, chain: Chain) -> SegmentHeader {
 fn push_frame(out: &mut Vec<u8>, chain: &mut Chain, n: u32) {
     let labels = Labels::from_pairs([("__name__", "up"), ("n", &n.to_string())]);
     let mut frame = FrameWriter::begin(out).of_epoch(2);
-    frame.series([(n, labels.as_ref())]);
+    frame.series([n], |_, buffer| copied(labels.as_ref(), buffer));
     let t = i64::from(n) * 1000;
     let timestamps_ms = if n.is_multiple_of(2) { [t; 3] } else { [t, t + 1, t - 5] };
     frame.samples(SampleColumns::plain(&[n, n + 300, 0], &timestamps_ms, &[1.5, f64::NAN, -0.0]));
@@ -148,7 +156,7 @@ fn a_frame_without_records_is_no_frame() {
     let (mut out, mut chain) = (vec![], Chain::default());
     let mut frame = FrameWriter::begin(&mut out);
     frame.samples(SampleColumns::plain(&[], &[], &[]));
-    frame.series([]);
+    frame.series([], |_, _| LabelsRef::EMPTY);
     assert_eq!(frame.finish(&mut chain), None);
     assert_eq!((out.len(), chain), (0, Chain::default()));
 }
@@ -298,7 +306,10 @@ fn a_frame_keeps_the_bound_it_was_reserved_by() {
         };
         let (mut out, mut chain) = (vec![], Chain::default());
         let mut frame = FrameWriter::begin(&mut out);
-        frame.series((0..series_count).map(|n| (u32::MAX, batch.labels(n))));
+        let mut sets = (0..series_count).map(|n| batch.labels(n));
+        frame.series((0..series_count).map(|_| u32::MAX), |_, buffer| {
+            copied(sets.next().expect("one each"), buffer)
+        });
         frame.samples(SampleColumns { when, values: batch.values() });
         let histograms: Vec<_> = batch.histograms().iter().collect();
         frame.histograms(HistogramColumns { when, histograms: &histograms });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::head::{LATENESS_BOUNDS_MS, Lateness};
 use engine::model::MetricType;
 use shards::stats::ShardStats;
 
@@ -11,6 +12,7 @@ pub fn write(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
     let total = |of: fn(&ShardStats) -> u64| stats.iter().map(|stats| of(stats)).sum::<u64>();
     write_head(out, &total);
     write_times(out, stats);
+    write_lateness(out, stats);
     let oldest_ms = stats.iter().map(|stats| stats.exemplar_oldest_ms.get());
     let oldest_ms = oldest_ms.filter(|&oldest_ms| oldest_ms > 0).min().unwrap_or(0);
     let help = "The timestamp of the oldest exemplar stored in circular storage. Useful to check \
@@ -28,6 +30,8 @@ type Total<'a> = &'a dyn Fn(fn(&ShardStats) -> u64) -> u64;
 fn write_head(out: &mut Page<'_>, total: Total<'_>) {
     let help = "Total number of series in the head block.";
     out.gauge("prometheus_tsdb_head_series", help, total(|s| s.series.get()) as f64);
+    let help = "Total number of stale series in the head block.";
+    out.gauge("prometheus_tsdb_head_stale_series", help, total(|s| s.stale_series.get()) as f64);
     let help = "Total number of series created in the head";
     out.counter(
         "prometheus_tsdb_head_series_created_total",
@@ -110,6 +114,23 @@ fn write_hearths_own(out: &mut Page<'_>, total: Total<'_>) {
     out.counter("hearth_task_panics_total", help, total(|s| s.task_panics.get()));
     let help = "Times that a shard did not turn for more than a second.";
     out.counter("hearth_shard_stalls_total", help, total(|s| s.stalls.get()));
+}
+
+fn write_lateness(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
+    let mut all = Lateness::default();
+    stats.iter().for_each(|stats| stats.lateness.add_to(&mut all));
+    let name = "prometheus_tsdb_sample_ooo_delta";
+    let help = "Delta in seconds by which a sample is considered out of order (reported regardless \
+                of OOO time window and whether sample is accepted or not).";
+    out.family(name, help, MetricType::Histogram);
+    let bounds = LATENESS_BOUNDS_MS.iter().map(|&bound_ms| bound_ms as f64 / 1e3);
+    let mut count = 0;
+    for (bound, own) in bounds.chain([f64::INFINITY]).zip(all.counts) {
+        count += own;
+        out.bucket(&format!("{name}_bucket"), &[], bound, count);
+    }
+    out.sample(&format!("{name}_sum"), &[], all.sum_ms as f64 / 1e3);
+    out.sample(&format!("{name}_count"), &[], count as f64);
 }
 
 fn write_exemplars(out: &mut Page<'_>, total: Total<'_>) {
@@ -245,6 +266,20 @@ fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>)
             "The number of times that blocks were deleted because the maximum number of bytes was \
              exceeded.",
             total(|s| s.maintenance.size_retentions.get()),
+        ),
+        (
+            "prometheus_tsdb_stale_series_compactions_triggered_total",
+            "Total number of triggered stale series compactions.",
+            total(|s| {
+                let maintenance = &s.maintenance;
+                maintenance.stale_compactions.count.get()
+                    + maintenance.stale_compaction_failures.get()
+            }),
+        ),
+        (
+            "prometheus_tsdb_stale_series_compactions_failed_total",
+            "Total number of stale series compactions that failed.",
+            total(|s| s.maintenance.stale_compaction_failures.get()),
         ),
         (
             "hearth_query_cold_ranges_total",

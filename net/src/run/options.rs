@@ -135,8 +135,9 @@ pub fn set_storage(settings: &StorageSettings, flags: &Flags, loaded: &Loaded) {
     let count_max = exemplars.map_or(MAX_EXEMPLARS, |section| section.max_exemplars);
     let is_kept = flags.features().has("exemplar-storage");
     settings.set_exemplar_count_max(if is_kept { count_max.max(0) as usize } else { 0 });
-    let window_ms = loaded.config.storage.tsdb.as_ref().map_or(0, |tsdb| tsdb.outofordertimewindow);
-    settings.set_late_window(window_ms.max(0));
+    let tsdb = loaded.config.storage.tsdb.as_ref();
+    settings.set_late_window(tsdb.map_or(0, |tsdb| tsdb.outofordertimewindow).max(0));
+    settings.set_stale_share(tsdb.map_or(0.0, |tsdb| tsdb.stale_series_compaction_threshold));
 }
 
 /// Puts the retention of a configuration in force. A share of the disk is a number of bytes, and

@@ -9,14 +9,11 @@
 //! Reading takes seconds to minutes, so whoever serves runs meanwhile and can say so.
 
 mod blocks;
-mod layout;
 mod open;
 mod parts;
 mod read;
 mod rise;
 
-pub(crate) use layout::{LAYOUT, LOG};
-pub use layout::{Layout, LayoutError};
 pub use open::OpenPlan;
 pub use read::open_to_read;
 
@@ -35,6 +32,7 @@ use engine::limits::SHARD_COUNT_MAX;
 use crate::cancel::CancelToken;
 use crate::disk::{DirTree, create_dir_durably, sync_dir};
 use crate::guests::{Guests, ImportBarrier};
+use crate::layout::{LOG, Layout, LayoutError};
 use crate::maintain::{Adoption, KeepOptions};
 use crate::memory::MemoryWatch;
 use crate::observe::{Event, SharedReporter, Silent};
@@ -389,6 +387,8 @@ fn lock(data_dir: &Path) -> Result<File, BootError> {
 
 #[cfg(test)]
 mod late_tests;
+#[cfg(test)]
+mod stale_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -10,10 +10,10 @@ use engine::head::HeadOptions;
 use engine::store::{Adopt, Flushed, Store, StoreOptions};
 
 use super::blocks::open_blocks;
-use super::layout::{LOG, Layout};
 use super::parts::{adopt, open_parts, restore};
 use crate::cancel::CancelToken;
 use crate::fair::Semaphore;
+use crate::layout::{LOG, Layout};
 use crate::maintain::{Adoption, KeepOptions, read_cut, read_head_tombstones, whole_parts};
 use crate::observe::SharedReporter;
 use crate::route::ShardId;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use engine::head::HeadOptions;
 
-use super::layout::Layout;
 use super::open::OpenPlan;
 use crate::cancel::CancelToken;
 use crate::disk::ReadOnlyTree;
 use crate::guests::Guests;
+use crate::layout::Layout;
 use crate::maintain::KeepOptions;
 use crate::observe::{SharedReporter, Silent};
 use crate::route::ShardId;

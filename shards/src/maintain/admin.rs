@@ -15,8 +15,8 @@ use futures_util::future::try_join_all;
 
 use super::MaintainError;
 use super::merge::{block_name, tombstones_name};
-use crate::boot::LAYOUT;
 use crate::disk::FileStream;
+use crate::layout::LAYOUT;
 use crate::message::{Job, unpack};
 use crate::route::ShardId;
 use crate::shard::Shard;

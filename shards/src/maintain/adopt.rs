@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use engine::disk::Tree;
 
 use super::MaintainError;
-use crate::boot::{Layout, LayoutError};
+use crate::layout::{Layout, LayoutError};
 use crate::storage::Storage;
 
 /// How far the shards of a process are with what former generations left.

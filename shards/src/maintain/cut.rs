@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use engine::block::{BlockError, LabelOrder, MergeScope};
 use engine::disk::{Disk, DiskError, DiskErrorKind, Tree};
-use engine::model::{LabelsRef, TimeRange};
+use engine::model::TimeRange;
 
 use super::MaintainError;
 use super::flush::part_name;
@@ -59,7 +59,7 @@ async fn write_cut<D: Disk>(disk: &D, last_part: u64, before_ms: i64) -> Result<
 
 /// The end of the last range that is complete when the newest sample is of `newest_ms`: half a range
 /// is left for samples that come late, as Prometheus does.
-fn complete_before(newest_ms: i64, range_ms: i64) -> i64 {
+pub(super) fn complete_before(newest_ms: i64, range_ms: i64) -> i64 {
     let reach_ms = newest_ms.saturating_sub(range_ms / 2);
     reach_ms.div_euclid(range_ms).saturating_mul(range_ms)
 }
@@ -95,7 +95,8 @@ impl<T: Tree> Storage<T> {
         let begun = now();
         let range_ms = inner.keep.block_ms_min;
         let last_part = inner.store.borrow().parts().last().map_or(0, |last| last.meta().number);
-        let order = self.label_order().await;
+        let all = inner.store.borrow().series_ids();
+        let order = self.label_order(all).await;
         for start_ms in self.uncut_ranges(end_ms, range_ms).await? {
             let range = start_ms..start_ms.saturating_add(range_ms).min(end_ms);
             self.cut_range(range, &order).await?;
@@ -114,7 +115,7 @@ impl<T: Tree> Storage<T> {
 
     /// Where the ranges before `end_ms` begin that have samples which no block has, ascending. Of late
     /// samples only those ranges that have some: the window may reach back over years.
-    async fn uncut_ranges(
+    pub(super) async fn uncut_ranges(
         &self,
         end_ms: i64,
         range_ms: i64,
@@ -147,8 +148,12 @@ impl<T: Tree> Storage<T> {
         Ok(starts)
     }
 
-    /// Makes the block of one range.
-    async fn cut_range(&self, range: Range<i64>, order: &[u32]) -> Result<(), MaintainError> {
+    /// Makes the block of one range of these series, which stand in order of their labels.
+    pub(super) async fn cut_range(
+        &self,
+        range: Range<i64>,
+        order: &[u32],
+    ) -> Result<(), MaintainError> {
         let inner = &self.0;
         let samples = TimeRange { min_ms: range.start, max_ms: range.end - 1 };
         let source = inner.store.borrow().cut_source(samples, order);
@@ -174,17 +179,17 @@ impl<T: Tree> Storage<T> {
         ))
     }
 
-    /// Ids of the head's series in order of their labels.
-    async fn label_order(&self) -> Vec<u32> {
+    /// Ids of series of the head in order of their labels.
+    pub(super) async fn label_order(&self, series: Vec<u32>) -> Vec<u32> {
         let inner = &self.0;
-        let mut order = LabelOrder::new(inner.store.borrow().series_ids());
+        let mut order = LabelOrder::new(series);
         loop {
             let turn = inner.turns.begin(Work::Background).await;
             let store = inner.store.borrow();
             // Nobody removes series meanwhile: that is the task that runs this.
-            let labels = |series| store.series_labels(series).unwrap_or(LabelsRef::EMPTY);
+            let compare = |series, other| store.compare_series(series, other);
             loop {
-                if let Some(order) = order.step(labels, WORK_PER_LOOK) {
+                if let Some(order) = order.step(compare, WORK_PER_LOOK) {
                     return order;
                 }
                 if turn.is_over() {

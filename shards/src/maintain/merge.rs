@@ -74,10 +74,8 @@ impl<T: Tree> Storage<T> {
             let stepped = {
                 let turn = inner.turns.begin(Work::Background).await;
                 let store = inner.store.borrow();
-                let mut labels = |series: u32, out: &mut Vec<u8>| {
-                    let known = store.series_labels(series);
-                    known.inspect(|labels| out.extend_from_slice(labels.as_bytes())).is_some()
-                };
+                let mut labels =
+                    |series: u32, out: &mut Vec<u8>| store.push_series_labels(series, out);
                 loop {
                     match merge.step(&mut labels, WORK_PER_LOOK, &mut bytes) {
                         Ok(Progress::More) if !turn.is_over() => {}

@@ -5,6 +5,7 @@
 //! adopt     what another count of shards left is made own
 //! cut       parts ─► blocks                       when a range of time is complete
 //! compact   blocks ─► larger blocks               as Prometheus plans it
+//! stale     series that ended ─► blocks           when they are many
 //! retain    blocks that retention has passed go
 //! space     samples are refused before the disk is full
 //! ```
@@ -25,6 +26,7 @@ mod flush;
 mod imported;
 mod merge;
 mod space;
+mod stale;
 
 use std::fmt;
 use std::sync::Arc;
@@ -160,21 +162,33 @@ impl Retention {
     }
 }
 
+/// When what comes round is due next.
+struct Due {
+    flush: Instant,
+    retain: Instant,
+    stale: Instant,
+}
+
+impl Due {
+    fn now() -> Due {
+        Due { flush: now(), retain: now(), stale: now() }
+    }
+}
+
 impl<T: Tree> Storage<T> {
     /// Looks after what the shard holds until the process stops: a task of its own.
     pub async fn maintain(self) {
         let keep = &self.0.keep;
         // Shards take turns at writing.
         let share = (self.id().index() as u32 + 1, self.count() as u32);
-        let mut flush_due = now() + keep.flush_every * share.0 / share.1;
-        let mut retain_due = now();
+        let mut due = Due { flush: now() + keep.flush_every * share.0 / share.1, ..Due::now() };
         while !self.is_stopping() {
             sleep(LOOK_EVERY.min(keep.flush_every)).await;
             let _permit = self.0.maintenance.acquire().await;
             if self.is_stopping() {
                 return;
             }
-            if let Err(error) = self.look(&mut flush_due, &mut retain_due).await {
+            if let Err(error) = self.look(&mut due).await {
                 self.own_stats().maintenance.failures.add(1);
                 let (shard, message) = (self.id().index(), error.to_string());
                 self.0.reporter.report(Event::MaintenanceFailed { shard, message });
@@ -185,11 +199,7 @@ impl<T: Tree> Storage<T> {
     }
 
     /// Does what is due.
-    async fn look(
-        &self,
-        flush_due: &mut Instant,
-        retain_due: &mut Instant,
-    ) -> Result<(), MaintainError> {
+    async fn look(&self, due: &mut Due) -> Result<(), MaintainError> {
         let keep = &self.0.keep;
         let stats = self.own_stats();
         let log_bytes = stats.wal.bytes.get() - stats.maintenance.flushed_log_bytes.get();
@@ -197,7 +207,7 @@ impl<T: Tree> Storage<T> {
         // After a failed write or sync it is not certain what earlier ones of the file are worth.
         let log_failures = stats.wal.write_failures.get() + stats.wal.sync_failures.get();
         let is_doubtful = log_failures > stats.maintenance.flushed_log_failures.get();
-        let is_due = *flush_due <= now() || log_bytes >= keep.flush_log_bytes;
+        let is_due = due.flush <= now() || log_bytes >= keep.flush_log_bytes;
         if is_due || is_adopting || is_doubtful {
             // What was adopted is in no frame of the own log: only a flush makes it durable here.
             self.flush(is_adopting || self.cut_due().is_some()).await?;
@@ -209,7 +219,7 @@ impl<T: Tree> Storage<T> {
                 self.0.adoption.logs.say();
             }
             stats.maintenance.flushed_log_failures.set(log_failures);
-            *flush_due = now() + keep.flush_every;
+            due.flush = now() + keep.flush_every;
         }
         self.remove_orphans().await?;
         self.adopt_blocks().await?;
@@ -222,17 +232,24 @@ impl<T: Tree> Storage<T> {
                 self.flush(true).await?;
             }
             if cut? {
-                *flush_due = now() + keep.flush_every;
-                *retain_due = now();
+                due.flush = now() + keep.flush_every;
+                due.retain = now();
+            }
+            if due.stale <= now() {
+                due.stale = now() + stale::LOOK_EVERY;
+                if let Err(error) = self.move_stale().await {
+                    stats.maintenance.stale_compaction_failures.add(1);
+                    return Err(error);
+                }
             }
         }
         // A block that stands for one of another count of shards must say so until that is gone.
         if self.has_own_blocks() {
             while !self.is_stopping() && self.compact().await? {}
         }
-        if *retain_due <= now() {
+        if due.retain <= now() {
             self.retain().await?;
-            *retain_due = now() + RETAIN_EVERY;
+            due.retain = now() + RETAIN_EVERY;
         }
         Ok(())
     }
@@ -256,7 +273,7 @@ impl<T: Tree> Storage<T> {
     /// Does all that is due now, and a flush.
     pub async fn maintain_now(&self) -> Result<(), MaintainError> {
         let _permit = self.0.maintenance.acquire().await;
-        self.look(&mut now(), &mut now()).await
+        self.look(&mut Due::now()).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! The order of the head's series by their labels, found in turns.
 
-use crate::model::LabelsRef;
+use std::cmp::Ordering;
 
 /// Ids that are sorted at once.
 const RUN_COUNT: usize = 512;
@@ -23,10 +23,10 @@ impl LabelOrder {
 
     /// Goes on until about `work_max` ids were moved. `Some` when all are in order.
     ///
-    /// `labels` gives the labels of each id, and is the same in all turns.
-    pub fn step<'l>(
+    /// `compare` gives the order of the labels of two ids, and is the same in all turns.
+    pub fn step(
         &mut self,
-        labels: impl Fn(u32) -> LabelsRef<'l>,
+        compare: impl Fn(u32, u32) -> Ordering,
         work_max: usize,
     ) -> Option<Vec<u32>> {
         let mut work = 0;
@@ -44,35 +44,34 @@ impl LabelOrder {
                 self.merged.reserve(self.ids.len());
             }
             work += match self.run {
-                0 => self.sort_run(&labels),
-                _ => self.merge_runs(&labels, work_max - work),
+                0 => self.sort_run(&compare),
+                _ => self.merge_runs(&compare, work_max - work),
             };
         }
         None
     }
 
-    fn sort_run<'l>(&mut self, labels: &impl Fn(u32) -> LabelsRef<'l>) -> usize {
+    fn sort_run(&mut self, compare: &impl Fn(u32, u32) -> Ordering) -> usize {
         let end = (self.at + RUN_COUNT).min(self.ids.len());
         let run = &mut self.ids[self.at..end];
-        run.sort_unstable_by(|&one, &other| labels(one).compare(labels(other)));
+        run.sort_unstable_by(|&one, &other| compare(one, other));
         let count = run.len();
         self.at = end;
         count
     }
 
     /// Merges a pair of runs, or goes on with it; `work_max` ids at most.
-    fn merge_runs<'l>(&mut self, labels: &impl Fn(u32) -> LabelsRef<'l>, work_max: usize) -> usize {
+    fn merge_runs(&mut self, compare: &impl Fn(u32, u32) -> Ordering, work_max: usize) -> usize {
         let middle = (self.at + self.run).min(self.ids.len());
         let end = (self.at + 2 * self.run).min(self.ids.len());
         // What was merged of this pair is in `merged` already: so many of the left run, the rest of
         // the right one.
         let done = self.merged.len() - self.at;
-        let (mut left, mut right) = self.split_point(done, middle, end, labels);
+        let (mut left, mut right) = self.split_point(done, middle, end, compare);
         let count = (end - self.at - done).min(work_max);
         for _ in 0..count {
-            let takes_left = right == end
-                || (left < middle
-                    && labels(self.ids[left]).compare(labels(self.ids[right])).is_lt());
+            let takes_left =
+                right == end || (left < middle && compare(self.ids[left], self.ids[right]).is_lt());
             let next = if takes_left { &mut left } else { &mut right };
             self.merged.push(self.ids[*next]);
             *next += 1;
@@ -84,12 +83,12 @@ impl LabelOrder {
     }
 
     /// Where a merge of `at..middle` and `middle..end` stands after `done` ids.
-    fn split_point<'l>(
+    fn split_point(
         &self,
         done: usize,
         middle: usize,
         end: usize,
-        labels: &impl Fn(u32) -> LabelsRef<'l>,
+        compare: &impl Fn(u32, u32) -> Ordering,
     ) -> (usize, usize) {
         // As many of the left as are less than the right's next: found by halving.
         let right_count = end - middle;
@@ -98,8 +97,7 @@ impl LabelOrder {
             let from_left = (low + high) / 2;
             let from_right = done - from_left;
             let left_is_less = from_right > 0
-                && labels(self.ids[self.at + from_left])
-                    .compare(labels(self.ids[middle + from_right - 1]))
+                && compare(self.ids[self.at + from_left], self.ids[middle + from_right - 1])
                     .is_lt();
             if left_is_less {
                 low = from_left + 1;
@@ -131,8 +129,9 @@ mod tests {
                 }
                 let mut order = LabelOrder::new((0..count).collect());
                 let sorted = loop {
-                    let labels = |id: u32| labels[id as usize].as_ref();
-                    if let Some(sorted) = order.step(labels, work_max) {
+                    let compare =
+                        |one: u32, other: u32| labels[one as usize].cmp(&labels[other as usize]);
+                    if let Some(sorted) = order.step(compare, work_max) {
                         break sorted;
                     }
                 };

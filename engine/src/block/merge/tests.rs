@@ -192,7 +192,7 @@ fn source(number: usize, model: &Model, tombstones: &Tombstones, is_part: bool) 
     }
     let mut order = LabelOrder::new(model.keys().map(id_of).collect());
     let all: BTreeMap<u32, Labels> = model.keys().map(|l| (id_of(l), l.clone())).collect();
-    let order = order.step(|id| all[&id].as_ref(), usize::MAX).unwrap();
+    let order = order.step(|one, other| all[&one].cmp(&all[&other]), usize::MAX).unwrap();
     // Two parts: the second has what the first has, and must not count twice.
     let parts = vec![part(model), part(model)];
     MergeSource::Parts { parts, order, tombstones: Arc::new(tombstones.clone()) }
