@@ -13,7 +13,7 @@ use crate::mesh::{Gone, Lane};
 use crate::message::{IngestAnswer, IngestQuestion, Job, JobAnswer, unpack};
 use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{ShardId, Split};
-use crate::runtime::{Class, panic_count, sleep, spawn};
+use crate::runtime::{Class, panic_count, return_freed_memory, sleep, spawn};
 use crate::stats::ShardStats;
 use crate::storage::{Storage, StorageInner};
 use crate::turns::{TurnQueue, Work};
@@ -24,6 +24,9 @@ pub(crate) const JOB_CREDITS: usize = 64;
 
 /// How often a shard shows that it turns, and counts what it holds.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(250);
+
+/// Freed memory goes back to the system every so many heartbeats.
+const RETURN_MEMORY_BEATS: u64 = 8;
 
 /// The shard that this thread runs. Cheap to clone; stays on its thread.
 #[derive(Clone)]
@@ -174,6 +177,9 @@ impl Shard {
         loop {
             stats.heartbeats.add(1);
             stats.task_panics.set(panic_count());
+            if stats.heartbeats.get().is_multiple_of(RETURN_MEMORY_BEATS) {
+                return_freed_memory();
+            }
             {
                 let mut store = self.0.store.borrow_mut();
                 self.0.settings.apply(&mut store, self.count());

@@ -137,12 +137,17 @@ impl Head {
         }
     }
 
-    /// Takes a series back under the id it had. Ids between are those of series that are gone.
+    /// Asks for the line of the table that a series of this hash begins with.
+    pub fn prefetch_hash(&self, hash: u64) {
+        self.table.prefetch(hash);
+    }
+
+    /// Takes a series back under the id it had; `hash` is the stable one of its labels. Ids between are
+    /// those of series that are gone.
     ///
     /// False when the series was not taken: ids ascend, no two series have the same labels, and
     /// the bounds of the head hold.
-    pub fn restore(&mut self, series: SeriesId, labels: LabelsRef<'_>) -> bool {
-        let hash = labels.stable_hash();
+    pub fn restore(&mut self, series: SeriesId, labels: LabelsRef<'_>, hash: u64) -> bool {
         if series.index() < self.open.len()
             || series.index() >= SERIES_COUNT_MAX
             || self.find_hashed(labels, hash).is_some()

@@ -32,7 +32,6 @@ mod late;
 mod lateness;
 mod metadata;
 mod open;
-mod packed;
 mod read;
 mod sealed;
 mod starts;

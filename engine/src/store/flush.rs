@@ -13,8 +13,8 @@ use super::select::source_error;
 use crate::block::part::{
     Part, PartExemplar, PartLabels, PartMeta, PartMetadata, PartPlan, PartRuns, PartWriter,
 };
-use crate::head::{FlushedSeries, StoredExemplar, newest_of};
-use crate::model::{Samples, SeriesId, SourceError};
+use crate::head::{FlushedSeries, Head, StoredExemplar, newest_of};
+use crate::model::{LabelsRef, Samples, SeriesId, SourceError};
 
 /// A part that is being written. Bytes for its file come out of every call.
 #[derive(Debug)]
@@ -210,6 +210,52 @@ pub struct Restore {
     stage: Stage,
     /// Room to decode in.
     samples: Samples,
+    group: LabelGroup,
+}
+
+/// Series that are taken back together, so that their places in the head's table are asked for before
+/// they are needed.
+#[derive(Default)]
+struct LabelGroup {
+    bytes: Vec<u8>,
+    /// Id, hash, and where the labels end.
+    rows: Vec<(u32, u64, usize)>,
+}
+
+/// Series of a [`LabelGroup`].
+const GROUP_COUNT: usize = 32;
+
+impl LabelGroup {
+    /// Reads the next series of `part`; false at its end.
+    fn read(
+        &mut self,
+        labels: &mut PartLabels,
+        part: &Part,
+        removed: &BTreeSet<u32>,
+    ) -> Result<bool, SourceError> {
+        self.bytes.clear();
+        self.rows.clear();
+        while self.rows.len() < GROUP_COUNT {
+            let Some((id, labels)) = labels.next(part).map_err(source_error)? else {
+                return Ok(!self.rows.is_empty());
+            };
+            if !removed.contains(&id) {
+                self.bytes.extend_from_slice(labels.as_bytes());
+                self.rows.push((id, labels.stable_hash(), self.bytes.len()));
+            }
+        }
+        Ok(true)
+    }
+
+    fn restore(&self, head: &mut Head) {
+        self.rows.iter().for_each(|&(_, hash, _)| head.prefetch_hash(hash));
+        let mut start = 0;
+        for &(id, hash, end) in &self.rows {
+            let labels = LabelsRef::from_canonical(&self.bytes[start..end]);
+            head.restore(SeriesId(id), labels, hash);
+            start = end;
+        }
+    }
 }
 
 enum Stage {
@@ -235,7 +281,8 @@ impl Restore {
             Some(part) => Stage::Labels(base, part.labels()),
             None => Stage::Done,
         };
-        Ok(Restore { parts, base, removed, stage, samples: Samples::default() })
+        let (samples, group) = Default::default();
+        Ok(Restore { parts, base, removed, stage, samples, group })
     }
 }
 
@@ -252,27 +299,26 @@ impl Store {
         /// Series between two looks at the clock.
         const LOOK_COUNT: usize = 32;
         for number in 1usize.. {
-            match &mut restore.stage {
-                Stage::Labels(at, labels) => {
-                    let part = &restore.parts[*at];
-                    match labels.next(part).map_err(source_error)? {
-                        Some((id, labels)) => {
-                            if !restore.removed.contains(&id) {
-                                self.head.restore(SeriesId(id), labels);
-                            }
-                        }
-                        None => {
-                            let next = *at + 1;
-                            restore.stage = match restore.parts.get(next) {
-                                Some(part) => Stage::Labels(next, part.labels()),
-                                None => self.begin_newest(restore.parts.len(), &restore.parts),
-                            };
+            let Restore { parts, base, removed, stage, samples, group } = restore;
+            match stage {
+                Stage::Labels(at, labels) => match group.read(labels, &parts[*at], removed)? {
+                    true => {
+                        group.restore(&mut self.head);
+                        if is_enough() {
+                            return Ok(false);
                         }
                     }
-                }
+                    false => {
+                        let next = *at + 1;
+                        *stage = match parts.get(next) {
+                            Some(part) => Stage::Labels(next, part.labels()),
+                            None => self.begin_newest(parts.len(), parts),
+                        };
+                    }
+                },
                 Stage::Newest(at, runs, is_known) => {
-                    let part = restore.parts[*at].clone();
-                    match runs.next(&part).map_err(source_error)? {
+                    let part = &parts[*at];
+                    match runs.next(part).map_err(source_error)? {
                         Some((id, chunks)) => {
                             let series = SeriesId(id);
                             let is_new = is_known.get(id as usize) == Some(&false);
@@ -290,7 +336,7 @@ impl Store {
                                 }
                                 if let Some((_, bytes)) = newest.filter(|_| is_new) {
                                     is_known[id as usize] = true;
-                                    let newest = newest_of(bytes, &mut restore.samples);
+                                    let newest = newest_of(bytes, samples);
                                     let (max_ms, sample) = newest.map_err(source_error)?;
                                     self.head.set_newest(series, max_ms, sample);
                                 }
@@ -298,15 +344,15 @@ impl Store {
                         }
                         None => {
                             let (at, is_known) = (*at, std::mem::take(is_known));
-                            restore.stage = match at.checked_sub(1) {
-                                Some(at) => Stage::Newest(at, restore.parts[at].runs(), is_known),
+                            *stage = match at.checked_sub(1) {
+                                Some(at) => Stage::Newest(at, parts[at].runs(), is_known),
                                 None => Stage::Done,
                             };
                         }
                     }
                 }
                 Stage::Done => {
-                    self.end_restore(std::mem::take(&mut restore.parts), restore.base)?;
+                    self.end_restore(std::mem::take(parts), *base)?;
                     return Ok(true);
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use libmimalloc_sys::{mi_option_set, mi_option_t};
+use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
 
 /// The allocator's option `purge_delay`, which its bindings do not name.
 const PURGE_DELAY: mi_option_t = 15;
@@ -15,6 +15,14 @@ pub fn return_freed_memory_after(delay: Duration) {
     let delay_ms = delay.as_millis().try_into().unwrap_or(std::ffi::c_long::MAX);
     // SAFETY: it stores a number at a place of the allocator's own table, atomically.
     unsafe { mi_option_set(PURGE_DELAY, delay_ms) }
+}
+
+/// Has this thread's freed memory go back whose time has passed: the allocator looks at it only when
+/// more is allocated, and tables that have grown leave half their size behind when no more come.
+/// Nothing to a process with another allocator. Cost: some 10 ns for each 64 KiB of the thread's memory.
+pub fn return_freed_memory() {
+    // SAFETY: it may be called at any time, and touches what the allocator owns alone.
+    unsafe { mi_collect(false) }
 }
 
 #[cfg(test)]

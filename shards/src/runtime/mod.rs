@@ -34,7 +34,7 @@ mod time;
 
 pub use blocking::{blocking, read_file};
 pub use executor::{ExecutorError, ExecutorThread, Placement, run, start};
-pub use memory::return_freed_memory_after;
+pub use memory::{return_freed_memory, return_freed_memory_after};
 pub(crate) use net::Bell;
 pub use net::{TcpListener, TcpStream, UnixStream, check_address_free};
 pub use simulation::{Simulation, SimulationError, simulate};

@@ -1,0 +1,141 @@
+//! Reading an open chunk, from the newest sample backward where it is packed.
+
+use super::entries::Backward;
+use super::{Open, RAW_TIMES_HEAD_WORDS, RAW_TIMES_WORDS, RAW_WORDS, Shape, join};
+use crate::encode::decimal_of;
+use crate::kernels;
+use crate::mem::SlotPool;
+
+impl Open {
+    /// Timestamp of the first sample; the chunk is not empty.
+    pub(in crate::head) fn first_ms(&self, slots: &SlotPool) -> i64 {
+        match self.shape {
+            Shape::RawTimes => {
+                let slot = slots.slot(self.class(), self.slot);
+                join([slot[0], slot[1]]) as i64
+            }
+            Shape::PackedTimes => {
+                let (mut entries, mut first_ms) = (self.backward(slots), self.newest_ms);
+                for _ in 1..self.count {
+                    entries.take();
+                    first_ms = first_ms.wrapping_sub(i64::from(self.step_ms) + entries.take());
+                }
+                first_ms
+            }
+            _ => {
+                let steps = i64::from(self.count) - 1;
+                self.newest_ms.wrapping_sub(i64::from(self.step_ms) * steps)
+            }
+        }
+    }
+
+    /// The entries of a packed chunk.
+    pub(super) fn backward<'s>(&self, slots: &'s SlotPool) -> Backward<'s> {
+        let slot: &[u8] = bytemuck::cast_slice(slots.slot(self.class(), self.slot));
+        Backward(&slot[..usize::from(self.packed_bytes)])
+    }
+
+    /// Appends the samples from `min_ms` on to the columns. Older ones are not touched, but in
+    /// [`Shape::RawTimes`].
+    pub(in crate::head) fn read(
+        &self,
+        slots: &SlotPool,
+        min_ms: i64,
+        timestamps_ms: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) {
+        if self.count == 0 {
+            return;
+        }
+        match self.shape {
+            Shape::PackedTimes => {
+                return self.read_packed_times(slots, min_ms, timestamps_ms, values);
+            }
+            Shape::RawTimes => return self.read_raw_times(slots, min_ms, timestamps_ms, values),
+            _ => {}
+        }
+        let (count, first_ms) = (self.count(), self.first_ms(slots));
+        let step_ms = i64::from(self.step_ms);
+        let skipped = match min_ms.saturating_sub(first_ms) {
+            older if older > 0 && step_ms > 0 => {
+                ((older - 1) / step_ms + 1).min(count as i64) as usize
+            }
+            older if older > 0 => count,
+            _ => 0,
+        };
+        let read = skipped as i64..count as i64;
+        timestamps_ms.extend(read.map(|n| first_ms.wrapping_add(step_ms * n)));
+        match self.shape {
+            Shape::Packed => self.read_packed(slots, count - skipped, values),
+            Shape::Raw => {
+                let words = slots.slot(self.class(), self.slot).as_chunks::<RAW_WORDS>().0;
+                let words = words[skipped..count].iter();
+                values.extend(words.map(|&words| f64::from_bits(join(words))));
+            }
+            _ => values.resize(values.len() + count - skipped, f64::from_bits(self.newest_bits)),
+        }
+    }
+
+    /// Appends the newest `count` values of a packed chunk.
+    fn read_packed(&self, slots: &SlotPool, count: usize, values: &mut Vec<f64>) {
+        let start = values.len();
+        values.resize(start + count, 0.0);
+        let mut entries = self.backward(slots);
+        let mut integer = decimal_of(f64::from_bits(self.newest_bits), self.exponent());
+        let (first, others) = match values[start..].split_first_mut() {
+            Some(read) => read,
+            None => return,
+        };
+        for value in others.iter_mut().rev() {
+            *value = f64::from_bits(integer as u64);
+            integer = integer.wrapping_sub(entries.take());
+        }
+        *first = f64::from_bits(integer as u64);
+        kernels::divide_decimals(&mut values[start..], self.exponent());
+    }
+
+    fn read_packed_times(
+        &self,
+        slots: &SlotPool,
+        min_ms: i64,
+        timestamps_ms: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) {
+        let (times_start, start) = (timestamps_ms.len(), values.len());
+        let mut entries = self.backward(slots);
+        let mut integer = decimal_of(f64::from_bits(self.newest_bits), self.exponent());
+        let mut timestamp_ms = self.newest_ms;
+        for left in (0..self.count).rev() {
+            if timestamp_ms < min_ms {
+                break;
+            }
+            timestamps_ms.push(timestamp_ms);
+            values.push(f64::from_bits(integer as u64));
+            if left > 0 {
+                integer = integer.wrapping_sub(entries.take());
+                timestamp_ms = timestamp_ms.wrapping_sub(i64::from(self.step_ms) + entries.take());
+            }
+        }
+        timestamps_ms[times_start..].reverse();
+        values[start..].reverse();
+        kernels::divide_decimals(&mut values[start..], self.exponent());
+    }
+
+    fn read_raw_times(
+        &self,
+        slots: &SlotPool,
+        min_ms: i64,
+        timestamps_ms: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) {
+        let first_ms = self.first_ms(slots);
+        let slot = &slots.slot(self.class(), self.slot)[RAW_TIMES_HEAD_WORDS..];
+        for &[since_ms, low, high] in &slot.as_chunks::<RAW_TIMES_WORDS>().0[..self.count()] {
+            let timestamp_ms = first_ms.wrapping_add(i64::from(since_ms));
+            if min_ms <= timestamp_ms {
+                timestamps_ms.push(timestamp_ms);
+                values.push(f64::from_bits(join([low, high])));
+            }
+        }
+    }
+}
