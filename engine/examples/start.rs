@@ -46,8 +46,8 @@ fn main() {
     for round in 0..rounds {
         for first in (0..series_count).step_by(BATCH_SERIES) {
             batch.clear();
-            for series in first..(first + BATCH_SERIES).min(series_count) {
-                let index = batch.push_series(sets[series].as_ref());
+            for (series, labels) in sets.iter().enumerate().skip(first).take(BATCH_SERIES) {
+                let index = batch.push_series(labels.as_ref());
                 let moves = series % 2 == 0;
                 let value =
                     if moves { round * 1500 + noise(series + round) as usize % 300 } else { 1 };
