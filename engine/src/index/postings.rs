@@ -125,7 +125,7 @@ impl PostingsStore {
         let tail = block_of(&self.pages, block, tail_count);
         let bitmap = &mut self.bitmaps[bitmap as usize];
         let containers_before = bitmap.max().map(|max| max >> 16);
-        // Ids that are used again may lie below the bitmap's greatest.
+        // Whoever adds out of order may add below the bitmap's greatest.
         if bitmap.append(tail.iter().copied()).is_err() {
             bitmap.extend(tail.iter().copied());
         }

@@ -59,7 +59,7 @@ const RAW_WORDS: usize = 2;
 const RAW_TIMES_WORDS: usize = 3;
 const RAW_TIMES_HEAD_WORDS: usize = 2;
 
-/// Words and bytes of a cache line.
+/// Words of a cache line, and bytes of a word.
 const LINE_WORDS: usize = 16;
 const WORD_BYTES: usize = 4;
 
