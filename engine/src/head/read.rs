@@ -55,8 +55,8 @@ impl Head {
         self.late.read_open(series.0, range, out);
     }
 
-    /// Asks for the memory that [`Head::samples`] touches first for each of `series`. For some tens
-    /// at a time: more than the cache holds would push each other out.
+    /// Asks for the memory that [`Head::samples`] touches first for each of `series`, and for its
+    /// labels. For some tens at a time: more than the cache holds would push each other out.
     pub fn prefetch(&self, series: &[SeriesId]) {
         for id in series {
             self.open.prefetch(id.index());
@@ -64,6 +64,12 @@ impl Head {
         }
         for open in series.iter().filter_map(|id| self.open.get(id.index())) {
             open.prefetch_samples(&self.slots);
+        }
+        for id in series {
+            let handle = self.index.handle(id.0);
+            if handle != 0 {
+                self.index.prefetch_set(handle);
+            }
         }
     }
 

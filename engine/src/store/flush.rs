@@ -51,6 +51,11 @@ impl Default for Parts {
 }
 
 impl Parts {
+    /// Number of the part that was written last; zero while there is none.
+    pub(super) fn last_number(&self) -> u64 {
+        self.list.last().map_or(0, |(last, _)| last.meta().number)
+    }
+
     /// Notes series that have left the head.
     pub(super) fn note_removed(&mut self, series: &[SeriesId]) {
         let named = series.iter().map(|series| series.0).filter(|&id| id < self.named_count);

@@ -58,6 +58,40 @@ fn everything(store: &Store, range: TimeRange) -> Vec<String> {
     all
 }
 
+/// What [`everything`] shows of floats, through a selection that was made before.
+fn floats(store: &Store, selection: &StoreSelection) -> Vec<(usize, i64, u64)> {
+    let mut all = vec![];
+    for index in 0..selection.len() {
+        let mut samples = Samples::default();
+        store.samples(selection, index, ALL_TIME, &mut samples).unwrap();
+        let columns = samples.timestamps_ms.iter().zip(&samples.values);
+        all.extend(columns.map(|(&time_ms, value)| (index, time_ms, value.to_bits())));
+    }
+    all
+}
+
+#[test]
+fn a_query_that_a_flush_overtakes_sees_all_samples() {
+    let (mut store, mut random) = (Store::new(StoreOptions::default()), Random(7));
+    let mut log = vec![];
+    store.begin_segment(0, &mut log);
+    let mut times_ms = (1..).map(|step| step * 1000);
+    let mut append_some = |store: &mut Store| {
+        for time_ms in times_ms.by_ref().take(300) {
+            append(&mut random, time_ms, &mut [store], &mut log);
+        }
+    };
+    append_some(&mut store);
+    // Before there is a part, and when there is one.
+    for _ in 0..2 {
+        let selection = store.select(&[], ALL_TIME).unwrap();
+        let before = floats(&store, &selection);
+        flush(&mut store, false, |store| assert_eq!(floats(store, &selection), before));
+        assert_eq!(floats(&store, &selection), before);
+        append_some(&mut store);
+    }
+}
+
 /// Flushes to a part that is installed; `on_the_way` runs between pieces.
 fn flush(store: &mut Store, is_base: bool, mut on_the_way: impl FnMut(&mut Store)) -> Arc<Part> {
     let mut out = vec![];

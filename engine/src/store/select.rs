@@ -52,14 +52,15 @@ impl Store {
         Ok(Some(all))
     }
 
-    fn overlaps(&self, range: TimeRange) -> bool {
+    /// Whether the head may have any samples in `range`.
+    pub(super) fn overlaps(&self, range: TimeRange) -> bool {
         let span_ms = self.head.time_span_ms();
         span_ms.is_some_and(|(min_ms, max_ms)| min_ms <= range.max_ms && range.min_ms <= max_ms)
             || self.head.may_have_late(range)
             || self.parts.in_range(range).any(|(part, _)| part.meta().has_late)
     }
 
-    pub(super) fn keep_in_range(&self, series: &RoaringBitmap, range: TimeRange) -> Vec<SeriesId> {
+    fn keep_in_range(&self, series: &RoaringBitmap, range: TimeRange) -> Vec<SeriesId> {
         if !self.overlaps(range) {
             return vec![];
         }

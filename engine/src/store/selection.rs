@@ -1,7 +1,8 @@
 //! What a query selects: each label set once, with the places that have samples of it.
 //!
 //! ```text
-//! entry   head id, if any | places in blocks, oldest block first
+//! heads    head id, if any                              one for each entry
+//! chains   first and last place in blocks, oldest first one for each entry, once a block has one
 //! ```
 //!
 //! A selection keeps its blocks and parts alive: they may leave the store, and their files the disk,
@@ -31,14 +32,14 @@ use crate::model::{
 /// Stands for no series of the head, and for no further place.
 const NONE: u32 = u32::MAX;
 
-/// One label set.
+/// Where the places of one label set begin and end.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    head: u32,
-    /// First and last of its places.
+struct Chain {
     first: u32,
     last: u32,
 }
+
+const NO_CHAIN: Chain = Chain { first: NONE, last: NONE };
 
 /// A series of a block, and the next place of its entry.
 #[derive(Clone, Copy, Debug)]
@@ -50,19 +51,22 @@ struct Place {
 
 #[derive(Default)]
 pub struct StoreSelection {
-    entries: Vec<Entry>,
+    heads: Vec<u32>,
+    chains: Vec<Chain>,
     places: Vec<Place>,
     /// Oldest first.
     blocks: Vec<AnyBlock>,
     /// In the order they were written, with the time before which blocks have their samples.
     parts: Vec<(Arc<Part>, i64)>,
+    /// Number of the last part that there was, in range or not.
+    last_part: u64,
     /// Of the head's series.
     tombstones: Arc<Tombstones>,
 }
 
 impl Selection for StoreSelection {
     fn len(&self) -> usize {
-        self.entries.len()
+        self.heads.len()
     }
 }
 
@@ -78,18 +82,22 @@ impl StoreSelection {
     /// Some series of the head.
     #[cfg(test)]
     pub(super) fn of_head(ids: &[SeriesId]) -> StoreSelection {
-        let entry = |id: &SeriesId| Entry { head: id.0, first: NONE, last: NONE };
-        StoreSelection { entries: ids.iter().map(entry).collect(), ..StoreSelection::default() }
+        let heads = ids.iter().map(|id| id.0).collect();
+        StoreSelection { heads, ..StoreSelection::default() }
     }
 
     /// Ids of those that the head has.
     #[cfg(test)]
     pub(super) fn head_ids(&self) -> Vec<u32> {
-        self.entries.iter().map(|entry| entry.head).filter(|&head| head != NONE).collect()
+        self.heads.iter().copied().filter(|&head| head != NONE).collect()
     }
 
-    fn places_of(&self, entry: Entry) -> impl Iterator<Item = Place> + '_ {
-        let mut next = entry.first;
+    fn chain(&self, index: usize) -> Chain {
+        self.chains.get(index).copied().unwrap_or(NO_CHAIN)
+    }
+
+    fn places_of(&self, index: usize) -> impl Iterator<Item = Place> + '_ {
+        let mut next = self.chain(index).first;
         std::iter::from_fn(move || {
             let place = *self.places.get(next as usize)?;
             next = place.next;
@@ -100,12 +108,18 @@ impl StoreSelection {
     fn add_place(&mut self, entry: u32, block: u32, series: u32) {
         let at = self.places.len() as u32;
         self.places.push(Place { block, series, next: NONE });
-        let entry = &mut self.entries[entry as usize];
-        match entry.first {
-            NONE => entry.first = at,
-            _ => self.places[entry.last as usize].next = at,
+        self.chains.resize(self.heads.len(), NO_CHAIN);
+        let chain = &mut self.chains[entry as usize];
+        match chain.first {
+            NONE => chain.first = at,
+            _ => self.places[chain.last as usize].next = at,
         }
-        entry.last = at;
+        chain.last = at;
+    }
+
+    /// Whether nothing of it lies in files.
+    pub fn is_in_memory(&self) -> bool {
+        self.places.is_empty() && self.parts.is_empty()
     }
 
     /// What [`Source::samples`] will read of files in `range` for the series at `indexes`: ranges of
@@ -116,15 +130,16 @@ impl StoreSelection {
         range: TimeRange,
     ) -> Vec<(FileBytes, Range<usize>)> {
         let mut ranges: Vec<(FileBytes, Range<usize>)> = vec![];
-        for &entry in &self.entries[indexes] {
-            for place in self.places_of(entry) {
+        for index in indexes {
+            let head = self.heads[index];
+            for place in self.places_of(index) {
                 let block = &self.blocks[place.block as usize];
                 ranges.extend(block.byte_ranges(place.series, range));
             }
             for (part, _) in &self.parts {
                 // What cannot be read says so when it is read.
-                if entry.head != NONE
-                    && let Ok(bytes) = part.byte_range(entry.head)
+                if head != NONE
+                    && let Ok(bytes) = part.byte_range(head)
                     && !bytes.is_empty()
                 {
                     let bytes = bytes.start as usize..bytes.end as usize;
@@ -157,12 +172,15 @@ impl Store {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
         let mut selection = StoreSelection {
             parts: self.parts.in_range(range).cloned().collect(),
+            last_part: self.parts.last_number(),
             tombstones: self.head_tombstones.clone(),
             ..StoreSelection::default()
         };
-        let of_head = self.keep_in_range(&self.matching_compiled(&compiled), range);
-        let entry = |id: SeriesId| Entry { head: id.0, first: NONE, last: NONE };
-        selection.entries.extend(of_head.into_iter().map(entry));
+        if self.overlaps(range) {
+            // Whether a series has samples in the range is seen when it is read: to look now would
+            // touch all of them, one after the other, and once more later.
+            selection.heads = self.matching_compiled(&compiled).iter().collect();
+        }
         // By hash of the labels; of the head's series only once a block is there.
         let mut known: HashMap<u64, u32, RandomState> = HashMap::default();
         let (mut buffer, mut other_buffer) = (vec![], vec![]);
@@ -172,8 +190,8 @@ impl Store {
                 continue;
             }
             if selection.blocks.is_empty() {
-                for (at, entry) in selection.entries.iter().enumerate() {
-                    let labels = self.indexed_labels(entry.head, &mut buffer);
+                for (at, &head) in selection.heads.iter().enumerate() {
+                    let labels = self.indexed_labels(head, &mut buffer);
                     known.insert(labels.stable_hash(), at as u32);
                 }
             }
@@ -192,8 +210,8 @@ impl Store {
                     found = (is_same == Some(true)).then_some(candidate);
                 }
                 let at = found.unwrap_or_else(|| {
-                    let at = selection.entries.len() as u32;
-                    selection.entries.push(Entry { head: NONE, first: NONE, last: NONE });
+                    let at = selection.heads.len() as u32;
+                    selection.heads.push(NONE);
                     // Of two label sets with one hash the second is looked up in vain and stands
                     // as often as blocks have it: a hash of 64 bits makes that unseen.
                     known.entry(hash).or_insert(at);
@@ -214,13 +232,13 @@ impl Store {
         buffer: &mut Vec<u8>,
         f: impl FnOnce(LabelsRef<'_>) -> R,
     ) -> Result<Option<R>, SourceError> {
-        let entry = selection.entries[index];
-        if entry.head != NONE
-            && let Some(labels) = self.head.labels(SeriesId(entry.head), buffer)
+        let head = selection.heads[index];
+        if head != NONE
+            && let Some(labels) = self.head.labels(SeriesId(head), buffer)
         {
             return Ok(Some(f(labels)));
         }
-        let Some(place) = selection.places_of(entry).next() else { return Ok(None) };
+        let Some(place) = selection.places_of(index).next() else { return Ok(None) };
         let block = &selection.blocks[place.block as usize];
         let (labels, _) = block.labels(place.series, buffer).map_err(source_error)?;
         Ok(Some(f(labels)))
@@ -335,15 +353,19 @@ impl Source for Store {
         range: TimeRange,
         out: &mut Samples,
     ) -> Result<(), SourceError> {
-        let entry = selection.entries[index];
-        let deleted = selection.tombstones.get(entry.head);
-        let is_plain = entry.first == NONE && selection.parts.is_empty() && deleted.is_empty();
-        if is_plain && !self.head.has_late(SeriesId(entry.head)) {
-            return self.head_samples(SeriesId(entry.head), range, out);
+        let head = selection.heads[index];
+        let deleted = selection.tombstones.get(head);
+        let is_flushed_since = self.parts.last_number() != selection.last_part;
+        let is_plain = selection.chain(index).first == NONE
+            && selection.parts.is_empty()
+            && deleted.is_empty()
+            && !is_flushed_since;
+        if is_plain && !self.head.has_late(SeriesId(head)) {
+            return self.head_samples(SeriesId(head), range, out);
         }
         let mut combine = Combine::begin(out);
         SCRATCH.with_borrow_mut(|scratch| {
-            for place in selection.places_of(entry) {
+            for place in selection.places_of(index) {
                 let block = &selection.blocks[place.block as usize];
                 let before = (out.values.len(), out.histograms.len());
                 block.samples(place.series, range, out, scratch).map_err(source_error)?;
@@ -355,7 +377,7 @@ impl Source for Store {
             }
             Ok(())
         })?;
-        if entry.head == NONE {
+        if head == NONE {
             combine.finish(out);
             return Ok(());
         }
@@ -365,15 +387,18 @@ impl Source for Store {
         let direct = deleted.is_empty();
         let (target, taker) =
             if direct { (&mut *out, &mut combine) } else { (&mut own, &mut of_head) };
-        for (part, before_ms) in &selection.parts {
+        let since = if is_flushed_since { &self.parts.list[..] } else { &[] };
+        // What has left the head since the selection was made.
+        let since = since.iter().filter(|(part, _)| part.meta().number > selection.last_part);
+        for (part, before_ms) in selection.parts.iter().chain(since) {
             let range = TimeRange { min_ms: range.min_ms.max(*before_ms), ..range };
             if part.overlaps(range) && range.min_ms <= range.max_ms {
-                part_samples(part, entry.head, range, target, taker)?;
+                part_samples(part, head, range, target, taker)?;
             }
         }
-        self.head_samples(SeriesId(entry.head), range, target)?;
+        self.head_samples(SeriesId(head), range, target)?;
         taker.take(target);
-        self.late_samples(SeriesId(entry.head), range, target, taker)?;
+        self.late_samples(SeriesId(head), range, target, taker)?;
         if !direct {
             of_head.finish(&mut own);
             delete_intervals(&mut own, (0, 0), deleted);
@@ -397,7 +422,7 @@ impl Source for Store {
 impl Store {
     /// Asks for the memory that [`Source::samples`] touches first.
     pub fn prefetch(&self, selection: &StoreSelection, indexes: Range<usize>) {
-        let heads = selection.entries[indexes].iter().map(|entry| entry.head);
+        let heads = selection.heads[indexes].iter().copied();
         let ids: Vec<SeriesId> = heads.filter(|&head| head != NONE).map(SeriesId).collect();
         self.head.prefetch(&ids);
     }

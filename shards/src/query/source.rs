@@ -48,8 +48,11 @@ impl Source for ShardSource<'_> {
         range: TimeRange,
     ) -> Result<(), SourceError> {
         debug_assert!(indexes.end <= selection.len());
-        let mut cold = selection.file_ranges(indexes.clone(), range);
-        cold.retain(|(bytes, range)| !is_resident((**bytes).as_ref(), range.clone()));
+        let mut cold = vec![];
+        if !selection.is_in_memory() {
+            cold = selection.file_ranges(indexes.clone(), range);
+            cold.retain(|(bytes, range)| !is_resident((**bytes).as_ref(), range.clone()));
+        }
         if !cold.is_empty() {
             let stats = self.0.own_stats();
             stats.cold_ranges.add(cold.len() as u64);
