@@ -25,7 +25,7 @@ use crate::promql::ast::{AggregateOp, PosRange};
 
 use super::aggregate_histograms::HistogramGroup;
 use super::annotations::Annotations;
-use super::label_table::{LabelIndex, project};
+use super::label_table::{Dropped, LabelIndex, project};
 use super::matrix::{Matrix, RowRef, count, is_set, ones, set, unset, words};
 use super::sum::{self, Mean};
 
@@ -50,6 +50,22 @@ pub struct GroupColumns {
     projected: Vec<u8>,
     /// The group of the last row: that of the next one is often the same.
     last: usize,
+}
+
+/// Whose row is added to a group.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupedSeries<'a> {
+    pub labels: LabelsRef<'a>,
+    /// Of `labels`.
+    pub dropped: Dropped,
+    /// The name is to be dropped at the end of the query.
+    pub drops_name: bool,
+}
+
+impl<'a> GroupedSeries<'a> {
+    fn metric_name(&self) -> &'a [u8] {
+        if self.dropped == Dropped::Nothing { self.labels.metric_name() } else { b"" }
+    }
 }
 
 /// The columns of one group.
@@ -117,10 +133,11 @@ impl GroupColumns {
         count(&self.present) + of_histograms.sum::<usize>()
     }
 
-    /// The index of the group of `labels`, made if it is new.
-    fn group_of(&mut self, labels: LabelsRef<'_>) -> usize {
+    /// The index of the group of a series, made if it is new.
+    fn group_of(&mut self, series: GroupedSeries<'_>) -> usize {
         let mut projected = std::mem::take(&mut self.projected);
-        let group = self.intern(project(labels, &self.grouping, &mut projected));
+        let labels = project(series.labels, series.dropped, &self.grouping, &mut projected);
+        let group = self.intern(labels);
         self.projected = projected;
         self.last = group;
         group
@@ -159,24 +176,23 @@ impl GroupColumns {
         }
     }
 
-    /// Adds a row to the group its labels fall into. `position`: where the aggregated expression
+    /// Adds a row to the group that its series falls into. `position`: where the aggregated expression
     /// stands, for annotations.
     pub fn add_row(
         &mut self,
-        labels: LabelsRef<'_>,
-        drops_name: bool,
+        series: GroupedSeries<'_>,
         row: RowRef<'_>,
         annotations: &mut Annotations,
         position: PosRange,
     ) {
-        let index = self.group_of(labels);
-        self.drops_name[index] |= drops_name;
+        let index = self.group_of(series);
+        self.drops_name[index] |= series.drops_name;
         let op = self.op;
         let mut present = Cow::Borrowed(row.present);
         if !row.histograms.is_empty() && !matches!(op, AggregateOp::Count | AggregateOp::Group) {
             present = row.histograms.floats(row.present).collect();
             if matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
-                let (averages, name) = (op == AggregateOp::Avg, labels.metric_name());
+                let (averages, name) = (op == AggregateOp::Avg, series.metric_name());
                 let group = self.histogram_group(index);
                 let added = group.add(row, name, averages);
                 self.histogram_bytes += added;

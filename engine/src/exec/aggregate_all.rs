@@ -15,12 +15,12 @@ use crate::model::source::Turns;
 use crate::plan::part::{Aggregate, Grouping, Param};
 use crate::promql::ast::AggregateOp;
 
-use super::aggregate::GroupColumns;
+use super::aggregate::{GroupColumns, GroupedSeries};
 use super::annotations::Annotations;
 use super::error::ExecError;
 use super::format::{plain, shortest_g};
 use super::functions::quantile::{compare, quantile, warn_invalid};
-use super::label_table::{LabelIndex, project};
+use super::label_table::{Dropped, LabelIndex, project};
 use super::matrix::{Matrix, Row, is_set, ones, set, words};
 use super::ratio;
 use super::turn::spend;
@@ -48,7 +48,8 @@ pub async fn run(
             for row in 0..rows.row_count() {
                 let labels = rows.labels(row);
                 let (drops_name, row) = (rows.drops_name(row), rows.row(row));
-                groups.add_row(labels, drops_name, row, annotations, position);
+                let series = GroupedSeries { labels, dropped: Dropped::Nothing, drops_name };
+                groups.add_row(series, row, annotations, position);
                 spend(turns, rows.step_count()).await?;
             }
             Ok(groups.finish(annotations, position))
@@ -62,7 +63,8 @@ fn groups(rows: &Matrix, grouping: &Grouping) -> (LabelIndex, Vec<Vec<u32>>) {
     let mut members: Vec<Vec<u32>> = Vec::new();
     let mut bytes = Vec::new();
     for row in 0..rows.row_count() {
-        let (group, is_new) = index.intern(project(rows.labels(row), grouping, &mut bytes));
+        let (group, is_new) =
+            index.intern(project(rows.labels(row), Dropped::Nothing, grouping, &mut bytes));
         if is_new {
             members.push(Vec::new());
         }
@@ -300,7 +302,8 @@ async fn count_values(
                     };
                     builder.set(label.as_bytes(), text.as_bytes());
                     let labels = builder.finish();
-                    let group_labels = project(labels.as_ref(), &grouping, &mut bytes);
+                    let group_labels =
+                        project(labels.as_ref(), Dropped::Nothing, &grouping, &mut bytes);
                     let (group, is_new) = index.intern(group_labels);
                     if is_new {
                         counts.push_absent(group_labels, false);

@@ -56,6 +56,9 @@ pub async fn run(
         active: active_steps(lhs, rhs, &binary.matching),
         out: Output::new(lhs.step_count()),
     };
+    if !binary.op.is_comparison() || binary.return_bool {
+        join.out.matrix.reserve(many.row_count());
+    }
     join.run(count, turns).await?;
     let mut result = join.out.finish();
     result.is_ordered = many.is_ordered;

@@ -20,7 +20,7 @@ use super::annotations::Annotations;
 use super::elementwise;
 use super::error::ExecError;
 use super::functions::{histogram, info, labels, math, order};
-use super::label_table::{drop_name, drop_reserved};
+use super::label_table::Dropped;
 use super::matrix::{Matrix, Row};
 use super::merge_rows::{Meeting, rename, settle, sort_by_labels};
 use super::outcome::{Outcome, Value};
@@ -28,7 +28,7 @@ use super::ranges::Ranges;
 use super::scan::{Partial, PartialValue};
 use super::shapes::{absent, repeat_step, row_of_scalar, single_values};
 use super::stage::{self, Scratch, StageContext};
-use super::stats::SampleStats;
+use super::stats::{SampleStats, StepCounts, read_through_window};
 use super::turn::spend;
 use super::{aggregate_all, binary};
 
@@ -124,8 +124,8 @@ impl NodeValue {
 #[derive(Clone, Default)]
 struct Slot {
     value: NodeValue,
-    /// Samples that each step of the node's grid looked at.
-    queryable_per_step: Vec<u64>,
+    /// By the steps of the node's grid.
+    counts: StepCounts,
     held: usize,
 }
 
@@ -166,38 +166,33 @@ impl<'a> Gather<'a> {
         self.plan.nodes[id.index()].grid
     }
 
-    /// Takes the value of a child and adds what its steps looked at to `queryable`.
-    fn take(&mut self, id: NodeId, queryable: &mut Vec<u64>) -> NodeValue {
+    /// Takes the value of a child and adds what its steps counted to `counts`.
+    fn take(&mut self, id: NodeId, counts: &mut StepCounts) -> NodeValue {
         let slot = std::mem::take(&mut self.slots[id.index()]);
         self.stats.release(slot.held);
         self.stats.release_bytes(slot.value.bytes());
-        if queryable.len() < slot.queryable_per_step.len() {
-            queryable.resize(slot.queryable_per_step.len(), 0);
-        }
-        for (total, added) in queryable.iter_mut().zip(&slot.queryable_per_step) {
-            *total += added;
-        }
+        counts.add(&slot.counts);
         slot.value
     }
 
-    fn rows(&mut self, id: NodeId, queryable: &mut Vec<u64>) -> Matrix {
-        match self.take(id, queryable) {
+    fn rows(&mut self, id: NodeId, counts: &mut StepCounts) -> Matrix {
+        match self.take(id, counts) {
             NodeValue::Rows(matrix) => matrix,
             other => panic!("{id:?} must be a vector, not {other:?}"),
         }
     }
 
-    fn scalar(&mut self, id: NodeId, queryable: &mut Vec<u64>) -> Arc<[f64]> {
-        match self.take(id, queryable) {
+    fn scalar(&mut self, id: NodeId, counts: &mut StepCounts) -> Arc<[f64]> {
+        match self.take(id, counts) {
             NodeValue::Scalar(values) => values,
             other => panic!("{id:?} must be a scalar, not {other:?}"),
         }
     }
 
     /// Replaces a node's name by its values.
-    fn fill(&mut self, param: &mut Param, queryable: &mut Vec<u64>) {
+    fn fill(&mut self, param: &mut Param, counts: &mut StepCounts) {
         if let Param::Node(id) = *param {
-            *param = Param::Column(self.scalar(id, queryable));
+            *param = Param::Column(self.scalar(id, counts));
         }
     }
 
@@ -206,7 +201,7 @@ impl<'a> Gather<'a> {
         if grid.step_count > self.plan.samples_max {
             return Err(ExecError::TooManySamples);
         }
-        let mut queryable = Vec::new();
+        let mut counts = StepCounts::default();
         let plan = self.plan;
         let value = match &plan.nodes[id.index()].op {
             Op::Moved => return Ok(()),
@@ -215,9 +210,9 @@ impl<'a> Gather<'a> {
                 return Ok(());
             }
             Op::Scatter(part) => {
-                let rows = self.scatter(id, part, scatter, &mut queryable).await?;
+                let rows = self.scatter(id, part, scatter, &mut counts).await?;
                 let held = rows.sample_count();
-                let slot = Slot { value: rows, queryable_per_step: queryable, held };
+                let slot = Slot { value: rows, counts, held };
                 if let Some(kept) = self.kept.get_mut(&id) {
                     kept.slot = slot.clone();
                     self.stats.hold(held)?;
@@ -227,21 +222,23 @@ impl<'a> Gather<'a> {
                 return Ok(());
             }
             Op::Info { child, info } => {
-                let base = self.rows(*child, &mut queryable);
-                let enriched = info::run(base, info, grid, plan, scatter, &mut self.stats).await?;
+                let base = self.rows(*child, &mut counts);
+                let enriched =
+                    info::run(base, info, grid, plan, scatter, &mut self.stats, &mut counts)
+                        .await?;
                 NodeValue::Rows(enriched)
             }
             Op::Text(text) => NodeValue::Text(text.to_string()),
-            Op::Repeat(child) => self.repeat(*child, grid, &mut queryable),
+            Op::Repeat(child) => self.repeat(*child, grid, &mut counts),
             op @ (Op::Number(_)
             | Op::Time
             | Op::NegateScalar(_)
             | Op::ScalarBinary { .. }
             | Op::Extreme { .. }
-            | Op::ScalarOf(_)) => self.scalar_node(op, grid, &mut queryable)?,
+            | Op::ScalarOf(_)) => self.scalar_node(op, grid, &mut counts)?,
             op => {
                 let turns = scatter.turns();
-                let rows = self.vector_node(op, grid, &mut queryable, turns).await?;
+                let rows = self.vector_node(op, grid, &mut counts, turns).await?;
                 self.stats.check_cells(rows.cell_count())?;
                 NodeValue::Rows(rows)
             }
@@ -249,7 +246,7 @@ impl<'a> Gather<'a> {
         let held = value.sample_count();
         self.stats.hold(held)?;
         self.stats.hold_bytes(value.bytes())?;
-        self.slots[id.index()] = Slot { value, queryable_per_step: queryable, held };
+        self.slots[id.index()] = Slot { value, counts, held };
         Ok(())
     }
 
@@ -286,22 +283,23 @@ impl<'a> Gather<'a> {
         id: NodeId,
         part: &ShardPart,
         scatter: &impl Scatter,
-        queryable: &mut Vec<u64>,
+        counts: &mut StepCounts,
     ) -> Result<NodeValue, ExecError> {
         let mut part = part.clone();
-        let mut of_params = Vec::new();
-        let mut uncounted = Vec::new();
-        part.for_each_param(&mut |param, counts| {
-            self.fill(param, if counts { &mut of_params } else { &mut uncounted });
+        let (mut of_params, mut uncounted) = (StepCounts::default(), StepCounts::default());
+        part.for_each_param(&mut |param, is_counted| {
+            self.fill(param, if is_counted { &mut of_params } else { &mut uncounted });
         });
         let partials = self.answer(id, &part, scatter).await?;
         for partial in &partials {
             self.stats.absorb(&partial.stats)?;
-            queryable.resize(part.grid().step_count, 0);
-            let counted = &partial.stats.queryable_per_step;
-            queryable.iter_mut().zip(counted).for_each(|(total, added)| *total += added);
+            counts.grow(part.grid().step_count);
+            counts.add(&partial.stats.per_step);
         }
-        queryable.iter_mut().zip(&of_params).for_each(|(total, added)| *total += added);
+        counts.add(&of_params);
+        // Those of a window over the row: what they looked at does not count, what they read does.
+        let read = part.read_by_step(&uncounted.read);
+        counts.read.iter_mut().zip(read).for_each(|(total, added)| *total += added);
         let held: usize = partials.iter().map(|partial| partial.stats.held()).sum();
         let held_bytes: usize = partials.iter().map(|partial| partial.stats.held_bytes()).sum();
         let value = self.put_together(&part, partials, scatter.turns()).await?;
@@ -359,18 +357,18 @@ impl<'a> Gather<'a> {
         &mut self,
         op: &Op,
         grid: Grid,
-        queryable: &mut Vec<u64>,
+        counts: &mut StepCounts,
     ) -> Result<NodeValue, ExecError> {
         let each = |value: &dyn Fn(usize) -> f64| (0..grid.step_count).map(value).collect();
         let values: Arc<[f64]> = match op {
             Op::Number(value) => each(&|_| *value),
             Op::Time => each(&|step| grid.time_ms(step) as f64 / 1000.0),
             Op::NegateScalar(child) => {
-                let values = self.scalar(*child, queryable);
+                let values = self.scalar(*child, counts);
                 each(&|step| -values[step])
             }
             Op::ScalarBinary { op, lhs, rhs } => {
-                let (lhs, rhs) = (self.scalar(*lhs, queryable), self.scalar(*rhs, queryable));
+                let (lhs, rhs) = (self.scalar(*lhs, counts), self.scalar(*rhs, counts));
                 if elementwise::scalar(*op, 0.0, 0.0).is_none() {
                     let operator = op.as_str();
                     return Err(ExecError::Evaluation(format!(
@@ -380,22 +378,25 @@ impl<'a> Gather<'a> {
                 each(&|step| elementwise::scalar(*op, lhs[step], rhs[step]).unwrap_or(f64::NAN))
             }
             Op::Extreme { largest, lhs, rhs } => {
-                let (lhs, rhs) = (self.scalar(*lhs, queryable), self.scalar(*rhs, queryable));
+                let (lhs, rhs) = (self.scalar(*lhs, counts), self.scalar(*rhs, counts));
                 let extreme = if *largest { math::max } else { math::min };
                 each(&|step| extreme(lhs[step], rhs[step]))
             }
-            Op::ScalarOf(child) => single_values(&self.rows(*child, queryable)).into(),
+            Op::ScalarOf(child) => single_values(&self.rows(*child, counts)).into(),
             other => panic!("{other:?} must be a scalar"),
         };
         Ok(NodeValue::Scalar(values))
     }
 
     /// The single step of `child` at every step of `grid`.
-    fn repeat(&mut self, child: NodeId, grid: Grid, queryable: &mut Vec<u64>) -> NodeValue {
-        let value = self.take(child, queryable);
-        let once = queryable.first().copied().unwrap_or(0);
-        queryable.clear();
-        queryable.resize(grid.step_count, once);
+    fn repeat(&mut self, child: NodeId, grid: Grid, counts: &mut StepCounts) -> NodeValue {
+        let value = self.take(child, counts);
+        // Every step looks at what the first one has read.
+        let once = counts.queryable.first().copied().unwrap_or(0);
+        let read = counts.read.iter().sum();
+        counts.reset(grid.step_count);
+        counts.queryable.fill(once);
+        counts.read.iter_mut().take(1).for_each(|first| *first = read);
         match value {
             NodeValue::Scalar(values) => {
                 NodeValue::Scalar((0..grid.step_count).map(|_| values[0]).collect())
@@ -410,45 +411,43 @@ impl<'a> Gather<'a> {
         &mut self,
         op: &Op,
         grid: Grid,
-        queryable: &mut Vec<u64>,
+        counts: &mut StepCounts,
         turns: &impl Turns,
     ) -> Result<Matrix, ExecError> {
         let delayed = self.plan.delayed_names;
         match op {
-            Op::VectorOf(child) => Ok(row_of_scalar(grid, &self.scalar(*child, queryable))),
-            Op::Stage { child, stage } => self.stage(*child, stage, grid, queryable, turns).await,
+            Op::VectorOf(child) => Ok(row_of_scalar(grid, &self.scalar(*child, counts))),
+            Op::Stage { child, stage } => self.stage(*child, stage, grid, counts, turns).await,
             Op::Aggregate { child, aggregate } => {
                 let mut aggregate = (**aggregate).clone();
                 if let Some(param) = &mut aggregate.param {
-                    self.fill(param, queryable);
+                    self.fill(param, counts);
                 }
-                let rows = self.rows(*child, queryable);
+                let rows = self.rows(*child, counts);
                 aggregate_all::run(&rows, &aggregate, &mut self.annotations, turns).await
             }
             Op::Binary { lhs, rhs, binary } => {
-                let lhs = self.rows(*lhs, queryable);
-                let rhs = self.rows(*rhs, queryable);
+                let lhs = self.rows(*lhs, counts);
+                let rhs = self.rows(*rhs, counts);
                 binary::run(&lhs, &rhs, binary, delayed, &mut self.annotations, turns).await
             }
-            Op::Absent { child, labels } => {
-                Ok(absent(&self.rows(*child, queryable), labels.as_ref()))
-            }
+            Op::Absent { child, labels } => Ok(absent(&self.rows(*child, counts), labels.as_ref())),
             Op::LabelReplace { child, replace } => {
-                labels::replace(self.rows(*child, queryable), replace, turns).await
+                labels::replace(self.rows(*child, counts), replace, turns).await
             }
             Op::LabelJoin { child, join } => {
-                labels::join(self.rows(*child, queryable), join, turns).await
+                labels::join(self.rows(*child, counts), join, turns).await
             }
             Op::Sort { child, order, position } => {
-                let rows = self.rows(*child, queryable);
+                let rows = self.rows(*child, counts);
                 Ok(order::sort(rows, order, *position, self.plan, &mut self.annotations))
             }
             Op::Histogram { child, histogram } => {
                 let mut histogram = (**histogram).clone();
                 for param in &mut histogram.params {
-                    self.fill(param, queryable);
+                    self.fill(param, counts);
                 }
-                let rows = self.rows(*child, queryable);
+                let rows = self.rows(*child, counts);
                 histogram::run(&rows, &histogram, grid, delayed, &mut self.annotations, turns).await
             }
             other => panic!("{other:?} must be a vector"),
@@ -461,23 +460,27 @@ impl<'a> Gather<'a> {
         child: NodeId,
         stage: &Stage,
         grid: Grid,
-        queryable: &mut Vec<u64>,
+        counts: &mut StepCounts,
         turns: &impl Turns,
     ) -> Result<Matrix, ExecError> {
         let mut stage = stage.clone();
-        let mut of_params = Vec::new();
+        let mut of_params = StepCounts::default();
         stage.for_each_param(&mut |param| self.fill(param, &mut of_params));
         let child_grid = self.grid(child);
-        let rows = self.rows(child, queryable);
+        let rows = self.rows(child, counts);
         let is_window = matches!(stage, Stage::Window { .. });
-        if is_window {
-            queryable.clear();
+        if let Stage::Window { window, lookup, .. } = &stage {
+            let read = &counts.read;
+            let read = read_through_window(read, child_grid, window.range_ms, *lookup, grid);
+            *counts = StepCounts { queryable: vec![0; grid.step_count], read };
         }
-        self.stats.queryable_per_step.clear();
-        self.stats.queryable_per_step.resize(grid.step_count, 0);
+        self.stats.per_step.reset(grid.step_count);
         let delayed = self.plan.delayed_names;
         let mut result = Matrix::new(grid.step_count);
         result.is_ordered = rows.is_ordered;
+        if !stage.drops_points() {
+            result.reserve(rows.row_count());
+        }
         let (mut row, mut label_bytes) = (Row::default(), Vec::new());
         for index in 0..rows.row_count() {
             spend(turns, child_grid.step_count).await?;
@@ -494,18 +497,19 @@ impl<'a> Gather<'a> {
             let mut row_grid = child_grid;
             stage::run(&stage, &mut row, &mut row_grid, &mut context)?;
             let drops = stage.drops_name();
-            let labels = match drops && !delayed {
-                true if stage.keeps_type_and_unit() => drop_name(labels, &mut label_bytes),
-                true => drop_reserved(labels, &mut label_bytes),
-                false => labels,
+            let renamed = match drops && !delayed {
+                true if stage.keeps_type_and_unit() => Dropped::Name,
+                true => Dropped::Reserved,
+                false => Dropped::Nothing,
             };
+            let labels = renamed.of(labels, &mut label_bytes);
             result.push_row(labels, drops || rows.drops_name(index), row.as_ref());
         }
         if is_window {
-            *queryable = std::mem::take(&mut self.stats.queryable_per_step);
+            counts.queryable = std::mem::take(&mut self.stats.per_step.queryable);
         }
-        queryable.resize(grid.step_count, 0);
-        queryable.iter_mut().zip(&of_params).for_each(|(total, added)| *total += added);
+        counts.grow(grid.step_count);
+        counts.add(&of_params);
         if delayed || !stage.drops_name() {
             return Ok(result);
         }
@@ -517,8 +521,9 @@ impl<'a> Gather<'a> {
         let root = plan.root();
         let grid = self.grid(root);
         let timestamp_ms = plan.times.start_ms;
-        let mut queryable = Vec::new();
-        let value = match self.take(root, &mut queryable) {
+        let mut counts = StepCounts::default();
+        counts.grow(grid.step_count);
+        let value = match self.take(root, &mut counts) {
             NodeValue::Text(value) => Value::String { timestamp_ms, value },
             NodeValue::Scalar(values) if plan.times.is_instant() => {
                 Value::Scalar { timestamp_ms, value: values[0] }
@@ -546,9 +551,10 @@ impl<'a> Gather<'a> {
         };
         if plan.value_type == ValueType::Matrix {
             // All of a subquery's samples count for the one step that asked.
-            queryable = vec![queryable.iter().sum()];
+            let sum = |column: &[u64]| vec![column.iter().sum()];
+            counts = StepCounts { queryable: sum(&counts.queryable), read: sum(&counts.read) };
         }
-        self.stats.queryable_per_step = queryable;
+        self.stats.per_step = counts;
         Ok(Outcome { value, annotations: self.annotations, stats: self.stats })
     }
 }
@@ -558,7 +564,8 @@ async fn clean_names(rows: Matrix, turns: &impl Turns) -> Result<Matrix, ExecErr
     let mut bytes = Vec::new();
     let renamed = rename(rows, turns, |rows, row, out| {
         let labels = rows.labels(row);
-        out.push(if rows.drops_name(row) { drop_reserved(labels, &mut bytes) } else { labels });
+        let dropped = if rows.drops_name(row) { Dropped::Reserved } else { Dropped::Nothing };
+        out.push(dropped.of(labels, &mut bytes));
         false
     })
     .await?;

@@ -39,7 +39,7 @@ mod tests {
                 let infos = outcome.annotations.texts(Severity::Info, text);
                 let mut points = Vec::new();
                 outcome.value.for_each_point(0, |_, value| points.push(value));
-                format!("{points:?} {infos:?} {:?}", outcome.stats.queryable_per_step)
+                format!("{points:?} {infos:?} {:?}", outcome.stats.per_step.queryable)
             }
             Err(error) => error.to_string(),
         }

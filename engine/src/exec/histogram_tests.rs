@@ -2,28 +2,10 @@
 
 use crate::model::{FloatHistogram, Labels};
 use crate::plan::{Plan, PlanOptions, QueryTimes};
-use crate::promql::series::{Element, expand, parse_series_description};
 use crate::promql::{ParseOptions, parse};
 
-use super::testing::{LocalScatter, Sample, block_on};
+use super::testing::{LocalScatter, block_on};
 use super::{Outcome, Severity, evaluate};
-
-/// The series of `lines`, a value every ten seconds.
-fn load(lines: &[&str], shards: usize) -> LocalScatter {
-    let mut scatter = LocalScatter::new(shards);
-    for line in lines {
-        let (labels, values) = parse_series_description(line).expect("a series");
-        for (index, value) in expand(&values).expect("histograms").into_iter().enumerate() {
-            let sample = match value {
-                Element::Omitted => continue,
-                Element::Float(value) => Sample::Float(value),
-                Element::Histogram { histogram, .. } => Sample::Histogram(histogram),
-            };
-            scatter.append_sample(&labels, index as i64 * 10_000, 0, sample);
-        }
-    }
-    scatter
-}
 
 fn run(
     text: &str,
@@ -40,37 +22,9 @@ fn run(
 const ONE: &str = "one {{schema:1 count:5 sum:20 buckets:[1 2 1 1]}}+{{schema:1 count:10 sum:5 \
                    buckets:[1 2 3 4]}}x100";
 
-/// `end_s`: that of a range query in steps of five seconds, or equal to `start_s`. `per_step`:
-/// queryable samples.
-#[track_caller]
-fn check_samples(text: &str, start_s: i64, end_s: i64, per_step: &[u64], read: u64) {
-    let times = match end_s - start_s {
-        0 => QueryTimes::instant(start_s * 1000),
-        _ => QueryTimes::range(start_s * 1000, end_s * 1000, 5000),
-    };
-    for shards in [1, 3] {
-        let scatter = load(&[ONE], shards);
-        let stats = run(text, &scatter, times, &PlanOptions::default()).unwrap().stats;
-        assert_eq!((&stats.queryable_per_step[..], stats.read), (per_step, read), "{text}");
-    }
-}
-
-/// The figures of Prometheus's `TestQueryStatistics`.
-#[test]
-fn histograms_count_by_their_size() {
-    check_samples("one", 21, 21, &[13], 13);
-    check_samples("timestamp(one)", 21, 21, &[1], 1);
-    check_samples("one[60s]", 201, 201, &[78], 78);
-    check_samples("one[60s] @ 30", 201, 201, &[52], 52);
-    check_samples("one", 204, 223, &[13; 4], 52);
-    check_samples("timestamp(one)", 201, 220, &[1; 4], 4);
-    check_samples("max_over_time(one[60s])[20s:5s]", 201, 201, &[312], 104);
-    check_samples("histogram_count(max_over_time(one[20s:10s]))", 201, 201, &[26], 26);
-}
-
 #[test]
 fn the_bound_on_samples_counts_sizes() {
-    let scatter = load(&[ONE], 2);
+    let scatter = LocalScatter::load(&[ONE], 2);
     let at = QueryTimes::instant(201_000);
     for (samples_max, fits) in [(78, true), (77, false)] {
         let options = PlanOptions { samples_max, ..PlanOptions::default() };
@@ -96,7 +50,7 @@ fn check_labels(text: &str, expected: &[&str]) {
     for (shards, options) in
         [(1, PlanOptions::default()), (3, PlanOptions::default().without_rewrites())]
     {
-        let scatter = load(&lines, shards);
+        let scatter = LocalScatter::load(&lines, shards);
         let value = run(text, &scatter, QueryTimes::instant(50_000), &options).unwrap().value;
         let labels: Vec<Labels> =
             (0..value.row_count()).map(|row| value.labels(row).to_owned()).collect();
@@ -132,7 +86,7 @@ fn resets_found_once_are_those_of_every_window() {
             counts.push(count as f64);
             line += &format!(" {{{{count:{count} sum:{count} buckets:[{count}]}}}}");
         }
-        let scatter = load(&[&line], 1);
+        let scatter = LocalScatter::load(&[&line], 1);
         let times = QueryTimes::range(100_000, 390_000, 10_000);
         let options = PlanOptions::default();
         let value = run("increase(c[80s])", &scatter, times, &options).unwrap().value;
@@ -154,7 +108,7 @@ fn floats_and_histograms_do_not_mix_and_it_is_said_where() {
     let lines = ["m{a=\"1\"} 1x9", "m{a=\"2\"} {{count:1 buckets:[1]}}x9"];
     let at = QueryTimes::instant(50_000);
     for shards in [1, 2, 5] {
-        let scatter = load(&lines, shards);
+        let scatter = LocalScatter::load(&lines, shards);
         let outcome = run("1 + sum(m)", &scatter, at, &PlanOptions::default()).unwrap();
         assert_eq!(outcome.value.row_count(), 0);
         let warning = "PromQL warning: encountered a mix of histograms and floats for aggregation \
@@ -168,7 +122,7 @@ fn floats_and_histograms_do_not_mix_and_it_is_said_where() {
 
 #[test]
 fn a_histogram_is_shared_by_the_steps_it_stands_for() {
-    let scatter = load(&["h {{count:1 sum:2 buckets:[1]}}"], 1);
+    let scatter = LocalScatter::load(&["h {{count:1 sum:2 buckets:[1]}}"], 1);
     let times = QueryTimes::range(0, 200_000, 1000);
     let options = PlanOptions { bytes_max: 20_000, ..PlanOptions::default() };
     let value = run("h", &scatter, times, &options).unwrap().value;
@@ -191,7 +145,7 @@ fn buckets_that_do_not_go_together_are_said_once_a_group() {
     for shards in [1, 2, 5] {
         for op in ["sum", "avg"] {
             let text = format!("{op}({{__name__=~\"c|e\"}})");
-            let scatter = load(&lines, shards);
+            let scatter = LocalScatter::load(&lines, shards);
             let at = QueryTimes::instant(50_000);
             let outcome = run(&text, &scatter, at, &PlanOptions::default()).unwrap();
             assert_eq!(outcome.value.row_count(), 0);

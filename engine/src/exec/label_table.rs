@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::model::LabelsRef;
-use crate::model::labels::{METRIC_NAME, push_string};
+use crate::model::labels::METRIC_NAME;
 use crate::plan::part::Grouping;
 
 /// Label sets by row: all bytes in one arena.
@@ -119,23 +119,42 @@ pub fn filter<'a>(
     mut keep: impl FnMut(&[u8]) -> bool,
 ) -> LabelsRef<'a> {
     out.clear();
-    for (name, value) in labels.iter() {
+    for (name, pair) in labels.encoded() {
         if keep(name) {
-            push_string(out, name);
-            push_string(out, value);
+            out.extend_from_slice(pair);
         }
     }
     LabelsRef::from_canonical(out)
 }
 
-/// The labels without the metric's name, type and unit.
-pub fn drop_reserved<'a>(labels: LabelsRef<'_>, out: &'a mut Vec<u8>) -> LabelsRef<'a> {
-    filter(labels, out, |name| !is_reserved(name))
+/// What of the labels that describe the metric an operation has dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    Nothing,
+    /// The name.
+    Name,
+    /// The name, type and unit.
+    Reserved,
 }
 
-/// The labels without the metric's name.
-pub fn drop_name<'a>(labels: LabelsRef<'_>, out: &'a mut Vec<u8>) -> LabelsRef<'a> {
-    filter(labels, out, |name| name != METRIC_NAME)
+impl Dropped {
+    #[inline]
+    fn has(self, name: &[u8]) -> bool {
+        match self {
+            Dropped::Nothing => false,
+            Dropped::Name => name == METRIC_NAME,
+            Dropped::Reserved => is_reserved(name),
+        }
+    }
+
+    /// The labels that are left.
+    #[inline]
+    pub fn of<'a>(self, labels: LabelsRef<'a>, out: &'a mut Vec<u8>) -> LabelsRef<'a> {
+        match self {
+            Dropped::Nothing => labels,
+            _ => filter(labels, out, |name| !self.has(name)),
+        }
+    }
 }
 
 /// Whether the sorted list `names` holds `name`.
@@ -145,34 +164,43 @@ pub fn names_hold(names: &[Box<str>], name: &[u8]) -> bool {
     names.iter().any(|candidate| candidate.as_bytes() == name)
 }
 
-/// The labels of the group that `labels` falls into.
+/// The labels of the group that `labels`, of which some were dropped, falls into.
 pub fn project<'a>(
     labels: LabelsRef<'_>,
+    dropped: Dropped,
     grouping: &Grouping,
     out: &'a mut Vec<u8>,
 ) -> LabelsRef<'a> {
+    let is_named = |name: &[u8]| names_hold(&grouping.labels, name);
     if grouping.without {
-        filter(labels, out, |name| name != METRIC_NAME && !names_hold(&grouping.labels, name))
+        filter(labels, out, |name| name != METRIC_NAME && !is_named(name) && !dropped.has(name))
     } else if grouping.labels.is_empty() {
         out.clear();
         LabelsRef::EMPTY
     } else {
-        filter(labels, out, |name| names_hold(&grouping.labels, name))
+        filter(labels, out, |name| is_named(name) && !dropped.has(name))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LabelIndex, project};
+    use super::{Dropped, LabelIndex, project};
     use crate::model::Labels;
     use crate::plan::part::Grouping;
 
     #[track_caller]
     fn check(names: &[&str], without: bool, expected: &str) {
-        let labels = Labels::from_pairs([("__name__", "up"), ("a", "1"), ("b", "2")]);
+        check_dropped(Dropped::Nothing, names, without, expected);
+    }
+
+    #[track_caller]
+    fn check_dropped(dropped: Dropped, names: &[&str], without: bool, expected: &str) {
+        let labels = [("__name__", "up"), ("__type__", "gauge"), ("a", "1"), ("b", "2")];
+        let labels = Labels::from_pairs(labels);
         let names: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
         let mut out = Vec::new();
-        let projected = project(labels.as_ref(), &Grouping::new(&names, without), &mut out);
+        let projected =
+            project(labels.as_ref(), dropped, &Grouping::new(&names, without), &mut out);
         assert_eq!(projected.to_string(), expected);
     }
 
@@ -182,8 +210,23 @@ mod tests {
         check(&["a"], false, r#"{a="1"}"#);
         check(&["c", "b"], false, r#"{b="2"}"#);
         check(&["__name__"], false, r#"{__name__="up"}"#);
-        check(&[], true, r#"{a="1", b="2"}"#);
-        check(&["a"], true, r#"{b="2"}"#);
+        check(&["__type__"], true, r#"{a="1", b="2"}"#);
+        check(&["a"], true, r#"{__type__="gauge", b="2"}"#);
+    }
+
+    #[test]
+    fn what_was_dropped_is_in_no_group() {
+        let names = &["__name__", "__type__", "a"];
+        check_dropped(
+            Dropped::Nothing,
+            names,
+            false,
+            r#"{__name__="up", __type__="gauge", a="1"}"#,
+        );
+        check_dropped(Dropped::Name, names, false, r#"{__type__="gauge", a="1"}"#);
+        check_dropped(Dropped::Reserved, names, false, r#"{a="1"}"#);
+        check_dropped(Dropped::Name, &["a"], true, r#"{__type__="gauge", b="2"}"#);
+        check_dropped(Dropped::Reserved, &["a"], true, r#"{b="2"}"#);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Instant selectors: which sample stands for a time.
 
-mod regular;
+pub mod regular;
 
 use crate::model::histogram::CounterReset;
 use crate::model::{LabelsRef, is_stale_nan};

@@ -24,6 +24,9 @@ use super::label_table::LabelTable;
 
 const WORD_BITS: usize = u64::BITS as usize;
 
+/// Most cells for which there is room before there are rows.
+const RESERVED_CELLS_MAX: usize = 8 << 20;
+
 /// Words that hold a bit for each of `step_count` steps.
 #[inline]
 pub fn words(step_count: usize) -> usize {
@@ -378,6 +381,31 @@ impl Matrix {
         self.present.extend_from_slice(&other.present);
     }
 
+    /// Has room for so many rows, or as many as [`RESERVED_CELLS_MAX`] allows: a column that grows
+    /// by itself is copied again and again. Room that is not used costs addresses, no memory.
+    pub fn reserve(&mut self, row_count: usize) {
+        let row_count = row_count.min(RESERVED_CELLS_MAX / self.step_count.max(1));
+        self.values.reserve_exact(row_count * self.step_count);
+        self.present.reserve_exact(row_count * words(self.step_count));
+        self.drops_name.reserve_exact(row_count);
+    }
+
+    /// Puts the rows into the order named, which names each once. In place, O(cells).
+    pub fn permute(&mut self, order: &[u32]) {
+        assert!(order.len() == self.row_count());
+        let mut labels = LabelTable::default();
+        order.iter().for_each(|&row| labels.push(self.labels(row as usize)));
+        self.labels = labels;
+        self.drops_name = order.iter().map(|&row| self.drops_name[row as usize]).collect();
+        if !self.histograms.is_empty() {
+            let rows = &mut self.histograms;
+            let taken = order.iter().map(|&row| std::mem::take(&mut rows[row as usize]));
+            self.histograms = taken.collect();
+        }
+        permute_rows(&mut self.values, self.step_count, order);
+        permute_rows(&mut self.present, words(self.step_count), order);
+    }
+
     /// The rows named, in that order.
     pub fn select_rows(&self, rows: &[u32]) -> Matrix {
         let mut selected = Matrix::new(self.step_count);
@@ -413,9 +441,69 @@ impl Matrix {
     }
 }
 
+/// Moves rows of `length` to where `order` wants them, along its cycles.
+fn permute_rows<T: Copy>(cells: &mut [T], length: usize, order: &[u32]) {
+    let mut is_done = vec![false; order.len()];
+    let mut first = Vec::with_capacity(length);
+    for start in 0..order.len() {
+        if is_done[start] || order[start] as usize == start {
+            continue;
+        }
+        first.clear();
+        first.extend_from_slice(&cells[start * length..][..length]);
+        let mut to = start;
+        loop {
+            is_done[to] = true;
+            let from = order[to] as usize;
+            if from == start {
+                break;
+            }
+            cells.copy_within(from * length..(from + 1) * length, to * length);
+            to = from;
+        }
+        cells[to * length..][..length].copy_from_slice(&first);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{count, ones, set, set_all, words};
+    use proptest::prelude::*;
+
+    use super::{Matrix, RowRef, count, ones, set, set_all, words};
+    use crate::exec::histograms::NONE;
+    use crate::model::Labels;
+
+    /// `count` rows whose labels, values and flags say which they are.
+    fn rows(count: usize, step_count: usize) -> Matrix {
+        let mut rows = Matrix::new(step_count);
+        for row in 0..count {
+            let labels = Labels::from_pairs([("row", row.to_string())]);
+            let mut present = vec![0; words(step_count)];
+            set(&mut present, row % step_count);
+            let values = vec![row as f64; step_count];
+            let points = RowRef { values: &values, present: &present, histograms: &NONE };
+            rows.push_row(labels.as_ref(), row % 2 == 0, points);
+        }
+        rows
+    }
+
+    proptest! {
+        #[test]
+        fn rows_that_are_put_in_order_are_those_that_were_selected(
+            order in Just((0u32..17).collect::<Vec<_>>()).prop_shuffle(),
+            step_count in 1usize..70,
+        ) {
+            let mut permuted = rows(order.len(), step_count);
+            permuted.permute(&order);
+            let selected = rows(order.len(), step_count).select_rows(&order);
+            for row in 0..order.len() {
+                prop_assert_eq!(permuted.labels(row), selected.labels(row));
+                prop_assert_eq!(permuted.drops_name(row), selected.drops_name(row));
+                prop_assert_eq!(permuted.values(row), selected.values(row));
+                prop_assert_eq!(permuted.present(row), selected.present(row));
+            }
+        }
+    }
 
     #[test]
     fn ranges_of_bits() {

@@ -77,7 +77,7 @@ pub async fn rename(
 const SORT_ROWS: usize = 4096;
 
 /// The rows in the order of their labels. O(rows log rows), in runs that are then merged.
-pub async fn sort_by_labels(matrix: Matrix, turns: &impl Turns) -> Result<Matrix, ExecError> {
+pub async fn sort_by_labels(mut matrix: Matrix, turns: &impl Turns) -> Result<Matrix, ExecError> {
     let compare = |a: u32, b: u32| matrix.labels(a as usize).compare(matrix.labels(b as usize));
     let mut order: Vec<u32> = (0..matrix.row_count() as u32).collect();
     if order.is_sorted_by(|&a, &b| compare(a, b).is_le()) {
@@ -105,5 +105,6 @@ pub async fn sort_by_labels(matrix: Matrix, turns: &impl Turns) -> Result<Matrix
         std::mem::swap(&mut order, &mut merged);
         run_rows *= 2;
     }
-    Ok(matrix.select_rows(&order))
+    matrix.permute(&order);
+    Ok(matrix)
 }

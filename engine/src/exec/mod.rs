@@ -47,6 +47,8 @@ mod turn;
 mod window;
 
 #[cfg(test)]
+mod counts_tests;
+#[cfg(test)]
 mod histogram_tests;
 #[cfg(test)]
 mod tests;

@@ -5,15 +5,15 @@ use crate::model::source::Turns;
 use crate::plan::part::{Extend, Finish, Select, SelectOutput, ShardPart, Stage, Window};
 use crate::promql::functions::FunctionId;
 
-use super::aggregate::GroupColumns;
+use super::aggregate::{GroupColumns, GroupedSeries};
 use super::aggregate_all;
 use super::annotations::Annotations;
 use super::error::ExecError;
-use super::label_table::{drop_name, drop_reserved};
+use super::label_table::{Dropped, project};
 use super::matrix::{Matrix, Row};
 use super::ranges::Ranges;
 use super::stage::{self, Scratch, StageContext};
-use super::stats::SampleStats;
+use super::stats::{SampleStats, StepCounts, read_through_window};
 use super::window::{self, Points};
 
 /// What one shard has to say: owned, dense, `Send`.
@@ -85,7 +85,7 @@ pub(super) struct PartRun<'a> {
     annotations: Annotations,
     stats: SampleStats,
     /// Takes the counts of what a later window looks at again: only the last one's count.
-    uncounted_per_step: Vec<u64>,
+    uncounted: StepCounts,
     failed: Option<ExecError>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> PartRun<'a> {
         let step_count = if is_too_long { 0 } else { grid.step_count };
         let value = match (&part.finish, &part.select.output) {
             (_, SelectOutput::Samples { .. }) => PartialValue::Ranges(Ranges::default()),
-            (Finish::Rows | Finish::Candidates(_), _) => {
+            (Finish::Rows | Finish::Projected(_) | Finish::Candidates(_), _) => {
                 PartialValue::Rows(Matrix::new(step_count))
             }
             (Finish::Groups { op, grouping, .. }, _) => {
@@ -110,13 +110,23 @@ impl<'a> PartRun<'a> {
             value,
             annotations: Annotations::default(),
             stats: SampleStats::new(step_count, part.samples_max).with_bytes_max(part.bytes_max),
-            uncounted_per_step: Vec::new(),
+            uncounted: StepCounts::default(),
             failed: is_too_long.then_some(ExecError::TooManySamples),
         }
     }
 
     pub fn has_failed(&self) -> bool {
         self.failed.is_some()
+    }
+
+    /// Makes room for the rows of so many series, where each mostly gives one.
+    pub fn reserve(&mut self, series_count: usize) {
+        let drops_points = self.part.stages.iter().any(Stage::drops_points);
+        if let PartialValue::Rows(rows) = &mut self.value
+            && !drops_points
+        {
+            rows.reserve(series_count);
+        }
     }
 
     fn keep_error(&mut self, result: Result<(), ExecError>) {
@@ -183,18 +193,24 @@ impl<'a> PartRun<'a> {
             return Ok(());
         }
         self.stats.hold(row.as_ref().sample_count())?;
-        let renamed = dropped && !part.delayed_names;
-        let bytes = &mut room.label_bytes;
-        let labels = match renamed {
-            true if part.keeps_type_and_unit() => drop_name(labels, bytes),
-            true => drop_reserved(labels, bytes),
-            false => labels,
+        let renamed = match dropped && !part.delayed_names {
+            true if part.keeps_type_and_unit() => Dropped::Name,
+            true => Dropped::Reserved,
+            false => Dropped::Nothing,
         };
         match &mut self.value {
-            PartialValue::Rows(matrix) => matrix.push_row(labels, dropped, row.as_ref()),
+            PartialValue::Rows(matrix) => {
+                let bytes = &mut room.label_bytes;
+                let labels = match &part.finish {
+                    Finish::Projected(grouping) => project(labels, renamed, grouping, bytes),
+                    _ => renamed.of(labels, bytes),
+                };
+                matrix.push_row(labels, dropped, row.as_ref());
+            }
             PartialValue::Groups(groups) => {
+                let series = GroupedSeries { labels, dropped: renamed, drops_name: dropped };
                 let (row, position) = (row.as_ref(), part.child_position());
-                groups.add_row(labels, dropped, row, &mut self.annotations, position);
+                groups.add_row(series, row, &mut self.annotations, position);
             }
             PartialValue::Ranges(_) => unreachable!("a part of samples has no rows"),
         }
@@ -214,10 +230,8 @@ impl<'a> PartRun<'a> {
     /// Called before and after a stage: unless it is the one that counts, its counts go aside.
     fn count_steps(&mut self, counts: bool, step_count: usize) {
         if !counts {
-            if self.uncounted_per_step.len() < step_count {
-                self.uncounted_per_step.resize(step_count, 0);
-            }
-            std::mem::swap(&mut self.stats.queryable_per_step, &mut self.uncounted_per_step);
+            self.uncounted.grow(step_count);
+            std::mem::swap(&mut self.stats.per_step, &mut self.uncounted);
         }
     }
 
@@ -268,8 +282,7 @@ impl<'a> PartRun<'a> {
             (points.times_ms, points.values) = (&extended.0, &extended.1);
         }
         let samples = points.sample_count();
-        counts.queryable_per_step[0] += samples as u64;
-        counts.read += samples as u64;
+        counts.per_step.queryable[0] += samples as u64;
         self.stats.hold(samples)?;
         ranges.push(labels, points);
         self.count_bytes()
@@ -292,10 +305,9 @@ impl<'a> PartRun<'a> {
         all.place(|position| own.position_like(first, position));
         all.merge(std::mem::take(&mut self.annotations));
         self.annotations = all;
-        self.stats.read += selected.read;
+        self.stats.per_step.read = self.part.read_by_step(&selected.per_step.read);
         if self.part.window_count() == 0 {
-            let counted = self.stats.queryable_per_step.iter_mut();
-            counted.zip(&selected.queryable_per_step).for_each(|(total, added)| *total += added);
+            self.stats.per_step.queryable.clone_from(&selected.per_step.queryable);
         }
         if let (Finish::Candidates(aggregate), PartialValue::Rows(rows)) =
             (&self.part.finish, &self.value)
@@ -320,6 +332,19 @@ impl ShardPart {
     /// Stages that slide a window over the row.
     fn window_count(&self) -> usize {
         self.stages.iter().filter(|stage| stage.grid().is_some()).count()
+    }
+
+    /// What the selection read by its steps, by those of the part's rows: a window over the row
+    /// reads nothing by itself.
+    pub(super) fn read_by_step(&self, selected: &[u64]) -> Vec<u64> {
+        let (mut read, mut inner) = (selected.to_vec(), self.select.grid);
+        for stage in &self.stages {
+            if let Stage::Window { window, lookup, grid } = stage {
+                read = read_through_window(&read, inner, window.range_ms, *lookup, *grid);
+                inner = *grid;
+            }
+        }
+        read
     }
 
     /// Whether the first function may have something to say about a metric of floats.

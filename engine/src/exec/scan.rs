@@ -75,6 +75,7 @@ async fn run_scan(
         return run.finish(turns).await;
     }
     let selection = source.select(&scan.matchers, scan.range)?;
+    run.reserve(selection.len());
     for index in 0..selection.len() {
         if index % WARM_COUNT == 0 {
             let indexes = index..selection.len().min(index + WARM_COUNT);
@@ -85,6 +86,10 @@ async fn run_scan(
             source.samples(&selection, index, range, &mut samples.source)
         };
         read(scan.range, &mut run.samples)?;
+        if run.samples.len() == 0 {
+            spend(turns, 1).await?;
+            continue;
+        }
         let mut result = Ok(());
         source.with_labels(&selection, index, &mut |labels| result = run.series(labels, &read));
         result?;
@@ -157,9 +162,15 @@ impl<'a> ScanRun<'a> {
         self.selects.iter().all(SelectRun::has_failed)
     }
 
+    /// There are at most so many series.
+    fn reserve(&mut self, series_count: usize) {
+        let unfiltered = self.selects.iter_mut().filter(|select| select.also.is_empty());
+        unfiltered.flat_map(|select| &mut select.runs).for_each(|run| run.reserve(series_count));
+    }
+
     /// What the last series cost, in samples.
     fn work(&self) -> usize {
-        let steps = self.selects.iter().map(|select| select.stats.queryable_per_step.len());
+        let steps = self.selects.iter().map(|select| select.stats.per_step.step_count());
         self.samples.len() + steps.sum::<usize>()
     }
 
@@ -209,8 +220,13 @@ impl<'a> ScanRun<'a> {
         turns: &impl Turns,
     ) -> Result<Vec<Result<Partial, ExecError>>, ExecError> {
         let mut partials = Vec::new();
-        for select in self.selects {
+        for mut select in self.selects {
             let first = select.part;
+            if !matches!(first.select.output, SelectOutput::Window(_)) {
+                // Each sample is read where it is looked at.
+                let counts = &mut select.stats.per_step;
+                counts.read.clone_from(&counts.queryable);
+            }
             for run in select.runs {
                 partials.push(run.finish(first, &select.annotations, &select.stats, turns).await);
             }
@@ -280,7 +296,6 @@ impl<'a> SelectRun<'a> {
     ) -> Result<(), ExecError> {
         let select: &Select = &self.part.select;
         if let SelectOutput::Window(window) = &select.output {
-            self.stats.read += points.sample_count() as u64;
             let mut context = StageContext {
                 annotations: &mut self.annotations,
                 stats: &mut self.stats,
@@ -304,11 +319,10 @@ impl<'a> SelectRun<'a> {
         } else {
             lookup::look_back(select, points, labels, row)?;
         }
-        self.stats.count_points(&row.present);
+        self.stats.look_at_points(&row.present);
         for (step, histogram) in row.histograms.iter() {
-            self.stats.queryable_per_step[step] += sample_count(histogram) as u64 - 1;
+            self.stats.per_step.queryable[step] += sample_count(histogram) as u64 - 1;
         }
-        self.stats.read += row.as_ref().sample_count() as u64;
         Ok(())
     }
 }

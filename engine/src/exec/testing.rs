@@ -14,6 +14,7 @@ use crate::model::{
     is_stale_nan,
 };
 use crate::plan::Ask;
+use crate::promql::series::{Element, expand, parse_series_description};
 
 use super::error::ExecError;
 use super::gather::Scatter;
@@ -156,6 +157,28 @@ impl LocalScatter {
     pub fn new(source_count: usize) -> LocalScatter {
         let sources = vec![MemSource::default(); source_count];
         LocalScatter { sources, scan_count: Cell::new(0), turns: NoPause }
+    }
+
+    /// The series of `lines`, written as in the language's test scripts, a value every ten seconds
+    /// from zero on.
+    ///
+    /// # Panics
+    ///
+    /// When a line is no series.
+    pub fn load(lines: &[&str], source_count: usize) -> LocalScatter {
+        let mut scatter = LocalScatter::new(source_count);
+        for line in lines {
+            let (labels, values) = parse_series_description(line).expect("a series");
+            for (index, value) in expand(&values).expect("samples").into_iter().enumerate() {
+                let sample = match value {
+                    Element::Omitted => continue,
+                    Element::Float(value) => Sample::Float(value),
+                    Element::Histogram { histogram, .. } => Sample::Histogram(histogram),
+                };
+                scatter.append_sample(&labels, index as i64 * 10_000, 0, sample);
+            }
+        }
+        scatter
     }
 
     pub fn append(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {

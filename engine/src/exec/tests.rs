@@ -188,10 +188,10 @@ fn samples_are_counted_and_bounded() {
     let mut options = PlanOptions::default();
     let times = QueryTimes::instant(50_000);
     let outcome = run("sum(rate(rises_total[10s]))", times, &options, 3).unwrap();
-    assert_eq!((outcome.stats.queryable(), outcome.stats.read), (60, 60));
+    assert_eq!((outcome.stats.queryable(), outcome.stats.read()), (60, 60));
     let range = QueryTimes::range(40_000, 60_000, 10_000);
     let outcome = run("max_over_time(sum(rises_total)[20s:10s])", range, &options, 3).unwrap();
-    assert_eq!(outcome.stats.queryable_per_step, [2, 2, 2]);
+    assert_eq!(outcome.stats.per_step.queryable, [2, 2, 2]);
     options.samples_max = 9;
     for text in
         ["rate(rises_total[10s])", "rises_total[10s]", "vector(1)[1y:1s]", "rises_total[20s:1s]"]

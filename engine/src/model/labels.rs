@@ -122,6 +122,17 @@ impl<'a> LabelsRef<'a> {
         LabelsIter { rest: self.0 }
     }
 
+    /// As [`LabelsRef::iter`], as `(name, bytes)`: the pair's part of the canonical bytes.
+    #[inline]
+    pub fn encoded(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut rest = self.iter();
+        std::iter::from_fn(move || {
+            let before = rest.rest;
+            let (name, _) = rest.next()?;
+            Some((name, &before[..before.len() - rest.rest.len()]))
+        })
+    }
+
     /// The value of `name`, or the empty string when the label does not exist. O(labels).
     pub fn get(self, name: &[u8]) -> &'a [u8] {
         for (candidate, value) in self.iter() {

@@ -17,7 +17,7 @@ use super::resolve::{Resolved, unparen};
 use super::rewrites::{Applied, Rewrite};
 use super::skip_buckets::skips_buckets;
 use super::{
-    PlanError, PlanOptions, QueryTimes, ask_together, fold_numbers, merge_scans,
+    PlanError, PlanOptions, QueryTimes, ask_together, fold_numbers, merge_scans, project_labels,
     propagate_matchers, push_candidates, reduce_matchers, share_parts,
 };
 
@@ -59,6 +59,9 @@ pub(super) fn build(
     }
     if options.rewrites.has(Rewrite::ShareParts) {
         applied.add(Rewrite::ShareParts, share_parts::share(&mut nodes));
+    }
+    if options.rewrites.has(Rewrite::ProjectLabels) {
+        applied.add(Rewrite::ProjectLabels, project_labels::project(&mut nodes));
     }
     let mut together = vec![];
     if options.rewrites.has(Rewrite::MergeScans) {

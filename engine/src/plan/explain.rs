@@ -176,6 +176,7 @@ fn part_words(part: &ShardPart) -> Vec<String> {
     lines.extend(part.stages.iter().map(stage_words));
     lines.push(match &part.finish {
         Finish::Rows => "rows".to_owned(),
+        Finish::Projected(grouping) => format!("rows of groups{}", grouping_words(grouping)),
         Finish::Groups { op, grouping, .. } => {
             format!("groups {}{}", op.as_str(), grouping_words(grouping))
         }

@@ -26,6 +26,7 @@ mod calls;
 mod durations;
 mod fold_numbers;
 mod merge_scans;
+mod project_labels;
 mod propagate_matchers;
 mod push_aggregates;
 mod push_candidates;

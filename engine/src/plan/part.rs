@@ -159,6 +159,15 @@ pub enum Map {
 }
 
 impl Stage {
+    /// Whether points vanish that were there: a comparison, mostly.
+    pub fn drops_points(&self) -> bool {
+        match self {
+            Stage::Map(Map::Scalar { op, return_bool, .. }) => !changes_metric(*op) && !return_bool,
+            Stage::Map(Map::Histogram(_) | Map::Nothing) => true,
+            Stage::Map(_) | Stage::Window { .. } => false,
+        }
+    }
+
     /// Whether the result is another metric, so that it loses its name.
     pub fn drops_name(&self) -> bool {
         match self {
@@ -232,6 +241,8 @@ pub fn changes_metric(op: BinaryOp) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finish {
     Rows,
+    /// Rows with the labels that a group would have; some may have the same.
+    Projected(Grouping),
     /// Groups with everything needed to merge them with those of other shards.
     Groups {
         op: AggregateOp,
@@ -324,7 +335,7 @@ impl ShardPart {
     pub fn child_position(&self) -> PosRange {
         match &self.finish {
             Finish::Groups { position, .. } => *position,
-            Finish::Rows | Finish::Candidates(_) => PosRange::default(),
+            _ => PosRange::default(),
         }
     }
 
@@ -360,7 +371,7 @@ impl ShardPart {
             }
         }
         match &mut self.finish {
-            Finish::Rows => {}
+            Finish::Rows | Finish::Projected(_) => {}
             Finish::Groups { position, .. } => f(position),
             Finish::Candidates(aggregate) => {
                 f(&mut aggregate.param_position);

@@ -77,7 +77,7 @@ fn is_unique(nodes: &[Node], node: NodeId, matching: &VectorMatching) -> bool {
             Finish::Groups { grouping, .. } => groups_are_unique(grouping, matching),
             // Of one metric, so that the other labels tell its rows apart.
             Finish::Rows => !matching.on && matching.labels.is_empty() && part.fixes_name(),
-            Finish::Candidates(_) => false,
+            Finish::Projected(_) | Finish::Candidates(_) => false,
         },
         Op::Aggregate { aggregate, .. } => {
             use AggregateOp::*;
@@ -147,7 +147,7 @@ fn is_silent(part: &ShardPart) -> bool {
     let finish = match &part.finish {
         Finish::Rows => true,
         Finish::Groups { op, .. } => matches!(op, AggregateOp::Count | AggregateOp::Group),
-        Finish::Candidates(_) => false,
+        Finish::Projected(_) | Finish::Candidates(_) => false,
     };
     select && stages && finish && !part.rows_may_meet()
 }
@@ -161,7 +161,9 @@ fn is_silent_window(window: &Window) -> bool {
 fn keeps_label(part: &ShardPart, name: &str) -> bool {
     match &part.finish {
         Finish::Rows | Finish::Candidates(_) => true,
-        Finish::Groups { grouping, .. } => holds(&grouping.labels, name) != grouping.without,
+        Finish::Groups { grouping, .. } | Finish::Projected(grouping) => {
+            holds(&grouping.labels, name) != grouping.without
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Rewrite {
     PushCandidates,
     /// Equal parts run once.
     ShareParts,
+    /// Rows come without the labels that nobody reads.
+    ProjectLabels,
     /// Parts that read the same series read them once.
     MergeScans,
     /// An instant query asks for all its parts at once.
@@ -26,7 +28,7 @@ pub enum Rewrite {
 
 impl Rewrite {
     /// In the order in which a plan goes through them.
-    pub const ALL: [Rewrite; 9] = [
+    pub const ALL: [Rewrite; 10] = [
         Rewrite::FoldNumbers,
         Rewrite::ReduceMatchers,
         Rewrite::PushStages,
@@ -34,6 +36,7 @@ impl Rewrite {
         Rewrite::PushCandidates,
         Rewrite::PropagateMatchers,
         Rewrite::ShareParts,
+        Rewrite::ProjectLabels,
         Rewrite::MergeScans,
         Rewrite::AskTogether,
     ];
@@ -47,6 +50,7 @@ impl Rewrite {
             Rewrite::PushAggregates => "push_aggregates",
             Rewrite::PushCandidates => "push_candidates",
             Rewrite::ShareParts => "share_parts",
+            Rewrite::ProjectLabels => "project_labels",
             Rewrite::MergeScans => "merge_scans",
             Rewrite::AskTogether => "ask_together",
         }

@@ -24,6 +24,7 @@ fn show(plan: &Plan) -> String {
                 };
                 let finish = match &part.finish {
                     Finish::Rows => "rows",
+                    Finish::Projected(_) => "projected",
                     Finish::Groups { .. } => "groups",
                     Finish::Candidates(_) => "candidates",
                 };
@@ -70,7 +71,7 @@ fn rows_that_may_meet_go_no_further() {
 fn groups_that_merge_and_candidates_come_from_the_shards() {
     check("sum by (a) (rate(x[5m]))", "rate:0:groups");
     check("stddev(x)", "value:0:groups");
-    check("quantile(0.5, x)", "value:0:rows Aggregate");
+    check("quantile(0.5, x)", "value:0:projected Aggregate");
     check("topk(3, x)", "value:0:candidates Aggregate");
     check("topk(scalar(y), x)", "value:0:rows ScalarOf value:0:rows Aggregate");
     check("absent(x)", "value:0:groups Absent");

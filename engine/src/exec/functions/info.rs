@@ -13,7 +13,7 @@ use crate::exec::label_table::{LabelIndex, filter};
 use crate::exec::matrix::{Matrix, is_set, ones, set};
 use crate::exec::merge_rows::sort_by_labels;
 use crate::exec::scan::PartialValue;
-use crate::exec::stats::SampleStats;
+use crate::exec::stats::{SampleStats, StepCounts};
 use crate::exec::turn::spend;
 use crate::index::CompiledMatcher;
 use crate::model::labels::METRIC_NAME;
@@ -34,6 +34,7 @@ pub async fn run(
     plan: &Plan,
     scatter: &impl Scatter,
     stats: &mut SampleStats,
+    counts: &mut StepCounts,
 ) -> Result<Matrix, ExecError> {
     let (name_matchers, data_matchers) = split_matchers(info);
     let is_info = compile(&name_matchers)?;
@@ -53,6 +54,7 @@ pub async fn run(
         let answers = ask(scatter, Arc::new(Ask::one(part))).await?;
         for partial in answers.into_iter().next().expect("an answer for each part")? {
             stats.absorb(&partial.stats)?;
+            counts.add(&partial.stats.per_step);
             stats.release(partial.stats.held());
             if let PartialValue::Rows(rows) = partial.value {
                 infos.append(rows);

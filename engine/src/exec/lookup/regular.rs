@@ -94,7 +94,7 @@ impl Places {
 
 /// Whether all neighbours are `distance_ms` apart. Without an exit in the middle, so that it
 /// becomes vector instructions.
-fn are_apart(times_ms: &[i64], distance_ms: i64) -> bool {
+pub fn are_apart(times_ms: &[i64], distance_ms: i64) -> bool {
     let mut differing = 0;
     for (time_ms, next_ms) in times_ms.iter().zip(&times_ms[1..]) {
         differing |= next_ms.wrapping_sub(*time_ms) ^ distance_ms;

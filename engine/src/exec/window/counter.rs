@@ -3,7 +3,8 @@
 use crate::exec::error::ExecError;
 use crate::promql::functions::FunctionId;
 
-use super::{Points, Slide, Span};
+use super::regular::Inner;
+use super::{Cursor, Points, Slide, Span};
 
 /// `rate`, `increase`, `delta`, extrapolated to the edges of the window.
 ///
@@ -15,7 +16,7 @@ pub(super) fn extrapolated(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
     let range_seconds = slide.window.range_ms as f64 / 1000.0;
     let mut resets = std::mem::take(&mut slide.context.scratch.window.indices);
     resets.clear();
-    if is_counter {
+    if is_counter && falls(slide.points.values) {
         let values = slide.points.values;
         resets.extend((1..values.len() as u32).filter(|&index| {
             let index = index as usize;
@@ -23,6 +24,20 @@ pub(super) fn extrapolated(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
         }));
     }
     let (mut next_reset, mut fit) = (0, Fit::default());
+    if resets.is_empty()
+        && let Some(inner) = slide.inner().filter(|inner| inner.hi - inner.lo >= 2)
+    {
+        slide.context.scratch.window.indices = resets;
+        let mut cursor = Cursor::default();
+        let mut plain = |span, points: Points<'_>| {
+            let value = extrapolate(span, points, is_counter, std::iter::empty(), &mut fit);
+            Ok(value.map(|factor_and_rise| finish(factor_and_rise, per_second, range_seconds)))
+        };
+        slide.try_each_of(0..inner.steps.start, &mut cursor, &mut plain)?;
+        slide.pass_inner(&inner, &mut cursor)?;
+        extrapolate_inner(slide, &inner, is_counter, per_second.then_some(range_seconds));
+        return slide.try_each_of(inner.steps.end..slide.grid.step_count, &mut cursor, &mut plain);
+    }
     let result = slide.each(|span, points| {
         while next_reset < resets.len() && resets[next_reset] as usize <= span.lo {
             next_reset += 1;
@@ -34,6 +49,56 @@ pub(super) fn extrapolated(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
     });
     slide.context.scratch.window.indices = resets;
     result
+}
+
+/// Products with rises from here on have their usual precision.
+const RISE_MIN: f64 = 1e-290;
+
+/// Whether any value is below the one before. Without an exit in the middle, so that it becomes
+/// vector instructions.
+fn falls(values: &[f64]) -> bool {
+    let later = values.get(1..).unwrap_or_default();
+    values.iter().zip(later).fold(false, |falls, (value, next)| falls | (next < value))
+}
+
+/// As [`extrapolate`] for windows that are all alike, over a series without resets: what lies beyond
+/// the samples is the same for each, but where a counter is not to be extended below zero.
+fn extrapolate_inner(
+    slide: &mut Slide<'_, '_>,
+    inner: &Inner,
+    is_counter: bool,
+    per_seconds: Option<f64>,
+) {
+    let (points, evaluation_ms) = (slide.points, slide.grid.time_ms(inner.steps.start));
+    let end_ms = slide.lookup.time_ms(evaluation_ms);
+    let start_ms = end_ms - slide.window.range_ms;
+    let (step, lo, hi) = (inner.steps.start, inner.lo, inner.hi);
+    let mut fit = Fit::default();
+    fit.set(Span { step, lo, hi, evaluation_ms, start_ms, end_ms }, points);
+    let Fit { sampled, to_start, to_end, .. } = fit;
+    let factor_from = |to_start: f64| {
+        let factor = (sampled + to_start + to_end) / sampled;
+        per_seconds.map_or(factor, |seconds| factor / seconds)
+    };
+    let usual = factor_from(to_start);
+    let firsts = points.values[inner.lo..].iter().step_by(inner.stride);
+    let lasts = points.values[inner.hi - 1..].iter().step_by(inner.stride);
+    let values = &mut slide.row.values[inner.steps.clone()];
+    // A counter whose first value is so many times its rise is well above zero at the window's
+    // start, however quotients are rounded; of a rise that is hardly a number nobody can say.
+    let well_above = to_start / sampled * 1.001;
+    let may_begin_inside = |first: f64, rise: f64| first <= rise * well_above || rise < RISE_MIN;
+    for ((value, &first), &last) in values.iter_mut().zip(firsts).zip(lasts) {
+        let rise = last - first;
+        let mut factor = usual;
+        if is_counter && rise > 0.0 && first >= 0.0 && may_begin_inside(first, rise) {
+            let to_zero = sampled * (first / rise);
+            if to_zero < to_start {
+                factor = factor_from(to_zero);
+            }
+        }
+        *value = rise * factor;
+    }
 }
 
 #[inline]

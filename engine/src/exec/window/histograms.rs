@@ -5,7 +5,8 @@
 //! not say that they left some out, and where both kinds do not go together there is nothing.
 //!
 //! Cost: for `rate` and `increase` O(histograms + windows), because where a counter was reset is
-//! found once; else O(samples of all windows with histograms).
+//! found once, and so it mostly is for sums and averages ([`histogram_sums`]); else O(samples of
+//! all windows with histograms).
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::plan::part::{Extend, Window};
 use crate::promql::ast::PosRange;
 use crate::promql::functions::FunctionId;
 
+use super::histogram_sums::ExactSums;
 use super::starts::Times;
 use super::{HistogramPoints, Points, Slide, Span, regression, seconds};
 
@@ -47,6 +49,8 @@ pub(super) struct Facts {
     resets: Vec<u32>,
     /// They have one schema, and none is a gauge's.
     pub is_uniform: bool,
+    /// Only for sums and averages.
+    sums: Option<ExactSums>,
 }
 
 impl Facts {
@@ -56,8 +60,12 @@ impl Facts {
             *size += sample_count(histogram);
             Some(*size)
         }));
-        if !matches!(window.function, FunctionId::Rate | FunctionId::Increase) {
-            return Facts { sizes, ..Facts::default() };
+        match window.function {
+            FunctionId::Rate | FunctionId::Increase => {}
+            FunctionId::SumOverTime | FunctionId::AvgOverTime => {
+                return Facts { sizes, sums: ExactSums::of(points.list), ..Facts::default() };
+            }
+            _ => return Facts { sizes, ..Facts::default() },
         }
         let times = |index| Times::at(points.times_ms, points.starts_ms, index);
         let is_reset = |index: &usize| {
@@ -69,7 +77,7 @@ impl Facts {
         let is_uniform = points.list.iter().all(|histogram| {
             histogram.schema == schema && histogram.counter_reset != CounterReset::Gauge
         });
-        Facts { sizes, resets, is_uniform }
+        Facts { sizes, resets, is_uniform, sums: None }
     }
 
     /// Resets between the histograms `lo..hi`.
@@ -97,6 +105,8 @@ pub(super) fn run(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
     let facts = Facts::new(points.histograms, slide.window);
     let mut floats = Bounds::default();
     let mut histograms = Bounds::default();
+    // As with floats: see `try_each`.
+    let mut read_end = 0;
     for step in 0..slide.grid.step_count {
         let evaluation_ms = slide.grid.time_ms(step);
         let end_ms = slide.lookup.time_ms(evaluation_ms);
@@ -105,12 +115,16 @@ pub(super) fn run(slide: &mut Slide<'_, '_>) -> Result<(), ExecError> {
         let last_ms = end_ms.saturating_add(after_ms);
         floats.slide(points.times_ms, first_ms, last_ms);
         histograms.slide(points.histograms.times_ms, first_ms, last_ms);
+        let read_begin = histograms.lo.max(std::mem::replace(&mut read_end, histograms.hi));
         if histograms.lo == histograms.hi {
             continue;
         }
         let size = facts.sizes[histograms.hi] - facts.sizes[histograms.lo];
         slide.context.stats.touch(floats.hi - floats.lo + size)?;
-        slide.context.stats.queryable_per_step[step] += size as u64;
+        let taken_in = facts.sizes[histograms.hi] - facts.sizes[read_begin];
+        let counts = &mut slide.context.stats.per_step;
+        counts.queryable[step] += size as u64;
+        counts.read[step] += taken_in as u64;
         let found = Mixed {
             span: Span { step, lo: floats.lo, hi: floats.hi, evaluation_ms, start_ms, end_ms },
             window: slide.window,
@@ -220,6 +234,15 @@ impl<'a, 'b> Mixed<'a, 'b> {
 
     fn sum(&mut self, averages: bool) -> Option<FloatHistogram> {
         let list = self.histograms.list;
+        if let Some(sums) = &self.facts.sums {
+            let (lo, hi) = (self.histogram_lo, self.histogram_lo + list.len());
+            let sum = sums.over(lo, hi, &list[0], averages);
+            if sum.resets_collide {
+                let position = self.position();
+                self.annotations().reset_collision(Operation::Aggregation, position);
+            }
+            return Some(sum.histogram);
+        }
         let mut sum = HistogramSum::first(&list[0], averages);
         if list[1..].iter().any(|histogram| sum.add(histogram).is_err()) {
             self.mixed_buckets();

@@ -23,12 +23,15 @@ mod extended;
 mod extremes;
 mod histogram_extended;
 mod histogram_rate;
+mod histogram_sums;
 mod histograms;
 mod order;
 mod regression;
+mod regular;
 mod starts;
 mod sums;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::FloatHistogram;
@@ -152,6 +155,15 @@ fn seconds(time_ms: i64) -> f64 {
     time_ms as f64 / 1000.0
 }
 
+/// Where a window stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    lo: usize,
+    hi: usize,
+    /// End of the window before: what lies after it was not read for that one.
+    read_end: usize,
+}
+
 /// A window on its way over the samples of a series.
 struct Slide<'a, 'b> {
     points: Points<'a>,
@@ -185,12 +197,23 @@ impl Slide<'_, '_> {
     #[inline]
     fn try_each(
         &mut self,
+        value: impl FnMut(Span, Points<'_>) -> Result<Option<f64>, ExecError>,
+    ) -> Result<(), ExecError> {
+        self.try_each_of(0..self.grid.step_count, &mut Cursor::default(), value)
+    }
+
+    /// As [`Slide::try_each`], for some steps; `cursor` comes from the steps before.
+    #[inline]
+    fn try_each_of(
+        &mut self,
+        steps: Range<usize>,
+        cursor: &mut Cursor,
         mut value: impl FnMut(Span, Points<'_>) -> Result<Option<f64>, ExecError>,
     ) -> Result<(), ExecError> {
         let times_ms = self.points.times_ms;
         let (before_ms, after_ms) = self.reach();
-        let (mut lo, mut hi) = (0, 0);
-        for step in 0..self.grid.step_count {
+        let Cursor { mut lo, mut hi, mut read_end } = *cursor;
+        for step in steps {
             let evaluation_ms = self.grid.time_ms(step);
             let end_ms = self.lookup.time_ms(evaluation_ms);
             let start_ms = end_ms.saturating_sub(self.window.range_ms);
@@ -202,16 +225,20 @@ impl Slide<'_, '_> {
             while lo < hi && times_ms[lo] <= first_ms {
                 lo += 1;
             }
+            let taken_in = hi - lo.max(std::mem::replace(&mut read_end, hi));
             if lo == hi {
                 continue;
             }
             self.context.stats.touch(hi - lo)?;
-            self.context.stats.queryable_per_step[step] += (hi - lo) as u64;
+            let counts = &mut self.context.stats.per_step;
+            counts.queryable[step] += (hi - lo) as u64;
+            counts.read[step] += taken_in as u64;
             let span = Span { step, lo, hi, evaluation_ms, start_ms, end_ms };
             if let Some(value) = value(span, self.points)? {
                 self.row.set(step, value);
             }
         }
+        *cursor = Cursor { lo, hi, read_end };
         Ok(())
     }
 }

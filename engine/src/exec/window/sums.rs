@@ -11,7 +11,12 @@ use crate::promql::functions::FunctionId;
 use super::Slide;
 
 /// Integers up to here, and sums of them, are exact in a float.
-const EXACT_MAX: f64 = (1u64 << 53) as f64;
+pub(super) const EXACT_MAX: f64 = (1u64 << 53) as f64;
+
+/// Whether a number is an integer. A negative zero is one whose sum has another sign: it is not.
+pub(super) fn is_exact(value: f64) -> bool {
+    value.trunc() == value && value.to_bits() != 1 << 63
+}
 
 /// Fills `prefixes` with the sums before each sample, if all of them are exact integers.
 fn exact_prefixes(values: &[f64], prefixes: &mut Vec<f64>) -> bool {
@@ -20,8 +25,7 @@ fn exact_prefixes(values: &[f64], prefixes: &mut Vec<f64>) -> bool {
     prefixes.push(0.0);
     for &value in values {
         magnitude += value.abs();
-        // A negative zero is an integer whose sum has another sign.
-        if value.trunc() != value || magnitude > EXACT_MAX || value.to_bits() == 1 << 63 {
+        if !is_exact(value) || magnitude > EXACT_MAX {
             return false;
         }
         sum += value;

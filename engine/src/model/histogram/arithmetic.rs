@@ -1,11 +1,12 @@
 //! Sums and differences of histograms of any resolution.
 
+use super::bounds::bound_exponential;
 use super::compact::reduce_resolution_kahan;
 use super::error::{Error, ErrorKind};
 use super::float::reduce_or_clear;
 use super::kahan::{Compensation, kahan_inc};
 use super::merge::{Addend, add_custom_mismatched, add_side};
-use super::side::Side;
+use super::side::{Side, indexes};
 use super::{CounterReset, FloatHistogram};
 
 /// What the caller should tell the user about a sum.
@@ -118,6 +119,25 @@ impl FloatHistogram {
             add_side(side, Some(lost), addend, self.schema, self.zero_threshold);
         }
         Ok(merged)
+    }
+
+    /// Whether both have one layout in which sums are made place by place: no bucket lies within
+    /// the zero bucket, which would take it in.
+    pub fn adds_in_place(&self, other: &FloatHistogram) -> bool {
+        let is_like = |own: &Side<f64>, other: &Side<f64>| {
+            own.spans == other.spans && own.buckets.len() == other.buckets.len()
+        };
+        let is_apart = |side: &Side<f64>| {
+            let first = indexes(&side.spans).next();
+            let end = first.map(|index| bound_exponential(index, self.schema));
+            self.uses_custom_bounds() || end.is_none_or(|end| end > self.zero_threshold)
+        };
+        (self.schema, self.zero_threshold) == (other.schema, other.zero_threshold)
+            && self.custom_bounds == other.custom_bounds
+            && is_like(&self.positive, &other.positive)
+            && is_like(&self.negative, &other.negative)
+            && is_apart(&self.positive)
+            && is_apart(&self.negative)
     }
 
     fn check_compatible(&self, other: &FloatHistogram) -> Result<(), Error> {
