@@ -4,6 +4,13 @@
 
 use xxhash_rust::xxh64::xxh64;
 
+/// Groups wake at ticks, so that those whose slots lie close together are evaluated together: what
+/// a shard that sleeps costs to wake, and every message to another one, is shared. A tick is this
+/// part of an interval,
+const TICKS_PER_INTERVAL: i64 = 40;
+/// and at most so long. It delays an evaluation, not the time that it is of.
+const TICK_MS_MAX: i64 = 500;
+
 /// The evaluation times of one group: one slot an interval, at the group's own place in it, the
 /// same after every restart and the same as Prometheus's.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +38,18 @@ impl Schedule {
         Schedule { interval_ms, slot_ms: now_ms - since_slot_ms }
     }
 
-    /// How long to wait for the next slot; never longer than an interval, even when the clock was
-    /// set back.
+    /// When the next slot is.
+    pub fn next_ms(&self) -> i64 {
+        self.slot_ms + self.interval_ms
+    }
+
+    /// How long to wait for the first tick at or after the next slot; never longer than an interval,
+    /// even when the clock was set back.
     pub fn wait_ms(&self, now_ms: i64) -> i64 {
-        (self.slot_ms + self.interval_ms - now_ms).clamp(0, self.interval_ms)
+        let slot_ms = self.next_ms();
+        let tick_ms = (self.interval_ms / TICKS_PER_INTERVAL).clamp(1, TICK_MS_MAX);
+        let to_tick_ms = (-slot_ms).rem_euclid(tick_ms);
+        (slot_ms + to_tick_ms - now_ms).clamp(0, self.interval_ms)
     }
 
     /// Takes the newest slot that has come by `now_ms`. After waiting as told there is one.
@@ -68,7 +83,7 @@ pub fn place(file: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Due, Schedule};
+    use super::{Due, Schedule, TICK_MS_MAX};
 
     #[test]
     fn a_group_keeps_its_place_in_the_interval() {
@@ -77,7 +92,9 @@ mod tests {
             let wait_ms = schedule.wait_ms(now_ms);
             assert!((1..=60_000).contains(&wait_ms));
             let due = schedule.take(now_ms + wait_ms);
-            assert_eq!(due, Due { time_ms: now_ms + wait_ms, missed: 0 });
+            assert_eq!(due.missed, 0);
+            // Woken at a tick, soon after the slot.
+            assert!((0..TICK_MS_MAX).contains(&(now_ms + wait_ms - due.time_ms)));
             due.time_ms % 60_000
         };
         let place = place_of(0);
@@ -85,6 +102,19 @@ mod tests {
             assert_eq!(place_of(now_ms), place);
         }
         assert_ne!(super::place("a", "b"), super::place("b", "a"));
+    }
+
+    #[test]
+    fn groups_wake_at_ticks() {
+        let check = |interval_ms, slot_ms, now_ms, expected_ms| {
+            let schedule = Schedule { interval_ms, slot_ms };
+            assert_eq!(schedule.wait_ms(now_ms), expected_ms);
+        };
+        check(60_000, 1, 1, 60_000); // The tick is 499 ms later, and no wait is longer.
+        check(60_000, 1, 10_000, 50_500);
+        check(60_000, 500, 10_500, 50_000);
+        check(4000, 1010, 2010, 3090);
+        check(39, 1010, 1020, 29);
     }
 
     #[test]

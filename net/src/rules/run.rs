@@ -101,13 +101,13 @@ impl GroupLoop {
         };
         let host = self.host(&settings);
         let sample_count = self.evaluate(at, &host).await;
-        if let Some(sample_count) = sample_count {
+        if sample_count.is_some() {
             self.group.mark_orphans(at, &host).await;
-            self.show(|view| view.sample_count = sample_count);
         }
         let seconds = runtime::now().duration_since(begun).as_secs_f64();
         self.environment.metrics.iterations.add(runtime::now(), seconds);
         self.show(|view| {
+            view.sample_count = sample_count.unwrap_or(view.sample_count);
             view.seconds = seconds;
             view.last_evaluation_ms = Some(began_ms);
         });

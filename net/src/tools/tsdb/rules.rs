@@ -106,7 +106,7 @@ impl Backfill<'_> {
             block_ms += self.length_ms;
             let before_ms = first_ms - 1;
             let schedule = Schedule::start(&group.file, &group.name, group.interval_ms, before_ms);
-            let begin_ms = before_ms + schedule.wait_ms(before_ms);
+            let begin_ms = schedule.next_ms();
             if last_ms < begin_ms {
                 continue;
             }
