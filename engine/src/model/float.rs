@@ -116,8 +116,10 @@ fn push_special(out: &mut Vec<u8>, value: f64) -> Option<f64> {
 /// As Go's format `f`: digits and a point, never an exponent.
 pub fn push_f(out: &mut Vec<u8>, value: f64) {
     let Some(magnitude) = push_special(out, value) else { return };
-    if magnitude < EXACT_INTEGER_MAX && magnitude.trunc() == magnitude {
-        push_short(out, itoa::Buffer::new().format(magnitude as u64).as_bytes());
+    // A conversion there and back costs a third of a call that truncates.
+    let whole = magnitude as u64;
+    if magnitude < EXACT_INTEGER_MAX && whole as f64 == magnitude {
+        push_short(out, itoa::Buffer::new().format(whole).as_bytes());
         return;
     }
     if let Err(decimal) = push_plain(out, magnitude) {

@@ -6,12 +6,13 @@
 //! ```
 //!
 //! The rows are lent to all, read-only. A piece is begun when the client has taken what is well
-//! before it, so a large answer never lies in memory as text.
+//! before it, so a large answer never lies in memory as text; and it is written where one lay that
+//! has left, because fresh memory has to be cleared first.
 
 use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -43,7 +44,7 @@ pub fn pieces(
     piece_rows: usize,
     shard: &Shard,
 ) -> impl Stream<Item = Bytes> + use<> {
-    let (shard, text) = (shard.clone(), Arc::new(text));
+    let (shard, text, spare) = (shard.clone(), Arc::new(text), Arc::<Spare>::default());
     let (mut first, mut last) = (vec![], vec![]);
     text.open(&mut first);
     text.close(&mut last);
@@ -51,13 +52,15 @@ pub fn pieces(
     let ahead = PIECES_AHEAD * shard.count();
     let rows = stream::iter(ranges(text.row_count(), piece_rows)).map(move |rows| {
         let target = least_loaded(&under_way, shard.id());
-        let (load, shard, text) = (under_way.clone(), shard.clone(), text.clone());
+        let (load, shard) = (under_way.clone(), shard.clone());
+        let (text, spare) = (text.clone(), spare.clone());
         load[target.index()].update(|pieces| pieces + 1);
         async move {
-            let theirs = (text.clone(), rows.clone());
-            let written = shard.compute(target, Work::Query, move || write(&theirs.0, theirs.1));
+            let theirs = (text.clone(), rows.clone(), spare.clone());
+            let write_theirs = move || write(&theirs.0, theirs.1, theirs.2);
+            let written = shard.compute(target, Work::Query, write_theirs);
             // A shard that stops writes nothing for others any more.
-            let bytes = written.await.unwrap_or_else(|_| write(&text, rows));
+            let bytes = written.await.unwrap_or_else(|_| write(&text, rows, spare));
             load[target.index()].update(|pieces| pieces - 1);
             bytes
         }
@@ -66,11 +69,47 @@ pub fn pieces(
     first.chain(rows.buffered(ahead)).chain(last)
 }
 
-fn write(text: &ValueText, rows: Range<usize>) -> Bytes {
+fn write(text: &ValueText, rows: Range<usize>, spare: Arc<Spare>) -> Bytes {
     let points = text.row_points().unwrap_or_default() + LABELS_POINTS;
-    let mut out = Vec::with_capacity(rows.len() * points * 32);
-    text.push_rows(rows, &mut out);
-    out.into()
+    let mut bytes = spare.take();
+    bytes.reserve(rows.len() * points * 32);
+    text.push_rows(rows, &mut bytes);
+    Bytes::from_owner(Piece { bytes, spare })
+}
+
+/// Room of pieces that have left.
+#[derive(Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
+impl Spare {
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        // A list of buffers, whole after every push and pop.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        self.lock().pop().unwrap_or_default()
+    }
+}
+
+/// A piece as whoever sends it has it; leaves its room to a later one.
+struct Piece {
+    bytes: Vec<u8>,
+    spare: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        self.spare.lock().push(bytes);
+    }
 }
 
 fn ranges(row_count: usize, piece_rows: usize) -> impl Iterator<Item = Range<usize>> {
@@ -95,6 +134,17 @@ mod tests {
             let rows: Vec<usize> = ranges(row_count, piece_rows).flatten().collect();
             assert_eq!(rows, (0..row_count).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_piece_that_has_left_makes_room_for_another() {
+        let spare = Arc::<Spare>::default();
+        let mut bytes = spare.take();
+        bytes.extend_from_slice(b"abc");
+        let room = bytes.as_ptr();
+        drop(Bytes::from_owner(Piece { bytes, spare: spare.clone() }));
+        let again = spare.take();
+        assert!(again.is_empty() && again.as_ptr() == room);
     }
 
     #[test]
