@@ -4,9 +4,11 @@
 //! random   numbers from a seed
 //! data     series with everything that makes answers hard: gaps, resets, staleness, NaN, buckets
 //! query    expressions from the grammar, of the right types, over those series
+//! natives  expressions of native histograms alone
 //! ```
 
 pub mod data;
+pub mod natives;
 pub mod query;
 pub mod random;
 

@@ -1,15 +1,17 @@
-//! A naive evaluation of PromQL over floats: recursive, a step at a time, a map for each label set.
+//! A naive evaluation of PromQL: recursive, a step at a time, a map for each label set.
 //! Plain enough to be believed, so that the executor can be compared with it.
 //!
 //! ```text
 //! mod        selectors, subqueries, operators with scalars; a range is many instants
 //! windows    functions over range vectors
 //! vectors    functions of vectors, operators between two, aggregations
+//! natives    the same for native histograms, apart: what makes histograms of histograms
 //! ```
 //!
 //! It shares nothing with the executor but the parser and the matchers. What it does not know it
-//! says: native histograms, classic ones, dates, choices whose result depends on an order.
+//! says: both kinds at once, classic histograms, dates, choices whose result depends on an order.
 
+pub mod natives;
 mod vectors;
 mod windows;
 
@@ -18,7 +20,7 @@ use std::collections::BTreeMap;
 use engine::index::CompiledMatcher;
 use engine::model::{Labels, is_stale_nan};
 use engine::promql::ast::{
-    Ast, At, BinaryOp, Duration, Expr, ExprId, UnaryOp, ValueType, VectorSelector,
+    Ast, At, BinaryOp, Duration, Expr, ExprId, Subquery, UnaryOp, ValueType, VectorSelector,
 };
 use engine::promql::functions::FunctionId;
 
@@ -52,6 +54,33 @@ pub struct Bounds {
     pub end_ms: i64,
     pub lookback_ms: i64,
     pub subquery_step_ms: i64,
+}
+
+impl Bounds {
+    fn lookup_ms(&self, at: Option<At>, offset: Duration, time_ms: i64) -> Result<i64> {
+        let at_ms = match at {
+            None => time_ms,
+            Some(At::Timestamp { ms }) => ms,
+            Some(At::Start) => self.start_ms,
+            Some(At::End) => self.end_ms,
+        };
+        Ok(at_ms - known(offset)?)
+    }
+
+    /// The times of a subquery after `start_ms`, up to `end_ms`.
+    fn subquery_times(
+        &self,
+        subquery: &Subquery,
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<impl Iterator<Item = i64> + use<>> {
+        let step_ms = match subquery.step {
+            Some(step) => known(step)?,
+            None => self.subquery_step_ms,
+        };
+        let first_ms = (start_ms.div_euclid(step_ms) + 1) * step_ms;
+        Ok((first_ms..=end_ms).step_by(step_ms as usize))
+    }
 }
 
 pub struct Oracle<'a> {
@@ -154,16 +183,6 @@ impl Oracle<'_> {
         id
     }
 
-    fn lookup_ms(&self, at: Option<At>, offset: Duration, time_ms: i64) -> Result<i64> {
-        let at_ms = match at {
-            None => time_ms,
-            Some(At::Timestamp { ms }) => ms,
-            Some(At::Start) => self.bounds.start_ms,
-            Some(At::End) => self.bounds.end_ms,
-        };
-        Ok(at_ms - known(offset)?)
-    }
-
     /// The newest sample of every series that matches, within the lookback.
     fn newest(
         &self,
@@ -171,7 +190,7 @@ impl Oracle<'_> {
         at_ms: i64,
     ) -> Result<BTreeMap<LabelMap, (i64, f64)>> {
         let mut newest = BTreeMap::new();
-        for (labels, samples) in self.matching(vector)? {
+        for (labels, samples) in matching(self.series, vector)? {
             let seen = samples
                 .iter()
                 .filter(|(time, _)| *time <= at_ms && *time > at_ms - self.bounds.lookback_ms);
@@ -184,24 +203,8 @@ impl Oracle<'_> {
         Ok(newest)
     }
 
-    fn matching(
-        &self,
-        vector: &VectorSelector,
-    ) -> Result<impl Iterator<Item = (&Labels, &Samples)> + '_> {
-        if vector.anchored || vector.smoothed {
-            return Err(Failure::Unknown);
-        }
-        let matchers = CompiledMatcher::compile(&vector.matchers).map_err(|_| Failure::Unknown)?;
-        let all = move |labels: &Labels| matchers.iter().all(|one| one.matches(labels.as_ref()));
-        Ok(self
-            .series
-            .iter()
-            .filter(move |(labels, _)| all(labels))
-            .map(|(labels, samples)| (labels, samples)))
-    }
-
     fn select(&self, vector: &VectorSelector, time_ms: i64) -> Result<Vector> {
-        let at_ms = self.lookup_ms(vector.at, vector.offset, time_ms)?;
+        let at_ms = self.bounds.lookup_ms(vector.at, vector.offset, time_ms)?;
         let newest = self.newest(vector, at_ms)?;
         Ok(newest.into_iter().map(|(labels, (_, value))| (labels, value)).collect())
     }
@@ -214,9 +217,9 @@ impl Oracle<'_> {
                 let Expr::Vector(vector) = self.ast.expr(*vector) else {
                     return Err(Failure::Unknown);
                 };
-                let end_ms = self.lookup_ms(vector.at, vector.offset, time_ms)?;
+                let end_ms = self.bounds.lookup_ms(vector.at, vector.offset, time_ms)?;
                 let start_ms = end_ms - known(*range)?;
-                for (labels, samples) in self.matching(vector)? {
+                for (labels, samples) in matching(self.series, vector)? {
                     let inside = samples.iter().filter(|(time, value)| {
                         *time > start_ms && *time <= end_ms && !is_stale_nan(*value)
                     });
@@ -228,21 +231,12 @@ impl Oracle<'_> {
                 Ok((ranges, start_ms, end_ms))
             }
             Expr::Subquery(subquery) => {
-                let end_ms = self.lookup_ms(subquery.at, subquery.offset, time_ms)?;
+                let end_ms = self.bounds.lookup_ms(subquery.at, subquery.offset, time_ms)?;
                 let start_ms = end_ms - known(subquery.range)?;
-                let step_ms = match subquery.step {
-                    Some(step) => known(step)?,
-                    None => self.bounds.subquery_step_ms,
-                };
-                let mut at_ms = start_ms / step_ms * step_ms;
-                while at_ms <= start_ms {
-                    at_ms += step_ms;
-                }
-                while at_ms <= end_ms {
+                for at_ms in self.bounds.subquery_times(subquery, start_ms, end_ms)? {
                     for (labels, value) in self.vector(subquery.expr, at_ms)? {
                         ranges.entry(labels).or_default().push((at_ms, value));
                     }
-                    at_ms += step_ms;
                 }
                 Ok((ranges, start_ms, end_ms))
             }
@@ -299,7 +293,7 @@ impl Oracle<'_> {
                 if selector.at.is_some() && known(selector.offset)? != 0 {
                     return Err(Failure::Unknown);
                 }
-                let at_ms = self.lookup_ms(selector.at, selector.offset, time_ms)?;
+                let at_ms = self.bounds.lookup_ms(selector.at, selector.offset, time_ms)?;
                 let mut out = self::Vector::new();
                 for (labels, (sample_ms, _)) in self.newest(selector, at_ms)? {
                     insert(&mut out, nameless(&labels), sample_ms as f64 / 1000.0)?;
@@ -348,6 +342,20 @@ impl Oracle<'_> {
     }
 }
 
+/// The series that a selector matches.
+fn matching<'a, S>(
+    series: &'a [(Labels, S)],
+    vector: &VectorSelector,
+) -> Result<impl Iterator<Item = (&'a Labels, &'a S)> + use<'a, S>> {
+    if vector.anchored || vector.smoothed {
+        return Err(Failure::Unknown);
+    }
+    let matchers = CompiledMatcher::compile(&vector.matchers).map_err(|_| Failure::Unknown)?;
+    let all = move |labels: &Labels| matchers.iter().all(|one| one.matches(labels.as_ref()));
+    let matching = series.iter().filter(move |(labels, _)| all(labels));
+    Ok(matching.map(|(labels, samples)| (labels, samples)))
+}
+
 fn known(duration: Duration) -> Result<i64> {
     match duration {
         Duration::Known { ms } => Ok(ms),
@@ -366,7 +374,7 @@ fn nameless(labels: &LabelMap) -> LabelMap {
     labels
 }
 
-fn insert(vector: &mut Vector, labels: LabelMap, value: f64) -> Result<()> {
+fn insert<T>(vector: &mut BTreeMap<LabelMap, T>, labels: LabelMap, value: T) -> Result<()> {
     match vector.insert(labels, value) {
         None => Ok(()),
         Some(_) => Err(DUPLICATES),

@@ -193,6 +193,16 @@ fn result_labels(
     labels
 }
 
+/// The labels of the group that a series falls into.
+pub fn group_of(aggregate: &Aggregate, labels: &LabelMap) -> LabelMap {
+    let held = |name: &str| aggregate.grouping.iter().any(|label| **label == *name);
+    let keep = |name: &str| {
+        if aggregate.without { name != "__name__" && !held(name) } else { held(name) }
+    };
+    let kept = labels.iter().filter(|(name, _)| keep(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 pub fn aggregate(
     aggregate: &Aggregate,
     vector: &Vector,
@@ -203,17 +213,9 @@ pub fn aggregate(
     if matches!(aggregate.op, Topk | Bottomk | Limitk | LimitRatio) {
         return Err(Failure::Unknown); // Of an empty vector, too: the parameter is judged first.
     }
-    let held = |name: &str| aggregate.grouping.iter().any(|label| **label == *name);
-    let group_of = |labels: &LabelMap| -> LabelMap {
-        let keep = |name: &str| {
-            if aggregate.without { name != "__name__" && !held(name) } else { held(name) }
-        };
-        let kept = labels.iter().filter(|(name, _)| keep(name));
-        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
-    };
     let mut groups: BTreeMap<LabelMap, Vec<f64>> = BTreeMap::new();
     for (labels, &value) in vector {
-        groups.entry(group_of(labels)).or_default().push(value);
+        groups.entry(group_of(aggregate, labels)).or_default().push(value);
     }
     let mut out = Vector::new();
     for (labels, values) in groups {
