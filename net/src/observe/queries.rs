@@ -23,6 +23,7 @@ pub struct QueryStats {
     prepared: Durations,
     evaluated: Durations,
     samples: Counter,
+    samples_read: Counter,
 }
 
 impl QueryStats {
@@ -32,7 +33,8 @@ impl QueryStats {
         add(&self.queued, queued);
         add(&self.prepared, prepared);
         add(&self.evaluated, evaluated);
-        self.samples.add(outcome.outcome.stats.queryable_per_step.iter().sum());
+        self.samples.add(outcome.outcome.stats.queryable());
+        self.samples_read.add(outcome.outcome.stats.read());
     }
 }
 
@@ -51,9 +53,14 @@ pub fn write(out: &mut Page<'_>, shards: &[Arc<shards::stats::ShardStats>], cont
     out.gauge("prometheus_engine_query_log_enabled", help, is_open);
     let help = "The number of query log failures.";
     out.counter("prometheus_engine_query_log_failures_total", help, context.query_log.failures());
-    let help = "The total number of samples loaded by all queries.";
+    let help = "The total number of samples loaded by all queries \
+                (full window per step for range-vector).";
     let samples = context.stats.iter().map(|stats| stats.queries.samples.get()).sum();
     out.counter("prometheus_engine_query_samples_total", help, samples);
+    let help = "The total number of samples read by all queries \
+                (only new points per step for range-vector).";
+    let read = context.stats.iter().map(|stats| stats.queries.samples_read.get()).sum();
+    out.counter("prometheus_engine_query_samples_read_total", help, read);
     let name = "prometheus_engine_query_duration_seconds";
     out.family(name, "Query timings", MetricType::Summary);
     let now = Instant::now();

@@ -20,6 +20,8 @@ const WINDOWS: &[&str] = &[
     "first_over_time",
 ];
 
+const GROUPINGS: &[&str] = &["", " by (job)", " by (instance)", " without (job)"];
+
 /// An expression whose points are histograms, or numbers of them.
 pub fn expression(random: &mut Random) -> String {
     let depth = random.below(3);
@@ -92,5 +94,5 @@ fn selector(random: &mut Random) -> String {
 }
 
 fn grouping(random: &mut Random) -> &'static str {
-    *random.choose(&["", " by (job)", " by (instance)", " without (job)"])
+    random.choose(GROUPINGS)
 }
