@@ -94,5 +94,5 @@ fn selector(random: &mut Random) -> String {
 }
 
 fn grouping(random: &mut Random) -> &'static str {
-    random.choose(GROUPINGS)
+    random.choose::<&str>(GROUPINGS)
 }
