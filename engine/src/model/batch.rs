@@ -123,6 +123,23 @@ impl Batch {
         series
     }
 
+    /// Gives series other labels: those that `labels` returns, by index; none where they stay.
+    ///
+    /// Cost: all label sets are copied.
+    pub fn change_labels(&mut self, mut labels: impl FnMut(u32, LabelsRef<'_>) -> Option<Labels>) {
+        let mut changed = Batch::default();
+        for series in 0..self.hashes.len() as u32 {
+            let before = self.labels(series);
+            match labels(series, before) {
+                Some(after) => changed.push_series(after.as_ref()),
+                None => changed.push_series_hashed(before, self.hashes[series as usize]),
+            };
+        }
+        self.label_bytes = changed.label_bytes;
+        self.label_ends = changed.label_ends;
+        self.hashes = changed.hashes;
+    }
+
     /// Adds a sample to the series pushed last (or to any later than the previous sample's).
     #[inline]
     pub fn push_sample(&mut self, series: u32, timestamp_ms: i64, value: f64) {

@@ -20,6 +20,10 @@ use super::quote::quote;
 /// Name of the label that holds the metric's name.
 pub const METRIC_NAME: &[u8] = b"__name__";
 
+/// Labels of a metric's type and unit, where series are given them.
+pub const TYPE_LABEL: &[u8] = b"__type__";
+pub const UNIT_LABEL: &[u8] = b"__unit__";
+
 /// A borrowed label set in canonical form.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LabelsRef<'a>(&'a [u8]);

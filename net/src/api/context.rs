@@ -39,6 +39,8 @@ pub struct WebOptions {
     pub has_otlp_receiver: bool,
     /// Remote write messages that are taken.
     pub remote_write_protocols: Vec<Protocol>,
+    /// Series that come with their metadata get labels of type and unit.
+    pub type_and_unit: bool,
     /// Origins that browsers may call from; whole values.
     pub cors_origin: Regex,
 }

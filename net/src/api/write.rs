@@ -98,6 +98,7 @@ impl Receiver {
         }
         stats.requests.add(1);
         let mut buffers = self.idle.borrow_mut().pop().unwrap_or_default();
+        buffers.decoder.type_and_unit = web.type_and_unit;
         let accepted = &web.remote_write_protocols;
         let response = match buffers.read(&mut request, accepted).await {
             Ok(protocol) => self.take(shard, stats, now_ms, protocol, &mut buffers).await,

@@ -194,6 +194,7 @@ pub fn web(flags: &Flags, addresses: &[SocketAddr]) -> Result<WebOptions, String
         has_remote_write_receiver: flags.bool("web.enable-remote-write-receiver"),
         has_otlp_receiver: flags.bool("web.enable-otlp-receiver"),
         remote_write_protocols: protocols(flags)?,
+        type_and_unit: flags.features().has("type-and-unit-labels"),
         cors_origin: Regex::new(origin)
             .map_err(|error| format!("--web.cors.origin {origin:?}: {error}"))?,
     })

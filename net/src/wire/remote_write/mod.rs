@@ -25,6 +25,7 @@ mod labels;
 mod proto;
 mod repeats;
 mod snappy;
+mod type_and_unit;
 mod v1;
 mod v2;
 
@@ -322,6 +323,8 @@ pub struct Decoder {
     symbols: v2::Symbols,
     /// Series that may be known, while their rows are on their way from memory.
     staged: Vec<Staged>,
+    /// Protocol 2: series get labels of their type and unit.
+    pub type_and_unit: bool,
 }
 
 /// Series whose rows are asked for together.
@@ -403,6 +406,7 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
         if protocol == Protocol::V2 && self.decode_repeated(request, known, out)? {
+            self.label(request, out);
             return Ok(());
         }
         let table = out.table;
@@ -445,7 +449,18 @@ impl Decoder {
         self.begin(request, out)?;
         match protocol {
             Protocol::V1 => self.decode_v1(request, knowledge, out),
-            Protocol::V2 => self.decode_v2(request, knowledge, out),
+            Protocol::V2 => {
+                self.decode_v2(request, knowledge, out)?;
+                self.label(request, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is left to do with a request of protocol 2.
+    fn label(&self, request: &[u8], out: &mut Decoded) {
+        if self.type_and_unit {
+            out.add_type_and_unit(request);
         }
     }
 
