@@ -66,6 +66,11 @@ fn queries_answer_as_prometheus_does() {
                 {"metric": {"__name__": "m", "a": "2", "job": "x"}, "value": [s, "1"]}
             ]}}),
         );
+        // As people write it by hand.
+        assert_eq!(
+            get("/api/v1/query?query=m{a=\"2\"}<2&time={T}").json()["data"],
+            get("/api/v1/query?query=m%7Ba=%222%22%7D&time={T}").json()["data"],
+        );
         check(
             &get("/api/v1/query?query=scalar(m%7Ba=%221%22%7D)%2B0.5&time={T}"),
             200,

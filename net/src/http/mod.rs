@@ -4,6 +4,7 @@
 //! server   accept loop of one shard, one task a connection, limits, panics, orderly stop
 //! guard    the web server's file: TLS, users, headers, rate
 //! router   table of method + pattern -> endpoint
+//! request_line  targets as Go takes them
 //! request  what an endpoint gets        form   parameters as Go's r.Form has them
 //! body     what an endpoint gives: bytes, or chunks pulled as the client reads them
 //! gzip     answers, where the client takes it and it pays
@@ -26,6 +27,7 @@ pub mod gzip;
 pub mod jwt;
 pub mod place;
 pub mod request;
+mod request_line;
 pub mod router;
 pub mod server;
 pub mod sigv4;

@@ -39,6 +39,7 @@ use shards::runtime::{self, Class, TcpListener, TcpStream};
 
 use super::guard::Guard;
 use super::place::{BoxStream, Stream};
+use super::request_line::RequestLine;
 use super::tls::TlsStream;
 use super::{Body, Request, Response, text, text_error};
 
@@ -201,7 +202,8 @@ async fn exchange<S: Service, T: Stream + 'static>(
 ) {
     let (phase, since) = (Cell::new(Phase::Idle), Cell::new(runtime::now()));
     let progress = Rc::new(Progress { phase, since, is_http2 });
-    let transport = Transport { stream, progress: progress.clone() };
+    let line = RequestLine::default();
+    let transport = Transport { stream, progress: progress.clone(), line };
     let (reserved, guard) = (place.reserved, options.guard.clone());
     let answering = progress.clone();
     let answer = service_fn(move |request: http::Request<Incoming>| {
@@ -320,6 +322,7 @@ fn closing(mut response: http::Response<Body>) -> Response {
 struct Transport<T> {
     stream: T,
     progress: Rc<Progress>,
+    line: RequestLine,
 }
 
 impl<T> Transport<T> {
@@ -340,7 +343,14 @@ impl<T: Stream> Read for Transport<T> {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Read::poll_read(Pin::new(&mut self.stream), cx, buffer);
+        let Transport { stream, progress, line } = &mut *self;
+        if progress.phase.get() == Phase::Idle && !progress.is_http2 {
+            line.begin();
+        }
+        let polled = match line.is_behind() {
+            true => Read::poll_read(Pin::new(stream), cx, buffer),
+            false => line.poll_read(stream, cx, buffer),
+        };
         if polled.is_ready() {
             self.moved();
         }

@@ -18,6 +18,13 @@ use crate::http::place::BoxStream;
 /// Bytes of records read at once: one record of the largest kind.
 const INBOUND_BYTES: usize = 17 << 10;
 
+/// How requests begin that are not encrypted, and what they are told.
+///
+/// Source: Go `net/http/server.go` (`tlsRecordHeaderLooksLikeHTTP`).
+const PLAIN_REQUESTS: [&[u8]; 5] = [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"];
+const PLAIN_ANSWER: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
 pub struct TlsStream {
     io: BoxStream,
     tls: Connection,
@@ -94,6 +101,14 @@ impl TlsStream {
         if self.tls.is_handshaking() && records.starts_with(b"HTTP/") {
             let why = "http: server gave HTTP response to HTTPS client";
             return Poll::Ready(Err(io::Error::other(why)));
+        }
+        if let Connection::Server(_) = self.tls
+            && self.tls.is_handshaking()
+            && PLAIN_REQUESTS.iter().any(|begin| records.starts_with(begin))
+        {
+            // Told if the socket takes it at once, as it does.
+            let _ = Pin::new(&mut self.io).poll_write(cx, PLAIN_ANSWER);
+            return Poll::Ready(Err(io::Error::other("client sent an HTTP request")));
         }
         let taken = self.tls.read_tls(&mut records)?;
         self.waiting.start += taken;
