@@ -60,6 +60,8 @@ pub struct Counts {
     pub kubernetes_failures: u64,
     /// Requests by the status of their answers, `<error>` without one.
     pub kubernetes_requests: BTreeMap<String, u64>,
+    /// How long the API took to answer, by the path that was asked.
+    pub kubernetes_durations: BTreeMap<String, Arc<Durations>>,
     pub dns_lookups: u64,
     pub dns_failures: u64,
     /// Interfaces that were not asked for again.

@@ -15,6 +15,11 @@ const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 /// Mechanisms that Prometheus does not refresh: they have failures and durations of their own.
 const NOT_REFRESHED: [&str; 2] = ["consul", "kuma"];
 
+/// Of which events are counted, from zero on.
+const KUBERNETES_ROLES: [&str; 6] =
+    ["endpoints", "endpointslice", "ingress", "node", "pod", "service"];
+const KUBERNETES_EVENTS: [&str; 3] = ["add", "delete", "update"];
+
 pub fn write(out: &mut Page<'_>, context: &Context) {
     let stats = &context.discovery;
     let counts = stats.counts().clone();
@@ -182,8 +187,12 @@ fn write_mechanisms(out: &mut Page<'_>, stats: &DiscoveryStats, counts: &Counts,
     }
     let name = "prometheus_sd_kubernetes_events_total";
     out.family(name, "The number of Kubernetes events handled.", MetricType::Counter);
-    for ((role, event), count) in &counts.kubernetes_events {
-        out.sample(name, &[("event", *event), ("role", role)], *count as f64);
+    for role in KUBERNETES_ROLES {
+        for event in KUBERNETES_EVENTS {
+            let count = counts.kubernetes_events.get(&(role.to_owned(), event));
+            let labels = [("event", event), ("role", role)];
+            out.sample(name, &labels, count.copied().unwrap_or(0) as f64);
+        }
     }
     if !counts.kubernetes_requests.is_empty() {
         let name = "prometheus_sd_kubernetes_http_request_total";
@@ -191,6 +200,12 @@ fn write_mechanisms(out: &mut Page<'_>, stats: &DiscoveryStats, counts: &Counts,
         out.family(name, help, MetricType::Counter);
         for (status, count) in &counts.kubernetes_requests {
             out.sample(name, &[("status_code", status)], *count as f64);
+        }
+        let name = "prometheus_sd_kubernetes_http_request_duration_seconds";
+        let help = "Summary of latencies for HTTP requests to the Kubernetes API by endpoint.";
+        out.family(name, help, MetricType::Summary);
+        for (path, durations) in &counts.kubernetes_durations {
+            out.summary(name, &[("endpoint", path)], &[], &durations.read(now));
         }
     }
     let name = "prometheus_sd_consul_rpc_duration_seconds";

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::Value;
+use shards::runtime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -65,10 +66,14 @@ pub enum Ended {
     Lost,
 }
 
-/// Counts a request by the status of its answer, zero without one.
-fn count_request(status: u16, reporter: &Reporter) {
+/// Counts a request of `path` that began at `start`, by the status of its answer, zero without one.
+fn count_request(path: &str, start: std::time::Instant, status: u16, reporter: &Reporter) {
+    let now = runtime::now();
     let status = if status == 0 { "<error>".to_owned() } else { status.to_string() };
-    *reporter.stats().counts().kubernetes_requests.entry(status).or_default() += 1;
+    let mut counts = reporter.stats().counts();
+    *counts.kubernetes_requests.entry(status).or_default() += 1;
+    let durations = counts.kubernetes_durations.entry(path.to_owned()).or_default();
+    durations.add(now, now.duration_since(start).as_secs_f64());
 }
 
 impl Reflector {
@@ -129,6 +134,7 @@ impl Reflector {
         let mut api = Api::new(&self.login.http().await?, LIST_TIMEOUT)?;
         let mut objects = Objects::new();
         let mut place = String::new();
+        let path = Url::parse(&self.url)?.path;
         loop {
             let mut pairs = self.selectors();
             pairs.push(("limit", PAGE_OBJECT_COUNT));
@@ -136,8 +142,14 @@ impl Reflector {
                 pairs.push(("continue", &place));
             }
             let request = Request::get(format!("{}{}", self.url, query(pairs)));
+            let start = runtime::now();
             let answered = api.exchange(request).await;
-            count_request(answered.as_ref().map_or(0, |reply| reply.status), reporter);
+            count_request(
+                &path,
+                start,
+                answered.as_ref().map_or(0, |reply| reply.status),
+                reporter,
+            );
             let mut page = answered?.accepted()?.json()?;
             if let Some(items) = page["items"].as_array_mut() {
                 for object in items.drain(..) {
@@ -185,8 +197,14 @@ impl Reflector {
         ask.headers = &plain;
         let silence = Duration::from_secs(WATCH_SECONDS + 30);
         let late = |_| "the watch is silent".to_owned();
+        let start = runtime::now();
         let answer = tokio::time::timeout(silence, client.open(&ask)).await.map_err(late)?;
-        count_request(answer.as_ref().map_or(0, |answer| answer.status.as_u16()), reporter);
+        count_request(
+            &url.path,
+            start,
+            answer.as_ref().map_or(0, |answer| answer.status.as_u16()),
+            reporter,
+        );
         let answer = answer.map_err(|error| error.to_string())?;
         if answer.status.as_u16() == 410 {
             return Ok(Ended::Lost);
