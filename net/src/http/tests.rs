@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use shards::runtime::{self, Class, TcpListener};
 
-use super::client::{Ask, Client, ClientOptions};
+use super::client::{Ask, Client, ClientOptions, Room};
 use super::guard::{Guard, Rules};
 use super::server::{ServerOptions, Service, serve};
 use super::testing::{Authority, Issued};
@@ -105,12 +105,12 @@ async fn get(client: &mut Client, url: &str, limit: usize) -> Result<String, Str
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     let url = Url::parse(url).unwrap();
-    let mut body = vec![];
+    let mut room = Room::default();
     client
-        .get(&Ask::get(&url, &headers, limit), &mut body)
+        .get(&Ask::get(&url, &headers, limit), &mut room)
         .await
         .map_err(|error| error.to_string())?;
-    Ok(String::from_utf8(body).unwrap())
+    Ok(String::from_utf8(room.body().to_vec()).unwrap())
 }
 
 #[test]

@@ -12,8 +12,9 @@
 //! later still.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::convert::Infallible;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
@@ -92,10 +93,44 @@ struct Round {
     number: u64,
     /// By shard.
     parts: Vec<KnownSamples>,
-    outcome: Rc<OnceCell<Vec<Result<Vec<u32>, IngestError>>>>,
-    /// Closes when the outcome is there.
-    done: Sender<Infallible>,
-    closing: Receiver<Infallible>,
+    outcome: Rc<Outcome>,
+}
+
+impl Drop for Round {
+    /// Nobody waits for a round that is lost with whoever was to send it.
+    fn drop(&mut self) {
+        if self.outcome.parts.get().is_none() {
+            self.outcome.set(vec![]);
+        }
+    }
+}
+
+/// What became of a round: for each shard the indices of samples that are to come again; of a lost
+/// round nothing.
+#[derive(Default)]
+struct Outcome {
+    parts: OnceCell<Vec<Result<Vec<u32>, IngestError>>>,
+    /// Of the loops that wait for it, all of one thread.
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Outcome {
+    async fn wait(&self) -> &[Result<Vec<u32>, IngestError>] {
+        poll_fn(|cx| match self.parts.get() {
+            Some(parts) => Poll::Ready(&parts[..]),
+            None => {
+                self.waiting.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    fn set(&self, parts: Vec<Result<Vec<u32>, IngestError>>) {
+        // A round is sent once.
+        let _ = self.parts.set(parts);
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
 }
 
 impl Outbox {
@@ -115,10 +150,11 @@ impl Outbox {
         if known.iter().all(|known| known.lines.is_empty()) {
             return Ok(vec![]);
         }
-        let (starts, outcome, closing) = self.add(known);
-        // Ends with an error: nothing is ever sent.
-        let _ = closing.recv().await;
-        let outcome = outcome.get().ok_or(IngestError::Stopping)?;
+        let (starts, outcome) = self.add(known);
+        let outcome = outcome.wait().await;
+        if outcome.is_empty() {
+            return Err(IngestError::Stopping);
+        }
         let mut lines = vec![];
         for ((known, start), outcome) in known.iter().zip(starts).zip(outcome) {
             if known.lines.is_empty() {
@@ -136,18 +172,14 @@ impl Outbox {
     }
 
     /// Adds to the round under way; where the samples stand in it, and where its outcome will be.
-    #[allow(clippy::type_complexity)]
-    fn add(
-        self: &Rc<Self>,
-        known: &[KnownLines],
-    ) -> (Vec<usize>, Rc<OnceCell<Vec<Result<Vec<u32>, IngestError>>>>, Receiver<Infallible>) {
+    fn add(self: &Rc<Self>, known: &[KnownLines]) -> (Vec<usize>, Rc<Outcome>) {
         let mut under_way = self.round.borrow_mut();
         let round = under_way.get_or_insert_with(|| self.begin());
         let starts = round.parts.iter().map(KnownSamples::len).collect();
         for (part, known) in round.parts.iter_mut().zip(known) {
             part.extend(&known.samples);
         }
-        let waited = (starts, round.outcome.clone(), round.closing.clone());
+        let waited = (starts, round.outcome.clone());
         if round.parts.iter().map(KnownSamples::len).sum::<usize>() >= ROUND_SAMPLE_COUNT_MAX
             && let Some(round) = under_way.take()
         {
@@ -159,7 +191,6 @@ impl Outbox {
     fn begin(self: &Rc<Self>) -> Round {
         let number = self.rounds.get();
         self.rounds.set(number + 1);
-        let (done, closing) = async_channel::bounded(1);
         let mut spare = self.spare.borrow_mut();
         let parts = self.shards.iter().map(|_| spare.pop().unwrap_or_default()).collect();
         let outbox = self.clone();
@@ -171,12 +202,13 @@ impl Outbox {
                 outbox.send(round).await;
             }
         });
-        Round { number, parts, outcome: Rc::default(), done, closing }
+        Round { number, parts, outcome: Rc::default() }
     }
 
     /// Sends a round and awaits what became of it.
-    async fn send(self: Rc<Self>, round: Round) {
-        let sends = self.shards.iter().zip(round.parts).map(|(shard, samples)| async {
+    async fn send(self: Rc<Self>, mut round: Round) {
+        let parts = std::mem::take(&mut round.parts);
+        let sends = self.shards.iter().zip(parts).map(|(shard, samples)| async {
             if samples.is_empty() {
                 return (samples, Ok(vec![]));
             }
@@ -196,8 +228,7 @@ impl Outbox {
             }
             outcome
         });
-        let _ = round.outcome.set(outcome.collect());
-        drop(round.done);
+        round.outcome.set(outcome.collect());
     }
 
     /// Sends what waits, and awaits what became of it: before the thread ends.

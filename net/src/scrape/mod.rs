@@ -15,8 +15,6 @@
 //! Source: Prometheus `scrape/{scrape,target,manager}.go`.
 
 pub mod append;
-#[cfg(test)]
-mod append_tests;
 pub mod cache;
 mod collect;
 mod commit;

@@ -3,8 +3,8 @@
 //! Source: Prometheus `scrape/scrape.go` (`limitAppender`, `timeLimitAppender`, `bucketLimitAppender`,
 //! `maxSchemaAppender`).
 
+use engine::model::FloatHistogram;
 use engine::model::histogram::{self, SCHEMA_MIN};
-use engine::model::{FloatHistogram, LabelsRef};
 use shards::SeriesOwner;
 
 use crate::relabel::Rules;
@@ -83,11 +83,10 @@ impl std::fmt::Display for PageError {
 }
 
 /// Whose a sample is.
-pub(super) struct Whose<'a> {
+pub(super) struct Whose {
     /// Known only where the sample may go to it without labels.
     pub owner: Option<SeriesOwner>,
     pub line: Line,
-    pub identity: (LabelsRef<'a>, u64),
 }
 
 /// One page on its way through.
@@ -125,6 +124,16 @@ impl Page {
         }
     }
 
+    /// Whether every sample of the scrape's own time is admitted: none need be.
+    #[inline]
+    pub fn admits_all(&self) -> bool {
+        self.limit == 0 && self.time_ms <= self.time_ms_max
+    }
+
+    pub fn time_ms(&self) -> i64 {
+        self.time_ms
+    }
+
     /// The time of the next sample, unless that lies too far ahead or the sample over a limit.
     #[inline]
     pub fn admit(&mut self, own_ms: Option<i64>) -> Option<i64> {
@@ -142,14 +151,15 @@ impl Page {
     }
 
     /// Takes a sample, unless it is not admitted; the index of its series in the batch if it got
-    /// there, and not to an owner that is known.
+    /// there, and not to an owner that is known. `push_series` puts the series there.
     pub fn take(
         &mut self,
         rules: &PageRules,
         (own_ms, start_ms): (Option<i64>, i64),
         value: SampleValue,
         samples: &mut ScrapeSamples,
-        Whose { owner, line, identity }: Whose<'_>,
+        Whose { owner, line }: Whose,
+        push_series: impl FnOnce(&mut ScrapeSamples, Line) -> u32,
     ) -> Result<Option<Option<u32>>, PageError> {
         let Some(time_ms) = self.admit(own_ms) else { return Ok(None) };
         match value {
@@ -158,7 +168,7 @@ impl Page {
                     samples.push_known(owner, line, time_ms, value);
                     return Ok(Some(None));
                 }
-                let series = samples.push_series(line, identity);
+                let series = push_series(samples, line);
                 samples.batch.push_sample(series, time_ms, value);
                 samples.batch.set_start(start_ms);
                 Ok(Some(Some(series)))
@@ -169,7 +179,7 @@ impl Page {
                     self.over_buckets = true;
                     return Ok(None);
                 }
-                let series = samples.push_series(line, identity);
+                let series = push_series(samples, line);
                 samples.batch.push_histogram(series, time_ms, *sample);
                 samples.batch.set_histogram_start(start_ms);
                 Ok(Some(Some(series)))

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender};
+use async_channel::Sender;
 use engine::head::ExemplarVerdict;
 use engine::model::sample::is_stale_nan;
 use foldhash::fast::FixedState;
@@ -21,12 +21,13 @@ use hashbrown::HashSet;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use shards::{IngestReport, runtime};
 use std::cell::RefCell;
+use tokio::sync::oneshot::Receiver;
 
-use crate::http::client::{Ask, Client, FetchError};
+use crate::http::client::{Ask, Client, FetchError, Room};
 use crate::observe::durations::Durations;
 use crate::wire::negotiation::format_of;
 
-use super::append::{PageCounts, PageError, PageReader, push_stale};
+use super::append::{PageCounts, PageError, PageReader};
 use super::cache::ScrapeCache;
 use super::commit::Refused;
 use super::report::{Report, ReportSeries};
@@ -45,50 +46,61 @@ pub enum Order {
     HandOver(Sender<ScrapeCache>),
 }
 
-/// Rooms for bodies that are kept between scrapes, and how large each may be.
-const SCRATCH_COUNT_MAX: usize = 16;
-const SCRATCH_BYTES_MAX: usize = 4 << 20;
-
-/// What a scrape needs only while it lasts.
-#[derive(Default)]
-pub struct Scratch {
-    body: Vec<u8>,
-    samples: ScrapeSamples,
-}
+/// What is kept between scrapes on each shelf: so many rooms, and so many bytes in all.
+const SHELF_COUNT_MAX: usize = 16;
+const SHELF_BYTES_MAX: usize = 4 << 20;
 
 /// Rooms of past scrapes, shared by the loops of a thread.
 #[derive(Default)]
-pub struct Scratches(RefCell<Vec<Scratch>>);
+pub struct Shelves {
+    rooms: Shelf<Room>,
+    samples: Shelf<ScrapeSamples>,
+}
 
-impl Scratches {
-    fn take(&self) -> Scratch {
+/// The room used last, which the core still has at hand, is used next.
+#[derive(Default)]
+struct Shelf<T>(RefCell<Vec<T>>);
+
+impl<T: Default> Shelf<T> {
+    fn take(&self) -> T {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
 
-    fn give_back(&self, mut scratch: Scratch) {
+    /// Keeps an empty room if there is a place for it.
+    fn give(&self, room: T, bytes: fn(&T) -> usize) {
         let mut kept = self.0.borrow_mut();
-        let label_bytes = scratch.samples.batch.label_bytes().len();
-        if kept.len() < SCRATCH_COUNT_MAX
-            && scratch.body.capacity().max(label_bytes) <= SCRATCH_BYTES_MAX
-        {
-            scratch.body.clear();
-            scratch.samples.clear();
-            kept.push(scratch);
+        let kept_bytes: usize = kept.iter().map(bytes).sum();
+        if kept.len() < SHELF_COUNT_MAX && kept_bytes + bytes(&room) <= SHELF_BYTES_MAX {
+            kept.push(room);
         }
+    }
+}
+
+impl Shelves {
+    fn give_room(&self, mut room: Room) {
+        room.clear();
+        self.rooms.give(room, Room::bytes);
+    }
+
+    fn give_samples(&self, mut samples: ScrapeSamples) {
+        samples.clear();
+        self.samples.give(samples, ScrapeSamples::bytes);
     }
 }
 
 pub struct Loop {
     desk: Desk,
     target: Arc<Target>,
-    orders: Receiver<Order>,
+    order: Receiver<Order>,
     cache: ScrapeCache,
     reader: PageReader,
     report: ReportSeries,
     client: Client,
     headers: HeaderMap,
+    /// Empty before a page is fetched and after it is read.
+    room: Room,
     /// Empty between scrapes.
-    scratch: Scratch,
+    samples: ScrapeSamples,
     last_start: Option<Instant>,
     /// Where distances of scrapes are noted.
     interval: Arc<Durations>,
@@ -106,7 +118,7 @@ impl Loop {
         desk: Desk,
         target: Arc<Target>,
         cache: Option<ScrapeCache>,
-        orders: Receiver<Order>,
+        order: Receiver<Order>,
     ) -> Loop {
         let job = &target.job;
         let mut headers = job.headers.clone();
@@ -120,10 +132,11 @@ impl Loop {
             report: ReportSeries::new(target.public.as_ref(), job.config.adds_extra_metrics()),
             headers,
             desk,
-            orders,
+            order,
             cache: cache.unwrap_or_default(),
             client: Client::new(job.client.clone()),
-            scratch: Scratch::default(),
+            room: Room::default(),
+            samples: ScrapeSamples::default(),
             last_start: None,
             interval,
             target,
@@ -132,30 +145,29 @@ impl Loop {
 
     pub async fn run(mut self) {
         let interval_ms = self.target.interval_ms;
-        let offset = offset_ms(self.target.hash, self.desk.seed, interval_ms, runtime::unix_ms());
-        if let Some(order) = self.wait(offset).await {
+        let clock = self.desk.clock;
+        let start_ms = clock.now_ms();
+        let start_ms =
+            start_ms + offset_ms(self.target.hash, self.desk.seed, interval_ms, start_ms);
+        if let Some(order) = self.until(clock.moment(start_ms)).await {
             return self.end(order, None).await;
         }
-        let started = runtime::now();
-        let elapsed_ms = || runtime::now().duration_since(started).as_millis() as i64;
-        let mut ticker = Ticker::start(interval_ms, 0);
+        let mut ticker = Ticker::start(interval_ms, start_ms);
         let mut aligned = Aligned::start(interval_ms, runtime::unix_ms());
         loop {
             let time_ms = aligned.timestamp_ms(runtime::unix_ms());
             self.scrape(time_ms).await;
-            if let Some(order) = self.wait(ticker.next_in_ms(elapsed_ms())).await {
-                return self.end(order, Some(ticker.next_in_ms(elapsed_ms()))).await;
+            let tick_ms = ticker.next_ms(clock.now_ms());
+            if let Some(order) = self.until(clock.moment(tick_ms)).await {
+                let next_ms = ticker.next_ms(clock.now_ms());
+                return self.end(order, Some(clock.moment(next_ms))).await;
             }
         }
     }
 
-    /// Waits for `ms`, or for the order that ends the loop; `Some(None)` when the server stops.
-    async fn wait(&self, ms: i64) -> Option<Option<Order>> {
-        let pause = Duration::from_millis(ms.max(0) as u64);
-        if pause.is_zero() {
-            return self.orders.try_recv().ok().map(Some);
-        }
-        let order = tokio::time::timeout(pause, self.orders.recv()).await.ok()?;
+    /// Waits until `moment`, or for the order that ends the loop; `Some(None)` when the server stops.
+    async fn until(&mut self, moment: Instant) -> Option<Option<Order>> {
+        let order = tokio::time::timeout_at(moment.into(), &mut self.order).await.ok()?;
         Some(order.ok())
     }
 
@@ -166,13 +178,15 @@ impl Loop {
             self.interval.add(start, distance.as_secs_f64());
         }
         self.desk.stats.scrapes.add(1);
-        self.scratch = self.desk.scratches.take();
+        self.room = self.desk.shelves.rooms.take();
+        self.samples = self.desk.shelves.samples.take();
         let mut scraped = self.fetch_page(time_ms).await;
-        let is_good = scraped.result.is_ok() && !self.scratch.body.is_empty();
-        let samples = &mut self.scratch.samples;
+        let is_good = scraped.result.is_ok() && !self.room.body().is_empty();
+        self.desk.shelves.give_room(std::mem::take(&mut self.room));
+        let samples = &mut self.samples;
         if !is_good {
             samples.clear();
-            push_stale(&self.cache, time_ms, samples);
+            self.reader.push_stale(&self.cache, time_ms, samples);
         }
         let page_count = samples.batch.sample_count();
         let duration = runtime::now().duration_since(start);
@@ -181,7 +195,7 @@ impl Loop {
             // The head may refuse new series with old timestamps, and then they do not count.
             let refused = self.commit(page_count).await;
             scraped.counts.series_added = scraped.counts.series_added.saturating_sub(refused);
-            self.scratch.samples.clear();
+            self.samples.clear();
             uncommitted = 0;
         }
         self.push_report(&scraped, duration, time_ms);
@@ -192,7 +206,7 @@ impl Loop {
         let stats = &self.desk.stats;
         stats.finished.add(1);
         stats.duration_sum_us.add(runtime::now().duration_since(start).as_micros() as u64);
-        self.desk.scratches.give_back(std::mem::take(&mut self.scratch));
+        self.desk.shelves.give_samples(std::mem::take(&mut self.samples));
         self.note(scraped, time_ms, duration);
     }
 
@@ -206,14 +220,14 @@ impl Loop {
                 if let Some(log) = &job.failure_log {
                     log.record(job.name(), &self.target.url.to_string(), &why).await;
                 }
-                self.scratch.body.clear();
+                self.room.clear();
                 scraped.body_bytes = body_bytes;
                 scraped.result = Err(why);
                 return scraped;
             }
         };
-        scraped.body_bytes = self.scratch.body.len() as i64;
-        if self.scratch.body.is_empty() {
+        scraped.body_bytes = self.room.body().len() as i64;
+        if self.room.body().is_empty() {
             return scraped;
         }
         let format = match format_of(&content_type, self.target.job.fallback) {
@@ -224,9 +238,9 @@ impl Loop {
             }
         };
         let now_ms = runtime::unix_ms();
-        let Scratch { body, samples } = &mut self.scratch;
-        let (counts, read) =
-            self.reader.read(&mut self.cache, body, format, time_ms, now_ms, samples);
+        let (body, samples) = (self.room.body(), &mut self.samples);
+        let reading = self.reader.read(&mut self.cache, body, format, time_ms, now_ms, samples);
+        let (counts, read) = reading.await;
         scraped.counts = counts;
         self.desk.stats.duplicates.add(counts.duplicates);
         self.desk.stats.out_of_bounds.add(counts.out_of_bounds);
@@ -253,8 +267,7 @@ impl Loop {
             ..Ask::get(&self.target.url, &self.headers, job.body_bytes_max)
         };
         let timeout = Duration::from_millis(self.target.timeout_ms as u64);
-        let fetched =
-            tokio::time::timeout(timeout, self.client.get(&ask, &mut self.scratch.body)).await;
+        let fetched = tokio::time::timeout(timeout, self.client.get(&ask, &mut self.room)).await;
         match fetched {
             Err(_) => Err((self.client.timed_out(&Method::GET, &self.target.url), 0)),
             Ok(Ok(content_type)) => Ok(content_type),
@@ -268,7 +281,7 @@ impl Loop {
 
     /// Hands staleness markers to the shards, whatever becomes of them.
     async fn commit_markers(&mut self) {
-        let open = self.desk.outbox.deliver(&self.scratch.samples.known).await;
+        let open = self.desk.outbox.deliver(&self.samples.known).await;
         for (line, time_ms, value) in open.unwrap_or_default() {
             self.push_by_labels(line, time_ms, value);
         }
@@ -286,7 +299,7 @@ impl Loop {
             sample_limit: self.target.job.config.sample_limit,
             body_bytes: scraped.body_bytes,
         };
-        self.report.push(&report, time_ms, &mut self.scratch.samples);
+        self.report.push(&report, time_ms, &mut self.samples);
     }
 
     /// Hands the samples to the shards. Of those of series by their labels refusals are counted
@@ -294,13 +307,13 @@ impl Loop {
     /// as a matter of course when a target comes back. Returns how many series of this page turned
     /// out not to be added.
     async fn commit(&mut self, page_count: usize) -> u64 {
-        let sample_count = self.scratch.samples.sample_count() as u64;
+        let sample_count = self.samples.sample_count() as u64;
         let mut refused = Refused::default();
         let mut is_good = self.ingest_batch(page_count, &mut refused).await;
-        match self.desk.outbox.deliver(&self.scratch.samples.known).await {
+        match self.desk.outbox.deliver(&self.samples.known).await {
             Ok(open) if open.is_empty() => {}
             Ok(open) => {
-                self.scratch.samples.clear_batch();
+                self.samples.clear_batch();
                 for (line, time_ms, value) in open {
                     self.push_by_labels(line, time_ms, value);
                 }
@@ -327,18 +340,22 @@ impl Loop {
 
     /// Puts a sample that did not go by id into the batch.
     fn push_by_labels(&mut self, line: Line, time_ms: i64, value: f64) {
-        let identity = match line {
-            Line::Entry(id) => self.cache.labels(id),
-            Line::Report(index) => self.report.labels(index),
-            Line::Uncached => return,
-        };
-        let series = self.scratch.samples.push_series(line, identity);
-        self.scratch.samples.batch.push_sample(series, time_ms, value);
+        let samples = &mut self.samples;
+        match line {
+            Line::Entry(id) => {
+                self.reader.push_by_labels(&self.cache, id, (time_ms, value), samples)
+            }
+            Line::Report(index) => {
+                let series = samples.push_series(line, self.report.labels(index));
+                samples.batch.push_sample(series, time_ms, value);
+            }
+            Line::Uncached => {}
+        }
     }
 
     /// Hands the batch to the shards and learns who has its series. False if it was not taken.
     async fn ingest_batch(&mut self, page_count: usize, refused: &mut Refused) -> bool {
-        let samples = &mut self.scratch.samples;
+        let samples = &mut self.samples;
         if samples.batch.is_empty() {
             return true;
         }
@@ -360,7 +377,7 @@ impl Loop {
     }
 
     fn learn(&mut self, report: &IngestReport) {
-        for (line, &owner) in self.scratch.samples.lines.iter().zip(&report.owners) {
+        for (line, &owner) in self.samples.lines.iter().zip(&report.owners) {
             match *line {
                 Line::Entry(id) => self.cache.set_owner(id, owner),
                 Line::Report(index) => self.report.set_owner(index, owner),
@@ -383,7 +400,7 @@ impl Loop {
 
     /// Ends the loop: hands over, or marks everything as stale when the target stays away for two
     /// more ticks and a little. Nothing of that when the server stops: it will go on where it was.
-    async fn end(mut self, order: Option<Order>, next_tick_ms: Option<i64>) {
+    async fn end(mut self, order: Option<Order>, next_tick: Option<Instant>) {
         match order {
             None => {}
             Some(Order::HandOver(give)) => {
@@ -391,14 +408,14 @@ impl Loop {
                 let _ = give.send(self.cache).await;
             }
             Some(Order::Gone) => {
-                let Some(next_tick_ms) = next_tick_ms else { return };
+                let Some(next_tick) = next_tick else { return };
                 let sleep = |ms: i64| tokio::time::sleep(Duration::from_millis(ms as u64));
-                sleep(next_tick_ms).await;
+                tokio::time::sleep_until(next_tick.into()).await;
                 let stale_ms = runtime::unix_ms();
                 sleep(self.target.interval_ms).await;
                 sleep(self.target.interval_ms / 10).await;
-                push_stale(&self.cache, stale_ms, &mut self.scratch.samples);
-                self.report.push_stale(stale_ms, &mut self.scratch.samples);
+                self.reader.push_stale(&self.cache, stale_ms, &mut self.samples);
+                self.report.push_stale(stale_ms, &mut self.samples);
                 // A target that came back has newer samples, and the markers are refused.
                 self.commit_markers().await;
             }

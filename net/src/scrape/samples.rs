@@ -30,10 +30,22 @@ pub struct ScrapeSamples {
     pub batch: Batch,
     /// Of each series of `batch`.
     pub lines: Vec<Line>,
+    /// Most that was in use before it was cleared.
+    bytes_max: usize,
 }
 
+/// Of a sample and whose it is, in the columns.
+const SAMPLE_BYTES: usize = 32;
+
 impl ScrapeSamples {
+    /// Bytes of memory, about: what is in use now or was in use before.
+    pub fn bytes(&self) -> usize {
+        let labels = self.batch.label_bytes().len();
+        (self.sample_count() * SAMPLE_BYTES + labels).max(self.bytes_max)
+    }
+
     pub fn clear(&mut self) {
+        self.bytes_max = self.bytes();
         for known in &mut self.known {
             known.samples.clear();
             known.lines.clear();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_channel::Receiver;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
+use tokio::sync::oneshot;
 
 use super::run::{Loop, Order};
 use super::target::Target;
@@ -12,7 +13,7 @@ use super::worker::{Desk, spawn_caught};
 
 struct Running {
     target: Arc<Target>,
-    orders: async_channel::Sender<Order>,
+    order: oneshot::Sender<Order>,
 }
 
 /// Runs the loops of the targets that come over `updates`, each time the whole list of this thread.
@@ -24,35 +25,32 @@ pub async fn run(updates: Receiver<Vec<Arc<Target>>>, desk: Desk) {
     while let Ok(targets) = updates.recv().await {
         let wanted: HashSet<u64, RandomState> = targets.iter().map(|target| target.hash).collect();
         // A loop that is told that its target is gone lives on until it has marked its series.
-        loops.retain(|hash, running| {
-            let stays = wanted.contains(hash);
-            if !stays {
-                let _ = running.orders.try_send(Order::Gone);
-            }
-            stays
-        });
+        for (_, gone) in loops.extract_if(|hash, _| !wanted.contains(hash)) {
+            let _ = gone.order.send(Order::Gone);
+        }
         for target in targets {
             let cache = match loops.get(&target.hash) {
                 Some(running) if Arc::ptr_eq(&running.target, &target) => continue,
-                Some(running) => hand_over(running, &target).await,
+                Some(_) => hand_over(loops.remove(&target.hash), &target).await,
                 None => None,
             };
-            let (orders, receiver) = async_channel::bounded(4);
+            let (order, receiver) = oneshot::channel();
             let scrape = Loop::new(desk.clone(), target.clone(), cache, receiver);
             spawn_caught("scrape", scrape.run());
-            loops.insert(target.hash, Running { target, orders });
+            loops.insert(target.hash, Running { target, order });
         }
     }
 }
 
 /// Ends the loop of a target whose job changed. What its cache knows goes on if it still holds;
 /// else the old loop marks its series as stale in its own time.
-async fn hand_over(running: &Running, target: &Target) -> Option<super::cache::ScrapeCache> {
-    if !target.job.can_reuse_cache(&running.target.job) {
-        let _ = running.orders.try_send(Order::Gone);
+async fn hand_over(running: Option<Running>, target: &Target) -> Option<super::cache::ScrapeCache> {
+    let Running { target: before, order } = running?;
+    if !target.job.can_reuse_cache(&before.job) {
+        let _ = order.send(Order::Gone);
         return None;
     }
     let (give, take) = async_channel::bounded(1);
-    running.orders.try_send(Order::HandOver(give)).ok()?;
+    order.send(Order::HandOver(give)).ok()?;
     take.recv().await.ok()
 }

@@ -6,12 +6,19 @@
 /// compress better than a scheduler's jitter.
 const ALIGN_TOLERANCE_MS: i64 = 2;
 
+/// Targets whose places lie this close together share one: a thread that is woken for several
+/// scrapes at once pays less for each.
+const PLACE_MS_MAX: i64 = 20;
+
+/// Places in an interval, at least.
+const PLACE_COUNT_MIN: i64 = 50;
+
 /// Milliseconds until a target's first scrape: its own place in the interval, the same after every
 /// restart. `seed` spreads several servers with the same targets.
 pub fn offset_ms(target_hash: u64, seed: u64, interval_ms: i64, now_ms: i64) -> i64 {
-    let base = interval_ms - now_ms.rem_euclid(interval_ms);
-    let next = base + ((target_hash ^ seed) % interval_ms as u64) as i64;
-    if next > interval_ms { next - interval_ms } else { next }
+    let place_ms = (interval_ms / PLACE_COUNT_MIN).clamp(1, PLACE_MS_MAX);
+    let place = ((target_hash ^ seed) % interval_ms as u64) as i64 / place_ms * place_ms;
+    (place - now_ms).rem_euclid(interval_ms)
 }
 
 /// The ticks of one loop, on the monotonic clock of whoever asks: a fixed grid. A scrape that takes
@@ -28,15 +35,15 @@ impl Ticker {
         Ticker { interval_ms, next_ms: now_ms + interval_ms }
     }
 
-    /// Milliseconds to wait for the next tick, which is thereby taken.
-    pub fn next_in_ms(&mut self, now_ms: i64) -> i64 {
+    /// The next tick, which is thereby taken; it may have passed.
+    pub fn next_ms(&mut self, now_ms: i64) -> i64 {
         let tick_ms = self.next_ms;
         self.next_ms += self.interval_ms;
         if self.next_ms <= now_ms {
             let missed = (now_ms - self.next_ms) / self.interval_ms + 1;
             self.next_ms += missed * self.interval_ms;
         }
-        (tick_ms - now_ms).max(0)
+        tick_ms
     }
 }
 
@@ -69,19 +76,28 @@ mod tests {
     fn a_target_keeps_its_place_in_the_interval() {
         for now_ms in [0, 1, 999, 12_345, 1_700_000_000_123] {
             let offset = offset_ms(1777, 13, 1000, now_ms);
-            assert!((0..=1000).contains(&offset));
-            assert_eq!((now_ms + offset) % 1000, (1777 ^ 13) % 1000);
+            assert!((0..1000).contains(&offset));
+            assert_eq!((now_ms + offset) % 1000, (1777 ^ 13) % 1000 / 20 * 20);
+        }
+    }
+
+    #[test]
+    fn places_fill_the_interval() {
+        for (interval_ms, place_count) in [(10, 10), (100, 50), (1000, 50), (15_000, 750)] {
+            let offsets = (0..10_000).map(|hash| offset_ms(hash * 7919, 0, interval_ms, 0));
+            let places: std::collections::BTreeSet<i64> = offsets.collect();
+            assert_eq!(places.len(), place_count, "{interval_ms}");
         }
     }
 
     #[test]
     fn ticks_keep_to_the_grid() {
         let mut ticker = Ticker::start(100, 1000);
-        assert_eq!(ticker.next_in_ms(1005), 95);
-        assert_eq!(ticker.next_in_ms(1110), 90);
+        assert_eq!(ticker.next_ms(1005), 1100);
+        assert_eq!(ticker.next_ms(1110), 1200);
         // A scrape of two and a half intervals: one tick is waiting, one was missed.
-        assert_eq!(ticker.next_in_ms(1450), 0);
-        assert_eq!(ticker.next_in_ms(1460), 40);
+        assert_eq!(ticker.next_ms(1450), 1300);
+        assert_eq!(ticker.next_ms(1460), 1500);
     }
 
     #[test]

@@ -7,16 +7,20 @@
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use shards::runtime;
+use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 use super::feed::{Delivery, Outbox};
-use super::run::Scratches;
+use super::run::Shelves;
 use super::set;
 use super::stats::ScrapeStats;
 use super::target::Target;
@@ -37,10 +41,34 @@ pub struct Work {
 /// What all loops of a thread share.
 #[derive(Clone)]
 pub struct Desk {
+    pub clock: Clock,
     pub seed: u64,
     pub stats: Arc<ScrapeStats>,
     pub outbox: Rc<Outbox>,
-    pub scratches: Rc<Scratches>,
+    pub shelves: Rc<Shelves>,
+}
+
+/// The wall clock as it was when the thread started, carried on by the monotonic one: places in the
+/// interval are the same moments for all of the thread's loops, so that one waking serves several.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    start: Instant,
+    start_ms: i64,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { start: runtime::now(), start_ms: runtime::unix_ms() }
+    }
+
+    pub fn now_ms(self) -> i64 {
+        self.start_ms + runtime::now().duration_since(self.start).as_millis() as i64
+    }
+
+    /// When the clock shows `ms`; its start for anything before.
+    pub fn moment(self, ms: i64) -> Instant {
+        self.start + Duration::from_millis((ms - self.start_ms).max(0) as u64)
+    }
 }
 
 /// A running thread.
@@ -58,14 +86,23 @@ impl Worker {
         let name = format!("scrape-{}", work.shard);
         std::thread::Builder::new().name(name).spawn(move || {
             let outbox = Outbox::new(work.feeds, work.shard);
-            let scratches = Rc::default();
-            let desk = Desk { seed: work.seed, stats: work.stats, outbox, scratches };
+            let shelves = Rc::default();
+            let clock = Clock::start();
+            let desk = Desk { clock, seed: work.seed, stats: work.stats, outbox, shelves };
             LocalSet::new().block_on(&runtime, async move {
-                let scraping = std::pin::pin!(set::run(work.lists, desk.clone()));
-                let stopping = std::pin::pin!(stopping.recv());
-                if let Either::Right(_) = select(scraping, stopping).await {
-                    desk.outbox.finish().await;
-                }
+                // A task of its own: what stands here is looked at with every waking.
+                let outbox = desk.outbox.clone();
+                let scraping = set::run(work.lists, desk);
+                let (done, whole) = oneshot::channel::<()>();
+                spawn_local(async move {
+                    let (scraping, stopping) = (pin!(scraping), pin!(stopping.recv()));
+                    if let Either::Right(_) = select(scraping, stopping).await {
+                        outbox.finish().await;
+                    }
+                    drop(done);
+                });
+                // Ends with an error: nothing is ever sent.
+                let _ = whole.await;
             });
             drop(ending);
         })?;

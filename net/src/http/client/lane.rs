@@ -6,36 +6,124 @@
 //!
 //! Source: RFC 9112; error texts of Go `net/http` (`Transport`, `ReadResponse`).
 
-use bytes::BufMut;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HOST};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::FetchError;
 use super::body::Sink;
 use super::connect::{HEAD_BYTES_MAX, dial_error, io_words};
 use super::framing::{Framing, Progress};
+use super::room::Room;
 use crate::http::place::resolve;
 use crate::http::url::Url;
 
-/// Read at once where the length is not known.
+/// Room for pieces of a body whose size nobody knows.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Read first: the usual head, and little of the body.
-const HEAD_BYTES: usize = 1 << 10;
+/// Compressed bytes that are decoded in one turn, after which others have theirs: they may become a
+/// thousand times as many.
+const TURN_BYTES: usize = 4 << 10;
+
+/// Most room that the size of the answer before gets at once.
+const EXPECTED_BYTES_MAX: usize = 1 << 20;
+
+/// Room beyond that of the answer before, for one that grew a little; of the first one.
+const GROWTH_BYTES: usize = 4 << 10;
+
+/// Wait for a server that reads no requests.
+const SEND_AGAIN: Duration = Duration::from_millis(1);
 
 const HEADER_COUNT_MAX: usize = 100;
 
 /// Connections of this way: one, kept as long as the server does.
 #[derive(Default)]
 pub(super) struct Lane {
-    kept: Option<(String, TcpStream)>,
-    /// Of the answer, and then pieces of its body.
-    buffer: Vec<u8>,
+    kept: Option<(String, Wire)>,
     request: Vec<u8>,
+    /// Of the answer before with its head, if its body came as it is.
+    expected_bytes: usize,
     /// A head has arrived, and its body is being read.
     pub has_head: bool,
+}
+
+/// A connection that wakes its thread for bytes to read and for nothing else: a request is small
+/// and finds room, as a rule, and to be told of more room later costs as much as the answer.
+struct Wire(AsyncFd<TcpStream>);
+
+impl Wire {
+    async fn dial(url: &Url) -> Result<Wire, String> {
+        let (host, port) = url.host_port()?;
+        let mut failure = String::new();
+        for address in resolve(host, port).await? {
+            let connected = tokio::net::TcpStream::connect(address).await;
+            match connected.and_then(Wire::new) {
+                Ok(wire) => return Ok(wire),
+                Err(error) => failure = dial_error(address, &error),
+            }
+        }
+        Err(failure)
+    }
+
+    #[expect(
+        deprecated,
+        reason = "a TcpStream keeps its descriptor: all that the new way asks for"
+    )]
+    fn new(stream: tokio::net::TcpStream) -> io::Result<Wire> {
+        // Fails only on a socket that is gone already, which the first write will say.
+        let _ = stream.set_nodelay(true);
+        AsyncFd::with_interest(stream.into_std()?, Interest::READABLE).map(Wire)
+    }
+
+    async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.0.get_ref().write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    tokio::time::sleep(SEND_AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads into `room` what has arrived, at least `count` bytes of it if they have; zero at the
+    /// end of the stream.
+    ///
+    /// Others have their turn after every piece that fills the room: a sender that is always ready
+    /// would not leave them one.
+    async fn receive(&self, room: &mut Room, count: usize) -> io::Result<usize> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            let vacant = room.vacant(count);
+            let capacity = vacant.len();
+            let read = ready.try_io(|stream| stream.get_ref().read(vacant));
+            match read {
+                Ok(Ok(count)) => {
+                    if count < capacity {
+                        ready.clear_ready(); // Nothing is left; saves asking.
+                    }
+                    drop(ready);
+                    room.fill(count);
+                    if count == capacity {
+                        tokio::task::yield_now().await;
+                    }
+                    return Ok(count);
+                }
+                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_would_block) => {}
+            }
+        }
+    }
 }
 
 /// What a request came to.
@@ -58,13 +146,13 @@ struct Head {
 }
 
 impl Lane {
-    /// Fetches `url` into `body`. Dropping the future loses the connection.
+    /// Fetches `url` into `room`. Dropping the future loses the connection.
     pub async fn get(
         &mut self,
         url: &Url,
         headers: &[&HeaderMap],
         limit: usize,
-        body: &mut Vec<u8>,
+        room: &mut Room,
     ) -> Result<Fetched, FetchError> {
         self.has_head = false;
         self.write_request(url, headers);
@@ -72,24 +160,24 @@ impl Lane {
         let fail =
             |why: String| FetchError::Transport(super::go_fail(&http::Method::GET, url, &why));
         let mut answered = None;
-        if let Some((authority, mut stream)) = kept {
+        if let Some((authority, wire)) = kept {
             // A kept connection that turns out to be closed is replaced once.
-            if let Ok(true) = self.ask(&mut stream).await {
-                answered = Some((authority, stream));
+            if let Ok(true) = self.ask(&wire, room).await {
+                answered = Some((authority, wire));
             }
         }
-        let (authority, mut stream) = match answered {
+        let (authority, wire) = match answered {
             Some(answered) => answered,
             None => {
-                let mut stream = dial(url).await.map_err(fail)?;
-                match self.ask(&mut stream).await {
-                    Ok(true) => (url.authority.clone(), stream),
+                let wire = Wire::dial(url).await.map_err(fail)?;
+                match self.ask(&wire, room).await {
+                    Ok(true) => (url.authority.clone(), wire),
                     Ok(false) => return Err(fail("EOF".to_owned())),
                     Err(error) => return Err(fail(io_words(&error))),
                 }
             }
         };
-        let head = self.head(&mut stream).await.map_err(fail)?;
+        let head = head(&wire, room).await.map_err(fail)?;
         if matches!(head.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(Fetched::Redirect);
         }
@@ -98,9 +186,17 @@ impl Lane {
             return Err(FetchError::Status(status.trim_end().to_owned()));
         }
         self.has_head = true;
-        let is_whole = self.read(&mut stream, &head, limit, body).await?;
+        let is_whole = match head.framing {
+            Framing::Length(length) if !head.is_gzip => {
+                read_plain(&wire, &head, length, limit, room).await?
+            }
+            _ => read_decoded(&wire, &head, limit, room).await?,
+        };
+        if let Some(bytes) = room.plain_bytes() {
+            self.expected_bytes = head.bytes + bytes;
+        }
         if is_whole && head.is_kept {
-            self.kept = Some((authority, stream));
+            self.kept = Some((authority, wire));
         }
         Ok(Fetched::Page(head.content_type))
     }
@@ -128,89 +224,11 @@ impl Lane {
     }
 
     /// Sends the request and awaits the first bytes; false if the server closes instead.
-    async fn ask(&mut self, stream: &mut TcpStream) -> std::io::Result<bool> {
-        stream.write_all(&self.request).await?;
-        self.buffer.clear();
-        self.buffer.reserve(HEAD_BYTES);
-        Ok(stream.read_buf(&mut (&mut self.buffer).limit(HEAD_BYTES)).await? > 0)
-    }
-
-    /// Reads to the end of the head; error: Go's words.
-    async fn head(&mut self, stream: &mut TcpStream) -> Result<Head, String> {
-        loop {
-            if let Some(head) = parse(&self.buffer)? {
-                if head.status / 100 != 1 || head.status == 101 {
-                    return Ok(head);
-                }
-                self.buffer.drain(..head.bytes); // Another head follows.
-                continue;
-            }
-            if self.buffer.len() >= HEAD_BYTES_MAX {
-                return Err(format!(
-                    "net/http: server response headers exceeded {HEAD_BYTES_MAX} bytes; aborted"
-                ));
-            }
-            let read = stream.read_buf(&mut (&mut self.buffer).limit(HEAD_BYTES)).await;
-            match read {
-                Ok(0) => return Err("unexpected EOF".to_owned()),
-                Ok(_) => {}
-                Err(error) => return Err(io_words(&error)),
-            }
-        }
-    }
-
-    /// Reads the body, decoded; whether the connection stands at its end.
-    async fn read(
-        &mut self,
-        stream: &mut TcpStream,
-        head: &Head,
-        limit: usize,
-        body: &mut Vec<u8>,
-    ) -> Result<bool, FetchError> {
-        let broken = |why: &str| FetchError::Transport(why.to_owned());
-        let begun = &self.buffer[head.bytes..];
-        if let Framing::Length(length) = head.framing
-            && !head.is_gzip
-        {
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            if length >= limit {
-                return Err(FetchError::BodyTooLarge);
-            }
-            let is_whole = begun.len() <= length;
-            body.extend_from_slice(&begun[..begun.len().min(length)]);
-            // Grows with what arrives: a length alone costs nothing.
-            while body.len() < length {
-                let rest = (length - body.len()).min(PIECE_BYTES.max(body.len()));
-                body.reserve(rest);
-                match stream.read_buf(&mut (&mut *body).limit(rest)).await {
-                    Ok(0) => return Err(broken("unexpected EOF")),
-                    Ok(_) => {}
-                    Err(error) => return Err(broken(&io_words(&error))),
-                }
-            }
-            return Ok(is_whole);
-        }
-        let mut framing = head.framing;
-        let mut sink = Sink::new(if head.is_gzip { b"gzip" } else { b"" }, body, limit);
-        self.buffer.drain(..head.bytes);
-        let is_whole = loop {
-            let progress = framing.take(&self.buffer, |bytes| sink.write(bytes))?;
-            match progress {
-                Progress::More => {}
-                Progress::Done { used } => break used == self.buffer.len(),
-                Progress::Broken(why) => return Err(broken(why)),
-            }
-            self.buffer.clear();
-            self.buffer.reserve(PIECE_BYTES);
-            match stream.read_buf(&mut (&mut self.buffer).limit(PIECE_BYTES)).await {
-                Ok(0) if framing.ends_with_connection() => break false,
-                Ok(0) => return Err(broken("unexpected EOF")),
-                Ok(_) => {}
-                Err(error) => return Err(broken(&io_words(&error))),
-            }
-        };
-        sink.finish()?;
-        Ok(is_whole)
+    async fn ask(&mut self, wire: &Wire, room: &mut Room) -> io::Result<bool> {
+        wire.send(&self.request).await?;
+        room.clear();
+        let expected = self.expected_bytes.min(EXPECTED_BYTES_MAX) + GROWTH_BYTES;
+        Ok(wire.receive(room, expected).await? > 0)
     }
 
     /// Gives the connection up.
@@ -219,20 +237,100 @@ impl Lane {
     }
 }
 
-async fn dial(url: &Url) -> Result<TcpStream, String> {
-    let (host, port) = url.host_port()?;
-    let mut failure = String::new();
-    for address in resolve(host, port).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Fails only on a socket that is gone already, which the first write will say.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error) => failure = dial_error(address, &error),
+/// Reads to the end of the head; error: Go's words.
+async fn head(wire: &Wire, room: &mut Room) -> Result<Head, String> {
+    loop {
+        let head = parse(room.received())?;
+        let bytes = head.as_ref().map_or(room.received().len(), |head| head.bytes);
+        if bytes > HEAD_BYTES_MAX {
+            return Err(format!(
+                "net/http: server response headers exceeded {HEAD_BYTES_MAX} bytes; aborted"
+            ));
+        }
+        match head {
+            Some(head) if head.status / 100 != 1 || head.status == 101 => return Ok(head),
+            Some(head) => room.consume(head.bytes), // Another head follows.
+            None => match wire.receive(room, GROWTH_BYTES).await {
+                Ok(0) => return Err("unexpected EOF".to_owned()),
+                Ok(_) => {}
+                Err(error) => return Err(io_words(&error)),
+            },
         }
     }
-    Err(failure)
+}
+
+fn broken(why: &str) -> FetchError {
+    FetchError::Transport(why.to_owned())
+}
+
+/// Reads a body of so many bytes that stays where it arrives; whether the connection stands at its
+/// end.
+async fn read_plain(
+    wire: &Wire,
+    head: &Head,
+    length: u64,
+    limit: usize,
+    room: &mut Room,
+) -> Result<bool, FetchError> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length >= limit {
+        return Err(FetchError::BodyTooLarge);
+    }
+    let end = head.bytes + length;
+    // Grows with what arrives: a length alone costs nothing.
+    while room.received().len() < end {
+        let received = room.received().len();
+        let count = (end - received).min(PIECE_BYTES.max(received));
+        match wire.receive(room, count).await {
+            Ok(0) => return Err(broken("unexpected EOF")),
+            Ok(_) => {}
+            Err(error) => return Err(broken(&io_words(&error))),
+        }
+    }
+    room.set_plain(head.bytes..end);
+    Ok(room.received().len() == end)
+}
+
+/// Reads a body in chunks, until the connection's end, or compressed; whether the connection stands
+/// at its end.
+async fn read_decoded(
+    wire: &Wire,
+    head: &Head,
+    limit: usize,
+    room: &mut Room,
+) -> Result<bool, FetchError> {
+    let mut framing = head.framing;
+    let mut decoded = room.take_decoded();
+    let encoding = if head.is_gzip { &b"gzip"[..] } else { b"" };
+    let mut sink = Sink::new(encoding, &mut decoded, limit);
+    room.consume(head.bytes);
+    let is_whole = 'body: loop {
+        let received = room.received();
+        let mut taken = 0;
+        loop {
+            let turn_bytes = if head.is_gzip { TURN_BYTES } else { PIECE_BYTES };
+            let turn = &received[taken..received.len().min(taken + turn_bytes)];
+            match framing.take(turn, |bytes| sink.write(bytes))? {
+                Progress::More => taken += turn.len(),
+                Progress::Done { used } => break 'body taken + used == received.len(),
+                Progress::Broken(why) => return Err(broken(why)),
+            }
+            if taken == received.len() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        room.consume(taken);
+        match wire.receive(room, PIECE_BYTES).await {
+            Ok(0) if framing.ends_with_connection() => break false,
+            Ok(0) => return Err(broken("unexpected EOF")),
+            Ok(_) => {}
+            Err(error) => return Err(broken(&io_words(&error))),
+        }
+    };
+    sink.finish()?;
+    room.set_decoded(decoded);
+    Ok(is_whole)
 }
 
 /// Reads a head; none if it is not whole yet.

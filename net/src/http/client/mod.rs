@@ -6,6 +6,7 @@
 //! proxy     which proxy, and what goes past it
 //! connect   name -> address -> proxy -> TLS -> HTTP/1.1 or HTTP/2
 //! lane      plain HTTP/1.1 on the threads that scrape, without any of that
+//! room      where a body is read into
 //! body      decoded as it arrives, never above the limit
 //! ```
 //!
@@ -24,6 +25,7 @@ mod lane;
 mod oauth2;
 mod options;
 mod proxy;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +46,7 @@ use connect::{Connection, go_error, is_other_host, key};
 use lane::{Fetched, Lane};
 pub use options::ClientOptions;
 use options::{Material, SENSITIVE};
+pub use room::Room;
 
 /// What hearth calls itself.
 pub const AGENT: &str = concat!("hearth/", env!("CARGO_PKG_VERSION"));
@@ -134,14 +137,14 @@ impl Client {
         Client { options, connection: None, incoming: None, lane, is_redirected }
     }
 
-    /// Fetches into `body` (cleared first); returns the content type. Any status but 200 is an
+    /// Fetches into `room` (cleared first); returns the content type. Any status but 200 is an
     /// error.
     ///
     /// Dropping the future in the middle of a fetch loses the connection with it.
-    pub async fn get(&mut self, ask: &Ask<'_>, body: &mut Vec<u8>) -> Result<String, FetchError> {
-        body.clear();
+    pub async fn get(&mut self, ask: &Ask<'_>, room: &mut Room) -> Result<String, FetchError> {
+        room.clear();
         if self.has_lane(ask) {
-            match self.get_by_lane(ask, body).await? {
+            match self.get_by_lane(ask, room).await? {
                 Fetched::Page(content_type) => return Ok(content_type),
                 Fetched::Redirect => self.is_redirected = true,
             }
@@ -151,7 +154,9 @@ impl Client {
             self.leave_body();
             return Err(FetchError::Status(answer.status_line));
         }
-        self.read(&answer, ask.body_bytes_max, body).await?;
+        let mut body = room.take_decoded();
+        self.read(&answer, ask.body_bytes_max, &mut body).await?;
+        room.set_decoded(body);
         Ok(answer.header(CONTENT_TYPE).to_owned())
     }
 
@@ -164,11 +169,7 @@ impl Client {
             && is_tokio()
     }
 
-    async fn get_by_lane(
-        &mut self,
-        ask: &Ask<'_>,
-        body: &mut Vec<u8>,
-    ) -> Result<Fetched, FetchError> {
+    async fn get_by_lane(&mut self, ask: &Ask<'_>, room: &mut Room) -> Result<Fetched, FetchError> {
         let fail = |why: String| FetchError::Transport(go_fail(&ask.method, ask.url, &why));
         let material = self.options.material().await.map_err(fail)?;
         let mut credentials = HeaderMap::new();
@@ -177,7 +178,7 @@ impl Client {
             credentials.insert(AUTHORIZATION, value);
         }
         let headers = [ask.headers, &material.headers, &credentials];
-        self.lane.get(ask.url, &headers, ask.body_bytes_max, body).await
+        self.lane.get(ask.url, &headers, ask.body_bytes_max, room).await
     }
 
     /// Asks, and takes an answer of any status with its body.

@@ -41,10 +41,10 @@ fn options(config: &str) -> Arc<ClientOptions> {
 
 async fn fetch(client: &mut Client, url: &str) -> Result<String, String> {
     let url = Url::parse(url).unwrap();
-    let mut body = vec![];
+    let mut room = Room::default();
     let headers = HeaderMap::new();
-    let got = client.get(&Ask::get(&url, &headers, 1 << 20), &mut body).await;
-    got.map(|_| String::from_utf8(body).unwrap()).map_err(|error| error.to_string())
+    let got = client.get(&Ask::get(&url, &headers, 1 << 20), &mut room).await;
+    got.map(|_| String::from_utf8(room.body().to_vec()).unwrap()).map_err(|error| error.to_string())
 }
 
 /// What both executors give for `urls`, one after the other by one client.
@@ -255,12 +255,12 @@ fn a_body_is_taken_in_pieces_or_left() {
             len += bytes.unwrap().len();
         }
         assert_eq!(len, 200_001);
-        let mut body = vec![];
-        assert_eq!(client.get(&ask, &mut body).await, Err(FetchError::BodyTooLarge));
+        let mut room = Room::default();
+        assert_eq!(client.get(&ask, &mut room).await, Err(FetchError::BodyTooLarge));
         assert_eq!(client.open(&ask).await.unwrap().status, StatusCode::OK);
         let whole = Ask::get(&url, &headers, 1 << 20);
-        client.get(&whole, &mut body).await.unwrap();
-        assert_eq!(body[0], b'3', "connections whose bodies were left are not used again");
+        client.get(&whole, &mut room).await.unwrap();
+        assert_eq!(room.body()[0], b'3', "connections whose bodies were left are not used again");
     });
 }
 
@@ -275,9 +275,10 @@ fn sockets_in_the_file_system() {
         let url = Url::parse("http://localhost/m").unwrap();
         let headers = HeaderMap::new();
         let ask = Ask { unix_socket: path, ..Ask::get(&url, &headers, 1000) };
-        let mut body = vec![];
-        let got = Client::new(ClientOptions::plain()).get(&ask, &mut body).await;
-        got.map(|_| String::from_utf8(body).unwrap()).map_err(|error| error.to_string())
+        let mut room = Room::default();
+        let got = Client::new(ClientOptions::plain()).get(&ask, &mut room).await;
+        got.map(|_| String::from_utf8(room.body().to_vec()).unwrap())
+            .map_err(|error| error.to_string())
     };
     assert_eq!(on_control(run(&path)).as_deref(), Ok("/m localhost"));
     let shard_path = path.clone();

@@ -1,7 +1,7 @@
 //! Pages of metrics in protobuf: `io.prometheus.client.MetricFamily` messages, each after its
 //! length.
 //!
-//! [`walk`] reads a page and gives what it says, family by family: type, help and unit first, then
+//! [`Walk`] reads a page and gives what it says, family by family: type, help and unit first, then
 //! a sample for every series that the text format would have had a line for, and native histograms
 //! as one sample each.
 //!
@@ -67,31 +67,54 @@ pub struct Exemplar<'a> {
     pub timestamp_ms: Option<i64>,
 }
 
-/// Gives everything that `page` says to `on`, until it fails.
-///
-/// Errors: a page that is no such message, in Prometheus's words where it has any; or what `on`
-/// returned.
-pub fn walk<E: From<String>>(
-    page: &[u8],
+/// Walks a page, a series at a time, so that whoever reads a large one can rest between two.
+pub struct Walk<'a> {
+    rest: Fields<'a>,
     options: Options,
-    mut on: impl FnMut(Event<'_>) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut rest = Fields(page);
-    let mut key = vec![];
-    while !rest.0.is_empty() {
-        let whole = rest.0.len();
+    /// Its series are being given; the next one is this of them.
+    family: Option<(Family<'a>, usize)>,
+    key: Vec<u8>,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(page: &'a [u8], options: Options) -> Walk<'a> {
+        Walk { rest: Fields(page), options, family: None, key: vec![] }
+    }
+
+    /// Gives what the page says next to `on`: about a family, or the samples of one series. False at
+    /// the end of the page.
+    ///
+    /// Errors: a page that is no such message, in Prometheus's words where it has any; or what `on`
+    /// returned. The walk is spent then.
+    pub fn next<E: From<String>>(
+        &mut self,
+        mut on: impl FnMut(Event<'_>) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        if let Some((family, at)) = &mut self.family {
+            if let Some(message) = family.metrics.get(*at) {
+                *at += 1;
+                let mut series = Series { family, key: &mut self.key, on: &mut on };
+                series.metric(Metric::read(message)?, self.options)?;
+                return Ok(true);
+            }
+            self.family = None;
+        }
+        if self.rest.0.is_empty() {
+            return Ok(false);
+        }
+        let whole = self.rest.0.len();
         let length =
-            rest.varint().map_err(|_| "clientpb: invalid varint encountered".to_owned())?;
-        if length > rest.0.len() as u64 {
-            let needed = (whole - rest.0.len()) as u64 + length;
+            self.rest.varint().map_err(|_| "clientpb: invalid varint encountered".to_owned())?;
+        if length > self.rest.0.len() as u64 {
+            let needed = (whole - self.rest.0.len()) as u64 + length;
             return Err(E::from(format!(
                 "clientpb: insufficient length of buffer, expected at least {needed} bytes, got \
                  {whole} bytes"
             )));
         }
-        let family = Family::read(rest.take(length)?)?;
+        let family = Family::read(self.rest.take(length)?)?;
         if family.metrics.is_empty() {
-            continue;
+            return Ok(true);
         }
         family.check()?;
         let metric = family.name;
@@ -100,12 +123,9 @@ pub fn walk<E: From<String>>(
             on(Event::Unit { metric, unit: family.unit })?;
         }
         on(Event::Type { metric, metric_type: family.metric_type()? })?;
-        for message in &family.metrics {
-            let mut series = Series { family: &family, key: &mut key, on: &mut on };
-            series.metric(Metric::read(message)?, options)?;
-        }
+        self.family = Some((family, 0));
+        Ok(true)
     }
-    Ok(())
 }
 
 #[derive(Debug, Default)]

@@ -65,7 +65,8 @@ fn family(name: &str, kind: u64, metrics: &[Vec<u8>]) -> Vec<u8> {
 
 fn shown(page: &[u8], options: Options) -> String {
     let mut lines = vec![];
-    let walked = walk::<String>(page, options, |event| {
+    let mut walk = Walk::new(page, options);
+    let mut on = |event: Event<'_>| {
         lines.push(match event {
             Event::Type { metric_type, .. } => metric_type.as_str().to_owned(),
             Event::Help { metric, help } => {
@@ -95,9 +96,16 @@ fn shown(page: &[u8], options: Options) -> String {
                 line
             }
         });
-        Ok(())
-    });
-    lines.extend(walked.err());
+        Ok::<_, String>(())
+    };
+    let failed = loop {
+        match walk.next(&mut on) {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(why) => break Some(why),
+        }
+    };
+    lines.extend(failed);
     lines.join("\n")
 }
 

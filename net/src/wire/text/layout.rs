@@ -56,8 +56,23 @@ impl Layout {
         self.steps.push(Step { text_end: self.text.len() as u32, line, metric_type });
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     pub fn clear(&mut self) {
         *self = Layout::default();
+    }
+
+    /// The page without its values.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Lines with a number, and where name and labels of each end in the text.
+    pub fn series_ends(&self) -> impl Iterator<Item = (u32, u32)> {
+        let steps = self.steps.iter().filter(|step| step.line != UNUSUAL);
+        steps.map(|step| (step.line, step.text_end - 1)) // Behind them is a space.
     }
 
     /// Gives lines new numbers; where one has none any more, the layout is forgotten.
@@ -82,6 +97,7 @@ impl Layout {
                 self.after[line] = after;
             }
         }
+        self.after.shrink_to_fit();
     }
 
     /// Calls `visit` with every type, help text and unit of the page.
@@ -107,15 +123,6 @@ impl Layout {
             + self.steps.capacity() * size_of::<Step>()
             + self.after.capacity() * size_of::<u32>()
     }
-}
-
-/// What a page says next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Item<'a> {
-    /// A sample of a line that the caller gave a number.
-    Known { line: u32, timestamp_ms: Option<i64>, value: f64 },
-    /// Anything else. Of a sample the caller tells the line by [`Walk::note`].
-    Entry(Entry<'a>),
 }
 
 /// A sample that the parser read and whose line is not told yet.
@@ -167,13 +174,53 @@ impl<'a, 'l> Walk<'a, 'l> {
         }
     }
 
-    /// The next item, or none at the end of the page.
+    /// Takes lines that stood on the page before, for as long as one follows another, at most
+    /// `count_max` of them: number, timestamp and value of each. Returns how many there were.
+    #[inline]
+    pub fn known_lines(
+        &mut self,
+        count_max: usize,
+        mut take: impl FnMut(u32, Option<i64>, f64),
+    ) -> usize {
+        if self.pending.is_some() {
+            self.note(None);
+        }
+        let mut count = 0;
+        if self.is_within {
+            return count;
+        }
+        let (body, layout) = (self.body, self.layout);
+        let mut start = layout.start_of(self.step.min(layout.steps.len()));
+        while let Some(step) = layout.steps.get(self.step)
+            && step.line != UNUSUAL
+            && count < count_max
+        {
+            let text = &layout.text[start..step.text_end as usize];
+            if !body[self.at..].starts_with(text) {
+                break;
+            }
+            let end = self.at + text.len();
+            let Some((value, timestamp_ms, next)) = self.sample_at(end) else { break };
+            if let Some(fresh) = &mut self.fresh {
+                fresh.push(&body[self.region..end], step.line, step.metric_type);
+            }
+            take(step.line, timestamp_ms, value);
+            self.metric_type = step.metric_type;
+            self.step += 1;
+            start = step.text_end as usize;
+            (self.at, self.region) = (next, next);
+            count += 1;
+        }
+        count
+    }
+
+    /// What follows the known lines, or none at the end of the page. Of a sample the caller tells
+    /// the line by [`Walk::note`].
     ///
     /// # Errors
     ///
     /// As [`Parser::next_entry`].
-    #[inline]
-    pub fn next_item(&mut self) -> Result<Option<Item<'a>>, ParseError> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
         if self.pending.is_some() {
             self.note(None);
         }
@@ -187,25 +234,13 @@ impl<'a, 'l> Walk<'a, 'l> {
             return if is_end { Ok(None) } else { self.read() };
         };
         let text = &layout.text[start..step.text_end as usize];
-        if !self.body[self.at..].starts_with(text) {
-            return self.read();
-        }
-        let end = self.at + text.len();
-        if step.line == UNUSUAL {
+        if step.line == UNUSUAL && self.body[self.at..].starts_with(text) {
             self.unusual = Some(self.step);
             self.metric_type = step.metric_type;
             self.step += 1;
-            self.at = end;
-            return self.read();
+            self.at += text.len();
         }
-        let Some((value, timestamp_ms, next)) = self.sample_at(end) else { return self.read() };
-        if let Some(fresh) = &mut self.fresh {
-            fresh.push(&self.body[self.region..end], step.line, step.metric_type);
-        }
-        self.metric_type = step.metric_type;
-        self.step += 1;
-        (self.at, self.region) = (next, next);
-        Ok(Some(Item::Known { line: step.line, timestamp_ms, value }))
+        self.read()
     }
 
     /// Value and timestamp at `at`, if the line ends after them, and where the next one starts.
@@ -226,7 +261,7 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     /// Reads an entry by the parser.
     #[cold]
-    fn read(&mut self) -> Result<Option<Item<'a>>, ParseError> {
+    fn read(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
         if self.unusual.is_none() {
             self.differ(self.step);
         }
@@ -244,7 +279,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         } else if let Some(step) = self.unusual.take() {
             self.differ(step);
         }
-        Ok(entry.map(Item::Entry))
+        Ok(entry)
     }
 
     /// This page differs from the layout from its step number `step` on.
@@ -256,7 +291,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         }
     }
 
-    /// Tells the line of the sample given last, which [`Item::Entry`] brought; none if the caller
+    /// Tells the line of the sample that [`Walk::next_entry`] gave last; none if the caller
     /// has no number for it.
     pub fn note(&mut self, line: Option<u32>) {
         let Some(Pending { line_start, series_end }) = self.pending.take() else { return };
@@ -283,6 +318,11 @@ impl<'a, 'l> Walk<'a, 'l> {
         }
     }
 
+    /// The type in force at the line given last.
+    pub fn metric_type(&self) -> MetricType {
+        self.metric_type
+    }
+
     /// The parser that read the entry given last.
     pub fn parser(&self) -> &Parser<'a> {
         self.parser.as_ref().expect("an entry was read")
@@ -292,6 +332,8 @@ impl<'a, 'l> Walk<'a, 'l> {
     pub fn finish(self) -> Option<Layout> {
         let mut fresh = self.fresh?;
         fresh.text.extend_from_slice(&self.body[self.region..]);
+        fresh.text.shrink_to_fit();
+        fresh.steps.shrink_to_fit();
         fresh.index();
         Some(fresh)
     }

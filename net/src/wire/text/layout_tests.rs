@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use engine::model::LabelsBuilder;
+use engine::model::{LabelsBuilder, MetricType};
 use proptest::prelude::*;
 
-use super::layout::{Item, Layout, Walk};
-use super::{Entry, Format, Parser};
+use super::layout::{Layout, Walk};
+use super::{Entry, Format, Parser, series_labels};
 
 /// Samples of a page, a line each; the error, if any, last.
 fn parsed(page: &[u8], format: Format) -> Vec<String> {
@@ -35,6 +35,13 @@ fn labels(parser: &Parser<'_>) -> String {
     builder.finish().to_string()
 }
 
+/// The same from the series' text, where a type is in force.
+fn labels_of(series: &[u8], metric_type: MetricType) -> String {
+    let mut builder = LabelsBuilder::default();
+    let _ = series_labels(series, metric_type, &mut builder);
+    builder.finish().to_string()
+}
+
 /// What a caller knows of a target: numbers by raw text, and labels by number.
 #[derive(Default)]
 struct Known {
@@ -50,14 +57,15 @@ impl Known {
         let mut walk = Walk::new(page, format, &layout);
         let (mut lines, mut count) = (vec![], 0);
         let fresh = loop {
-            match walk.next_item() {
-                Ok(Some(Item::Known { line, timestamp_ms, value })) => {
-                    let labels = &self.labels[line as usize];
-                    lines.push(format!("{labels} {} {timestamp_ms:?} None", value.to_bits()));
-                    count += 1;
-                }
-                Ok(Some(Item::Entry(Entry::Sample(sample)))) => {
+            walk.known_lines(usize::MAX, |line, timestamp_ms, value| {
+                let labels = &self.labels[line as usize];
+                lines.push(format!("{labels} {} {timestamp_ms:?} None", value.to_bits()));
+                count += 1;
+            });
+            match walk.next_entry() {
+                Ok(Some(Entry::Sample(sample))) => {
                     let labels = labels(walk.parser());
+                    assert_eq!(labels_of(sample.series, walk.metric_type()), labels);
                     let (value, at) = (sample.value.to_bits(), sample.timestamp_ms);
                     let exemplar = walk.parser().exemplar();
                     lines.push(format!("{labels} {value} {at:?} {exemplar:?}"));
@@ -69,7 +77,7 @@ impl Known {
                     // Some lines have no number.
                     walk.note((!sample.series.starts_with(b"n")).then_some(number));
                 }
-                Ok(Some(Item::Entry(_))) => {}
+                Ok(Some(_)) => {}
                 Ok(None) => break walk.finish(),
                 Err(error) => {
                     lines.push(error.message);
@@ -135,6 +143,24 @@ fn metadata_is_told_from_the_layout() {
         _ => {}
     });
     assert_eq!(told, ["a", "a", "b", "c"]);
+}
+
+#[track_caller]
+fn check_labels(series: &str, metric_type: MetricType, expected: &str) {
+    let mut builder = LabelsBuilder::default();
+    series_labels(series.as_bytes(), metric_type, &mut builder).unwrap();
+    assert_eq!(builder.finish().to_string(), expected);
+}
+
+#[test]
+fn labels_are_made_from_the_text_of_a_series() {
+    check_labels("a", MetricType::Gauge, "{__name__=\"a\"}");
+    let bucket = "h_bucket{b=\"\\\"\\n\",le=\"1\"}";
+    let labels = |bound| format!("{{__name__=\"h_bucket\", b=\"\\\"\\n\", le=\"{bound}\"}}");
+    check_labels(bucket, MetricType::Histogram, &labels("1.0"));
+    check_labels(bucket, MetricType::Unknown, &labels("1"));
+    check_labels("{\"a b\",\"c d\"=\"e\"}", MetricType::Gauge, "{__name__=\"a b\", c d=\"e\"}");
+    assert!(series_labels(b"a b", MetricType::Gauge, &mut LabelsBuilder::default()).is_err());
 }
 
 /// A line of a page, or what is none.

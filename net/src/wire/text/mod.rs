@@ -239,6 +239,25 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// Adds the labels of a series, `series` being how a page shows it where a type is in force, to an
+/// empty `builder`.
+///
+/// # Errors
+///
+/// As [`Parser::labels_into`]; of what is no series, its text.
+pub fn series_labels(
+    series: &[u8],
+    metric_type: MetricType,
+    builder: &mut LabelsBuilder,
+) -> Result<(), Box<[u8]>> {
+    let line = [series, b" 0\n"].concat();
+    let mut parser = Parser { metric_type, ..Parser::new(&line, Format::Text) };
+    match parser.next_entry() {
+        Ok(Some(Entry::Sample(_))) => parser.labels_into(builder),
+        _ => Err(series.into()),
+    }
+}
+
 /// Label sets of samples and exemplars.
 impl<'a> Parser<'a> {
     /// Calls `visit` with the metric's name (as the label `__name__`) and then each label of the

@@ -1,9 +1,9 @@
 //! What a target's series looked like in the last scrapes: from the raw bytes of a series line to
-//! its final label set, so that a known series costs one comparison and no allocation.
+//! who has the series, so that a known series costs one comparison and no allocation.
 //!
 //! ```text
-//! entries   one a raw text, in the order in which a page shows them; columns apart from
-//! arena     raw text | canonical labels, entry after entry
+//! entries   one a raw text, in the order in which a page shows them
+//! texts     where the raw texts stand: once, in the layout of the last page or in an arena
 //! table     hash of the raw text -> index of the entry
 //! ```
 //!
@@ -11,20 +11,32 @@
 //! the last one found is tried first, by comparing its bytes; only when that fails is the text
 //! hashed.
 //!
+//! Labels are kept only where the raw text alone does not tell them: whoever has the series knows
+//! them, and a sample is seldom written by them twice. [`ScrapeCache::labels`] gives what there is.
+//!
 //! Invariants: every entry is in the table once; `iteration` is the number of the scrape under way,
-//! and no entry was seen later than that.
+//! and no entry was seen later than that. Layout and arena change between two scrapes only; within
+//! one the arena grows.
+//!
+//! Memory: about 45 bytes an entry beside its text and the layout.
 //!
 //! Source: Prometheus `scrape/scrape.go` `scrapeCache`.
 
-use engine::model::{LabelsRef, SeriesId};
+mod texts;
+
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use engine::model::{LabelsRef, MetricType, SeriesId};
 use foldhash::fast::FixedState;
 use hashbrown::{HashSet, HashTable, hash_table};
 use shards::{SeriesOwner, ShardId};
-use std::hash::BuildHasher;
 
 use crate::wire::text::{self, layout::Layout};
 
 use super::metadata::{Field, MetadataCache};
+pub use texts::Form;
+use texts::{Text, Texts};
 
 /// Failed scrapes may leave entries behind; from this many above twice those of the last good
 /// scrape on they are thrown out.
@@ -38,11 +50,8 @@ const NO_SHARD: u16 = u16::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Where raw text and labels stand in the arena.
-    start: u32,
-    raw_bytes: u32,
-    /// Zero: relabelling drops this series.
-    labels_bytes: u32,
+    text: Text,
+    form: Form,
     /// Scrape in which the text was seen last.
     seen: u32,
     /// Scrape in which a sample was written last whose absence calls for a staleness marker.
@@ -52,6 +61,21 @@ struct Entry {
     shard: u16,
     /// Stable hash of the labels.
     hash: u64,
+}
+
+impl Entry {
+    fn owner(&self) -> Option<SeriesOwner> {
+        let owner = SeriesOwner { shard: ShardId(self.shard), series: SeriesId(self.series) };
+        (self.shard != NO_SHARD).then_some(owner)
+    }
+}
+
+/// What the cache can tell of a series' labels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stored<'a> {
+    Labels(LabelsRef<'a>),
+    /// To be made from the raw text, where this type was in force.
+    Raw(&'a [u8], MetricType),
 }
 
 /// What the cache knows of a raw text.
@@ -65,12 +89,24 @@ pub enum Known {
     Dropped,
 }
 
+/// What became of a line that passed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Relabelling drops its series.
+    Dropped,
+    /// It stood on this page before.
+    Repeated,
+    Owned(SeriesOwner),
+    /// Nobody told yet who has its series.
+    Alone,
+}
+
 pub struct ScrapeCache {
     iteration: u32,
     /// Entries and metadata after the last good scrape.
     successful_count: usize,
     entries: Vec<Entry>,
-    arena: Vec<u8>,
+    texts: Texts,
     table: HashTable<u32>,
     hasher: FixedState,
     /// Index of the entry that the next line of the page probably is.
@@ -79,8 +115,8 @@ pub struct ScrapeCache {
     first_new: usize,
     /// Entries seen in this scrape.
     seen_count: usize,
-    /// Of the last page of text that was read to its end; lines are indices of entries.
-    layout: Layout,
+    /// Of the page under way, when it is another than that of the page before.
+    fresh: Option<Layout>,
     pub metadata: MetadataCache,
 }
 
@@ -91,13 +127,13 @@ impl Default for ScrapeCache {
             iteration: 1,
             successful_count: 0,
             entries: vec![],
-            arena: vec![],
+            texts: Texts::default(),
             table: HashTable::new(),
             hasher: FixedState::default(),
             next: 0,
             first_new: 0,
             seen_count: 0,
-            layout: Layout::default(),
+            fresh: None,
             metadata: MetadataCache::default(),
         }
     }
@@ -106,18 +142,37 @@ impl Default for ScrapeCache {
 impl ScrapeCache {
     /// Looks a line's raw text up and marks it as seen.
     pub fn find(&mut self, raw: &[u8]) -> Option<Known> {
+        let texts = &self.texts;
         let index = match self.entries.get(self.next) {
-            Some(&entry) if self.raw(entry) == raw => self.next,
+            Some(entry) if texts.raw(entry.text) == raw => self.next,
             _ => {
                 let hash = self.hasher.hash_one(raw);
                 let entries = &self.entries;
-                let arena = &self.arena;
-                let is_it = |&index: &u32| raw_of(arena, entries[index as usize]) == raw;
+                let is_it = |&index: &u32| texts.raw(entries[index as usize].text) == raw;
                 *self.table.find(hash, is_it)? as usize
             }
         };
         self.next = index + 1;
         Some(self.see(EntryId(index as u32)))
+    }
+
+    /// Marks an entry as seen and, if it is seen for the first time in this scrape, as one of which
+    /// a sample was written: [`ScrapeCache::see`], [`ScrapeCache::owner`] and
+    /// [`ScrapeCache::track`] in one look.
+    #[inline]
+    pub fn pass(&mut self, id: EntryId) -> Pass {
+        let entry = &mut self.entries[id.0 as usize];
+        let is_dropped = entry.form == Form::Dropped;
+        if entry.seen == self.iteration {
+            return if is_dropped { Pass::Dropped } else { Pass::Repeated };
+        }
+        entry.seen = self.iteration;
+        self.seen_count += 1;
+        if is_dropped {
+            return Pass::Dropped;
+        }
+        entry.tracked = self.iteration;
+        entry.owner().map_or(Pass::Alone, Pass::Owned)
     }
 
     /// Marks an entry as seen.
@@ -129,8 +184,8 @@ impl ScrapeCache {
             entry.seen = self.iteration;
             self.seen_count += 1;
         }
-        match entry.labels_bytes {
-            0 => Known::Dropped,
+        match entry.form {
+            Form::Dropped => Known::Dropped,
             _ => Known::Series { id, repeated },
         }
     }
@@ -143,9 +198,7 @@ impl ScrapeCache {
     /// Who has the series, if that was told.
     #[inline]
     pub fn owner(&self, id: EntryId) -> Option<SeriesOwner> {
-        let entry = &self.entries[id.0 as usize];
-        let owner = SeriesOwner { shard: ShardId(entry.shard), series: SeriesId(entry.series) };
-        (entry.shard != NO_SHARD).then_some(owner)
+        self.entries[id.0 as usize].owner()
     }
 
     pub fn set_owner(&mut self, id: EntryId, owner: Option<SeriesOwner>) {
@@ -154,13 +207,9 @@ impl ScrapeCache {
         entry.series = owner.map_or(0, |owner| owner.series.0);
     }
 
-    /// Lends the layout of the last page to whoever reads the next one.
-    pub fn take_layout(&mut self) -> Layout {
-        std::mem::take(&mut self.layout)
-    }
-
-    pub fn set_layout(&mut self, layout: Layout) {
-        self.layout = layout;
+    /// The layout of the last page of text that was read to its end; lines are indices of entries.
+    pub fn layout(&self) -> Rc<Layout> {
+        self.texts.layout().clone()
     }
 
     /// The page has another layout than the one before: notes what it says about families.
@@ -173,29 +222,25 @@ impl ScrapeCache {
             note_metadata(&entry, text);
         });
         self.metadata.keep_layout(self.iteration);
-        self.layout = layout;
+        self.fresh = Some(layout);
     }
 
-    /// Adds a text that was not found; `labels` are empty if relabelling drops it.
+    /// Adds a text that was not found; `labels` are those to be kept, empty where `form` keeps none.
     ///
     /// `None` when the arena is full (4 GiB of names in one target): the series is then looked up
     /// anew in every scrape.
-    pub fn add(&mut self, raw: &[u8], labels: LabelsRef<'_>, hash: u64) -> Option<EntryId> {
-        let start = u32::try_from(self.arena.len()).ok()?;
+    pub fn add(
+        &mut self,
+        raw: &[u8],
+        form: Form,
+        labels: LabelsRef<'_>,
+        hash: u64,
+    ) -> Option<EntryId> {
         let index = u32::try_from(self.entries.len()).ok()?;
-        u32::try_from(self.arena.len() + raw.len() + labels.as_bytes().len()).ok()?;
-        self.arena.extend_from_slice(raw);
-        self.arena.extend_from_slice(labels.as_bytes());
-        self.entries.push(Entry {
-            start,
-            raw_bytes: raw.len() as u32,
-            labels_bytes: labels.as_bytes().len() as u32,
-            seen: self.iteration,
-            tracked: 0,
-            series: 0,
-            shard: NO_SHARD,
-            hash,
-        });
+        let text = self.texts.add(raw, form, labels)?;
+        let iteration = self.iteration;
+        let (tracked, series, shard) = (0, 0, NO_SHARD);
+        self.entries.push(Entry { text, form, seen: iteration, tracked, series, shard, hash });
         self.seen_count += 1;
         self.insert_into_table(index);
         self.next = index as usize + 1;
@@ -203,14 +248,24 @@ impl ScrapeCache {
     }
 
     fn insert_into_table(&mut self, index: u32) {
-        let (entries, arena, hasher) = (&self.entries, &self.arena, &self.hasher);
-        let hash_of = |index: u32| hasher.hash_one(raw_of(arena, entries[index as usize]));
+        let (entries, texts, hasher) = (&self.entries, &self.texts, &self.hasher);
+        let hash_of = |index: u32| hasher.hash_one(texts.raw(entries[index as usize].text));
         self.table.insert_unique(hash_of(index), index, |&other| hash_of(other));
     }
 
-    pub fn labels(&self, id: EntryId) -> (LabelsRef<'_>, u64) {
-        let entry = self.entries[id.0 as usize];
-        (LabelsRef::from_canonical(labels_of(&self.arena, entry)), entry.hash)
+    /// What is known of a series' labels. Nothing of one that is dropped.
+    pub fn labels(&self, id: EntryId) -> Stored<'_> {
+        let Entry { text, form, .. } = self.entries[id.0 as usize];
+        match form {
+            Form::Dropped => Stored::Labels(LabelsRef::EMPTY),
+            Form::Made(metric_type) => Stored::Raw(self.texts.raw(text), metric_type),
+            Form::Kept => Stored::Labels(self.texts.labels(text)),
+        }
+    }
+
+    /// Stable hash of a series' labels.
+    pub fn hash(&self, id: EntryId) -> u64 {
+        self.entries[id.0 as usize].hash
     }
 
     /// A sample of the series was written whose absence next time calls for a staleness marker.
@@ -223,23 +278,24 @@ impl ScrapeCache {
     pub fn forget_new(&mut self, hashes: &HashSet<u64, FixedState>) -> usize {
         let mut count = 0;
         for index in self.first_new..self.entries.len() {
-            if hashes.contains(&self.entries[index].hash) && self.entries[index].labels_bytes > 0 {
-                // Found no more by its text, and thrown out with the next good scrape.
+            let entry = self.entries[index];
+            if hashes.contains(&entry.hash) && entry.form != Form::Dropped {
+                // Found no more by its text, and thrown out at the end of the scrape.
                 self.remove_from_table(index);
-                let entry = &mut self.entries[index];
-                *entry = Entry { raw_bytes: 0, labels_bytes: 0, seen: 0, tracked: 0, ..*entry };
+                let (text, form) = (Text::NONE, Form::Dropped);
+                self.entries[index] = Entry { text, form, seen: 0, tracked: 0, ..entry };
                 self.seen_count -= 1;
                 count += 1;
             }
         }
         if count > 0 {
-            self.layout.clear(); // It knows them.
+            self.fresh = Some(Layout::default()); // That of the page knows them.
         }
         count
     }
 
     fn remove_from_table(&mut self, index: usize) {
-        let raw = raw_of(&self.arena, self.entries[index]);
+        let raw = self.texts.raw(self.entries[index].text);
         let hash = self.hasher.hash_one(raw);
         let found = self.table.find_entry(hash, |&candidate| candidate as usize == index);
         if let Ok(occupied) = found {
@@ -276,9 +332,12 @@ impl ScrapeCache {
         if flush {
             self.successful_count = count;
         }
+        let fresh = self.fresh.take().filter(|_| flush);
         if flush || forced {
             if self.seen_count < self.entries.len() {
-                self.purge();
+                self.purge(fresh);
+            } else if let Some(fresh) = fresh {
+                self.settle(fresh);
             }
             self.metadata.forget_unseen(self.iteration);
         }
@@ -289,27 +348,32 @@ impl ScrapeCache {
         forced
     }
 
-    /// Keeps the entries seen in this scrape, in their order.
-    fn purge(&mut self) {
-        let entries = std::mem::take(&mut self.entries);
-        let arena = std::mem::take(&mut self.arena);
-        self.table.clear();
+    /// Keeps the entries seen in this scrape, in their order; `fresh` is the layout in force from
+    /// now on, if it is another.
+    fn purge(&mut self, fresh: Option<Layout>) {
         let iteration = self.iteration;
-        let mut numbers = vec![None; entries.len()];
-        for (mut entry, number) in entries.into_iter().zip(&mut numbers) {
-            if entry.seen != iteration {
-                continue;
-            }
-            let start = self.arena.len() as u32;
-            let bytes = (entry.raw_bytes + entry.labels_bytes) as usize;
-            self.arena.extend_from_slice(&arena[entry.start as usize..][..bytes]);
-            entry.start = start;
-            let index = self.entries.len() as u32;
-            *number = Some(index);
-            self.entries.push(entry);
+        let mut count = 0;
+        let number = |entry: &Entry| {
+            let is_kept = entry.seen == iteration;
+            count += u32::from(is_kept);
+            is_kept.then(|| count - 1)
+        };
+        let numbers: Vec<Option<u32>> = self.entries.iter().map(number).collect();
+        let mut layout = fresh.unwrap_or_else(|| Layout::clone(self.texts.layout()));
+        layout.renumber(|line| numbers.get(line as usize).copied().flatten());
+        self.entries.retain(|entry| entry.seen == iteration);
+        self.settle(layout);
+        self.table = HashTable::with_capacity(self.entries.len());
+        for index in 0..count {
             self.insert_into_table(index);
         }
-        self.layout.renumber(|line| numbers.get(line as usize).copied().flatten());
+    }
+
+    /// Puts a layout in force, whose lines are the entries as they are.
+    fn settle(&mut self, layout: Layout) {
+        self.entries.shrink_to_fit();
+        let texts = self.entries.iter_mut().map(|entry| (&mut entry.text, entry.form));
+        self.texts.settle(layout, texts);
     }
 
     /// Notes what a `TYPE`, `HELP` or `UNIT` line of a page without a layout says.
@@ -319,12 +383,8 @@ impl ScrapeCache {
 
     /// The page is read without a layout.
     pub fn drop_layout(&mut self) {
-        self.layout.clear();
+        self.fresh = Some(Layout::default()).filter(|_| !self.texts.layout().is_empty());
         self.metadata.forget_layout(self.iteration);
-    }
-
-    fn raw(&self, entry: Entry) -> &[u8] {
-        raw_of(&self.arena, entry)
     }
 }
 
@@ -338,14 +398,6 @@ pub fn note_metadata(entry: &text::Entry<'_>, mut note: impl FnMut(Field, &[u8],
         text::Entry::Unit { metric, unit } => note(Field::Unit, metric, unit),
         text::Entry::Comment(_) | text::Entry::Sample(_) => {}
     }
-}
-
-fn raw_of(arena: &[u8], entry: Entry) -> &[u8] {
-    &arena[entry.start as usize..][..entry.raw_bytes as usize]
-}
-
-fn labels_of(arena: &[u8], entry: Entry) -> &[u8] {
-    &arena[(entry.start + entry.raw_bytes) as usize..][..entry.labels_bytes as usize]
 }
 
 #[cfg(test)]
@@ -362,20 +414,20 @@ mod tests {
                 Some(Known::Series { id, .. }) => id,
                 Some(Known::Dropped) => continue,
                 None if name.starts_with('-') => {
-                    cache.add(raw, LabelsRef::EMPTY, 0);
+                    cache.add(raw, Form::Dropped, LabelsRef::EMPTY, 0);
                     continue;
                 }
                 None => {
                     let labels = Labels::from_pairs([("__name__", name.trim_end_matches('\''))]);
                     let labels = labels.as_ref();
-                    cache.add(raw, labels, labels.stable_hash()).unwrap()
+                    cache.add(raw, Form::Kept, labels, labels.stable_hash()).unwrap()
                 }
             };
             cache.track(id);
         }
         let mut stale = vec![];
         cache.for_each_stale(|id| {
-            let (labels, _) = cache.labels(id);
+            let Stored::Labels(labels) = cache.labels(id) else { panic!("they are kept") };
             stale.push(String::from_utf8_lossy(labels.metric_name()).into_owned());
         });
         assert_eq!(stale.join(" "), expected_stale, "after {names}");
@@ -421,7 +473,7 @@ mod tests {
         scrape(&mut cache, "a", true, "");
         let hash_of = |name| Labels::from_pairs([("__name__", name)]).as_ref().stable_hash();
         let labels = Labels::from_pairs([("__name__", "b")]);
-        cache.add(b"b", labels.as_ref(), hash_of("b"));
+        cache.add(b"b", Form::Kept, labels.as_ref(), hash_of("b"));
         assert_eq!(cache.forget_new(&["a", "b"].map(hash_of).into_iter().collect()), 1);
         assert_eq!(cache.find(b"b"), None);
         assert!(cache.find(b"a").is_some());
@@ -436,7 +488,7 @@ mod tests {
             let names: Vec<String> = (0..100).map(|index| format!("m{round}_{index}")).collect();
             for name in &names {
                 assert_eq!(cache.find(name.as_bytes()), None);
-                cache.add(name.as_bytes(), LabelsRef::EMPTY, 0);
+                cache.add(name.as_bytes(), Form::Dropped, LabelsRef::EMPTY, 0);
             }
             cache.end_iteration(false);
         }

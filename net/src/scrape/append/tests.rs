@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use engine::model::Labels;
+use futures_util::FutureExt;
 
-use super::append::{PageError, PageReader, PageRules};
-use super::cache::ScrapeCache;
-use super::mutate::LabelLimits;
-use super::samples::ScrapeSamples;
+use super::{PageError, PageReader, PageRules};
 use crate::relabel::Rules;
+use crate::scrape::cache::ScrapeCache;
+use crate::scrape::mutate::LabelLimits;
+use crate::scrape::samples::ScrapeSamples;
 use crate::wire::names::NameValidation;
 use crate::wire::protobuf::Options;
 use crate::wire::text::Format;
@@ -39,7 +40,7 @@ fn read(rules: PageRules, options: Options, page: &str) -> Result<Vec<String>, P
         samples.clear();
         let format = Format::OpenMetrics;
         let read = reader.read(&mut cache, page.as_bytes(), format, time_ms, time_ms, &mut samples);
-        read.1?;
+        read.now_or_never().expect("a small page is one turn").1?;
         samples.batch.assert_columns();
         cache.end_iteration(true);
     }
@@ -104,7 +105,8 @@ fn starts_stand_in_lines_of_their_own() {
     let mut reader = PageReader::new(Arc::new(with_starts), Options::default(), target);
     let (mut cache, mut samples) = (ScrapeCache::default(), ScrapeSamples::default());
     let (body, format) = (page.as_bytes(), Format::OpenMetrics);
-    let (counts, read) = reader.read(&mut cache, body, format, 9000, 9000, &mut samples);
+    let read = reader.read(&mut cache, body, format, 9000, 9000, &mut samples);
+    let (counts, read) = read.now_or_never().expect("a small page is one turn");
     read.unwrap();
     assert_eq!((counts.scraped, samples.batch.sample_count()), (2, 2));
     assert_eq!([0, 1].map(|sample| samples.batch.start_ms(sample)), [1500, 0]);
@@ -127,5 +129,46 @@ fn types_and_units_become_labels() {
          @2000",
             "{__name__=\"b\", __type__=\"y\", job=\"j\"} 2 @2000",
         ]
+    );
+}
+
+/// Labels and values of the batch that each of `pages` gives, one after the other.
+fn read_pages(pages: &[&str]) -> Vec<String> {
+    let target = Labels::from_pairs([("job", "j")]);
+    let mut reader = PageReader::new(Arc::new(rules()), Options::default(), target);
+    let (mut cache, mut samples) = (ScrapeCache::default(), ScrapeSamples::default());
+    let mut read = vec![];
+    for (page, time_ms) in pages.iter().zip(1..) {
+        samples.clear();
+        let body = page.as_bytes();
+        let reading = reader.read(&mut cache, body, Format::Text, time_ms, time_ms, &mut samples);
+        reading.now_or_never().expect("a small page is one turn").1.unwrap();
+        cache.end_iteration(true);
+        let batch = &samples.batch;
+        let samples = batch.sample_series().iter().zip(batch.values());
+        let lines = samples.map(|(&series, value)| format!("{} {value}", batch.labels(series)));
+        read.push(lines.collect::<Vec<_>>().join("; "));
+    }
+    read
+}
+
+#[test]
+fn labels_are_made_again_for_markers_and_for_series_without_an_owner() {
+    let whole = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\na{x=\"1\"} 2\nb 3\n";
+    let without = "# TYPE h histogram\nb 4\n";
+    let bucket = "{__name__=\"h_bucket\", job=\"j\", le=\"1.0\"}";
+    let (a, b) = ("{__name__=\"a\", job=\"j\", x=\"1\"}", "{__name__=\"b\", job=\"j\"}");
+    let all = format!("{bucket} 1; {a} 2; {b} 3");
+    let stale = format!("{b} 4; {bucket} NaN; {a} NaN");
+    assert_eq!(
+        read_pages(&[whole, whole, without, without, whole, whole]),
+        [&all, &all, &stale, &format!("{b} 4"), &all, &all].map(String::as_str)
+    );
+    // Lines move: texts of entries stand in the new layout.
+    let turned = "b 3\n# TYPE h histogram\na{x=\"1\"} 2\nh_bucket{le=\"1\"} 1\n";
+    let moved = format!("{b} 3; {a} 2; {bucket} 1");
+    assert_eq!(
+        read_pages(&[whole, turned, turned, whole]),
+        [&all, &moved, &moved, &all].map(String::as_str)
     );
 }
