@@ -1,10 +1,13 @@
 //! `cargo run --release -p tests --bin hostile-load -- [SECONDS]`: a hundred hostile targets and a
 //! hundred good ones, scraped together once a second. The good ones must be scraped as evenly as if
 //! they were alone, and memory must not grow.
+//!
+//! The hostile ones run in a process of their own with little claim to the cores: what they cost is
+//! to be what hearth spends on them, and not what they take from a machine that they share with it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::ExitCode;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -27,10 +30,21 @@ const GROWTH_BYTES_MAX: u64 = 64 << 20;
 /// When each good target was asked.
 type Arrivals = Arc<Mutex<Vec<Vec<Instant>>>>;
 
+/// Argument of the process that serves the hostile targets.
+const SERVE: &str = "serve";
+
 fn main() -> ExitCode {
-    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(30);
+    let argument = std::env::args().nth(1);
+    if argument.as_deref() == Some(SERVE) {
+        println!("{}", serve());
+        // Until whoever started it is gone.
+        let _ = std::io::stdin().read(&mut [0]);
+        return ExitCode::SUCCESS;
+    }
+    let seconds = argument.and_then(|text| text.parse().ok()).unwrap_or(30);
     let arrivals: Arrivals = Arc::new(Mutex::new(vec![vec![]; TARGET_COUNT]));
-    let (good, hostile) = (serve_good(arrivals.clone()), serve());
+    let good = serve_good(arrivals.clone());
+    let (_process, hostile) = start_hostile();
     let harmful: Vec<&str> =
         BEHAVIOURS.iter().filter(|(_, error)| error.is_some()).map(|(name, _)| *name).collect();
     let mut config =
@@ -72,6 +86,24 @@ fn main() -> ExitCode {
         && growth <= GROWTH_BYTES_MAX
         && scrape_count as u64 >= TARGET_COUNT as u64 * (seconds - 2);
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Starts the process of the hostile targets; it ends when its input is closed.
+fn start_hostile() -> (Child, SocketAddr) {
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut process = Command::new("nice")
+        .args(["-n", "15"])
+        .arg(program)
+        .arg(SERVE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("nice runs");
+    let mut address = String::new();
+    let output = process.stdout.take().expect("it is piped");
+    BufReader::new(output).read_line(&mut address).expect("an address");
+    let address = address.trim().parse().expect("an address");
+    (process, address)
 }
 
 fn job(name: &str, path: &str, address: SocketAddr) -> String {

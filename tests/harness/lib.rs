@@ -12,6 +12,7 @@
 //! oracle        a naive evaluation, to compare with
 //! prometheus    a real Prometheus as a process, to compare with
 //! sim           storage on a simulated disk, for crashes and faults at every operation
+//! tls           certificates, and requests over TLS
 //! webhook       a receiver of notices of alerts
 //! workspace     where the repository, the binary and the shared test data are
 //! ```
@@ -28,6 +29,7 @@ pub mod promqltest;
 pub mod remote_write;
 #[path = "../sim/mod.rs"]
 pub mod sim;
+pub mod tls;
 pub mod webhook;
 pub mod workspace;
 

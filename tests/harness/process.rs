@@ -67,22 +67,41 @@ impl Hearth {
         Hearth::start_with(options, TemporaryFolder::new("hearth"), data)
     }
 
+    /// As [`Hearth::start_in`], where not everybody may ask: its log says when it is ready.
+    #[track_caller]
+    pub fn start_guarded(options: Options, folder: TemporaryFolder) -> Hearth {
+        let data = folder.path().join("data");
+        let mut hearth = Hearth::spawn(options, folder, data);
+        hearth.wait(|hearth| hearth.log().contains("Server is ready to receive web requests."));
+        hearth
+    }
+
     #[track_caller]
     fn start_with(options: Options, folder: TemporaryFolder, data: PathBuf) -> Hearth {
-        let address = free_address();
-        let child = spawn(&options, folder.path(), &data, address);
-        let mut hearth = Hearth { child, address, options, folder, data };
+        let mut hearth = Hearth::spawn(options, folder, data);
         hearth.wait_ready();
         hearth
     }
 
+    fn spawn(options: Options, folder: TemporaryFolder, data: PathBuf) -> Hearth {
+        let address = free_address();
+        let child = spawn(&options, folder.path(), &data, address);
+        Hearth { child, address, options, folder, data }
+    }
+
     fn wait_ready(&mut self) {
+        self.wait(|hearth| {
+            http::get(hearth.address, "/-/ready").is_ok_and(|answer| answer.status == 200)
+        });
+    }
+
+    fn wait(&mut self, is_ready: impl Fn(&Hearth) -> bool) {
         let deadline = Instant::now() + WITHIN;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 panic!("hearth ended with {status}:\n{}", self.log());
             }
-            if http::get(self.address, "/-/ready").is_ok_and(|answer| answer.status == 200) {
+            if is_ready(self) {
                 return;
             }
             assert!(Instant::now() < deadline, "hearth was not ready:\n{}", self.log());
@@ -173,6 +192,19 @@ impl Hearth {
     pub fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         http::request(self.address, "POST", target, headers, body)
             .unwrap_or_else(|error| panic!("POST {target}: {error}"))
+    }
+
+    /// Polls until `seen` gives something; `what` says in a failure what it waited for.
+    #[track_caller]
+    pub fn wait_for<T>(&self, what: &str, mut seen: impl FnMut(&Hearth) -> Option<T>) -> T {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            if let Some(seen) = seen(self) {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "{what}:\n{}", self.log());
+            std::thread::sleep(LOOK_EVERY * 10);
+        }
     }
 
     /// An instant query that must succeed; the answer's `data`.
