@@ -282,10 +282,17 @@ impl Head {
             return id.0;
         }
         let is_any_within = |column: &[u32], timestamps_ms: &[i64]| {
-            let first = column.partition_point(|&earlier| earlier < series);
-            let end = column.partition_point(|&earlier| earlier <= series);
+            // Mostly each series has one sample, which then stands at the series' own place.
+            let own = series as usize;
+            let stands_there = column.get(own) == Some(&series)
+                && own.checked_sub(1).is_none_or(|before| column[before] < series);
+            let first = match stands_there {
+                true => own,
+                false => column.partition_point(|&earlier| earlier < series),
+            };
+            let own_samples = column[first..].iter().take_while(|&&one| one == series);
             let judge = |&at_ms: &i64| matches!(window.judge(at_ms), None | Some(Verdict::Late));
-            timestamps_ms[first..end].iter().any(judge)
+            timestamps_ms[first..].iter().zip(own_samples).any(|(at_ms, _)| judge(at_ms))
         };
         if !is_any_within(batch.sample_series(), batch.timestamps_ms())
             && !is_any_within(batch.histogram_series(), batch.histogram_timestamps_ms())

@@ -283,22 +283,14 @@ impl Store {
         let known_outcome = &self.known_outcome;
         let work = &mut self.work;
         work.clear();
-        for &sample in &known_outcome.accepted {
-            let sample = sample as usize;
-            work.series.push(known.series[sample].0);
-            work.timestamps_ms.push(known.timestamps_ms[sample]);
-            work.values.push(known.values[sample]);
-        }
-        for &sample in &outcome.accepted {
-            work.series.push(outcome.series_of(batch, sample).0);
-            work.timestamps_ms.push(batch.timestamps_ms()[sample as usize]);
-            work.values.push(batch.values()[sample as usize]);
-        }
-        if batch.has_starts() {
-            work.starts_ms.resize(known_outcome.accepted.len(), 0);
-            let accepted = outcome.accepted.iter();
-            work.starts_ms.extend(accepted.map(|&sample| batch.start_ms(sample as usize)));
-        }
+        // What is all known and all accepted stands in its columns as the log wants it.
+        let is_plain = batch.is_empty() && known_outcome.accepted.len() == known.len();
+        let columns = if is_plain {
+            let series = SeriesId::positions(&known.series);
+            SampleColumns::plain(series, &known.timestamps_ms, &known.values)
+        } else {
+            gather_accepted(batch, &outcome, known, known_outcome, work)
+        };
         let start = frame_out.len();
         let mut frame = FrameWriter::begin(frame_out).of_epoch(self.epoch);
         let unlogged = known_outcome.unlogged.iter().chain(&outcome.unlogged);
@@ -306,7 +298,7 @@ impl Store {
             let labels = self.head.labels(SeriesId(id), buffer);
             labels.expect("a series with a new sample exists")
         });
-        frame.samples(SampleColumns { when: work.when(), values: &work.values });
+        frame.samples(columns);
         if !outcome.late.is_empty() {
             log_late(&mut frame, batch, &outcome, work);
         }
@@ -395,6 +387,33 @@ impl Store {
     pub fn bytes(&self) -> StoreBytes {
         StoreBytes { head: self.head.bytes(), metadata: self.metadata.bytes() }
     }
+}
+
+/// The accepted samples of both kinds, those of known series first, as columns in `work`.
+fn gather_accepted<'w>(
+    batch: &Batch,
+    outcome: &AppendOutcome,
+    known: &KnownSamples,
+    known_outcome: &KnownOutcome,
+    work: &'w mut LogColumns,
+) -> SampleColumns<'w> {
+    for &sample in &known_outcome.accepted {
+        let sample = sample as usize;
+        work.series.push(known.series[sample].0);
+        work.timestamps_ms.push(known.timestamps_ms[sample]);
+        work.values.push(known.values[sample]);
+    }
+    for &sample in &outcome.accepted {
+        work.series.push(outcome.series_of(batch, sample).0);
+        work.timestamps_ms.push(batch.timestamps_ms()[sample as usize]);
+        work.values.push(batch.values()[sample as usize]);
+    }
+    if batch.has_starts() {
+        work.starts_ms.resize(known_outcome.accepted.len(), 0);
+        let accepted = outcome.accepted.iter();
+        work.starts_ms.extend(accepted.map(|&sample| batch.start_ms(sample as usize)));
+    }
+    SampleColumns { when: work.when(), values: &work.values }
 }
 
 /// Adds the late floats of a batch to its frame.

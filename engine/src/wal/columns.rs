@@ -1,13 +1,16 @@
 //! What all records of samples begin with: whose they are, and when.
 
 use super::segment::le_u32;
-use crate::mem::varint::{VARINT_BYTES_MAX, push_i64, push_u64, take_i64, zigzag};
+use crate::mem::varint::{VARINT_BYTES_MAX, push_i64, take_i64, zigzag};
 
 /// Epoch, count, base, form.
 pub(super) const COLUMNS_HEADER_BYTES: usize = 4 + 4 + 8 + 1;
 
 /// Most bytes that one sample takes in these columns: id, timestamp, start.
-pub(super) const COLUMNS_BYTES_MAX: usize = 5 + 2 * VARINT_BYTES_MAX;
+pub(super) const COLUMNS_BYTES_MAX: usize = ID_BYTES_MAX + 2 * VARINT_BYTES_MAX;
+
+/// Most bytes of the difference of two ids, which has 33 bits.
+pub(super) const ID_BYTES_MAX: usize = 5;
 
 /// Timestamps follow; otherwise all equal the base.
 const HAS_TIMESTAMPS: u8 = 1;
@@ -56,11 +59,7 @@ impl WhenColumns<'_> {
     }
 
     pub(super) fn push(&self, form: u8, out: &mut Vec<u8>) {
-        let mut previous = 0i64;
-        for &id in self.series {
-            push_short(out, zigzag(i64::from(id) - previous));
-            previous = i64::from(id);
-        }
+        push_ids(out, self.series);
         if form & HAS_TIMESTAMPS != 0 {
             push_differences(out, self.base_ms(), self.timestamps_ms);
         }
@@ -76,14 +75,24 @@ fn push_differences(out: &mut Vec<u8>, first: i64, numbers: &[i64]) {
     }
 }
 
-/// A varint whose common case of one byte stays in line.
-#[inline(always)]
-fn push_short(out: &mut Vec<u8>, value: u64) {
-    if value < 0x80 {
-        out.push(value as u8);
-    } else {
-        push_u64(out, value);
+/// Appends the differences of neighbouring ids as varints, most of which have one byte. Room is made
+/// for all of them first: then an id costs a store.
+fn push_ids(out: &mut Vec<u8>, ids: &[u32]) {
+    let mut at = out.len();
+    out.resize(at + ids.len() * ID_BYTES_MAX, 0);
+    let mut previous = 0i64;
+    for &id in ids {
+        let mut rest = zigzag(i64::from(id) - previous);
+        while rest >= 0x80 {
+            out[at] = rest as u8 | 0x80;
+            rest >>= 7;
+            at += 1;
+        }
+        out[at] = rest as u8;
+        at += 1;
+        previous = i64::from(id);
     }
+    out.truncate(at);
 }
 
 /// The fixed part of a record of samples.

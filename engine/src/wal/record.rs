@@ -2,7 +2,7 @@
 //! over types it does not know.
 
 use super::columns::{
-    COLUMNS_BYTES_MAX, COLUMNS_HEADER_BYTES, ColumnsHeader, DecodedWhen, WhenColumns,
+    COLUMNS_BYTES_MAX, COLUMNS_HEADER_BYTES, ColumnsHeader, DecodedWhen, ID_BYTES_MAX, WhenColumns,
 };
 use super::exemplars::ExemplarsRecord;
 use super::segment::le_u32;
@@ -59,11 +59,14 @@ impl<'a> SampleColumns<'a> {
 pub(super) fn push_samples(out: &mut Vec<u8>, epoch: u32, samples: SampleColumns<'_>) {
     let SampleColumns { when, values } = samples;
     assert!(when.series.len() == values.len());
-    out.reserve(COLUMNS_HEADER_BYTES + 1 + values.len() * (5 + 8));
+    out.reserve(COLUMNS_HEADER_BYTES + 1 + values.len() * (ID_BYTES_MAX + 8));
     let form = when.push_header(out, epoch);
     out.push(VALUES_RAW);
     when.push(form, out);
-    out.extend(values.iter().flat_map(|value| value.to_bits().to_le_bytes()));
+    let start = out.len();
+    out.resize(start + size_of_val(values), 0);
+    let cells = out[start..].as_chunks_mut::<8>().0;
+    cells.iter_mut().zip(values).for_each(|(cell, value)| *cell = value.to_bits().to_le_bytes());
 }
 
 /// Native histograms of many series in columns of equal length.
