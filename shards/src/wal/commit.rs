@@ -152,7 +152,9 @@ impl<D: Disk + 'static> Commit<D> {
         if attempt > 0 {
             inner.reporter.report(Event::LogWriteHealed);
         }
-        if inner.options.sync != WalSync::Batch {
+        if inner.options.sync == WalSync::Batch {
+            inner.groups.borrow_mut().give_back(group.bytes);
+        } else {
             self.unsynced.push(group);
         }
         Ok(())

@@ -20,6 +20,10 @@ use crate::disk::padded;
 /// latency of both stays bounded.
 const GROUP_BYTES_SOFT_MAX: usize = 1 << 20;
 
+/// Buffers kept for groups to come, and how large each may be.
+const SPARE_COUNT_MAX: usize = 2;
+const SPARE_BYTES_MAX: usize = 4 * GROUP_BYTES_SOFT_MAX;
+
 /// Frames that are written together.
 #[derive(Debug)]
 pub struct Group {
@@ -53,6 +57,8 @@ pub struct Groups {
     chain: Chain,
     queue: VecDeque<Group>,
     queued_bytes: usize,
+    /// Buffers of groups that were written, cleared.
+    spare: Vec<Vec<u8>>,
     /// Segment of the next frame, its size, and where its last group ends.
     segment: SegmentNumber,
     capacity: usize,
@@ -81,6 +87,7 @@ impl Groups {
             chain,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            spare: Vec::new(),
             // A full segment before the first, so that the first frame rolls.
             segment: first - 1,
             capacity: 0,
@@ -138,7 +145,7 @@ impl Groups {
                 segment: self.segment,
                 segment_bytes: self.capacity,
                 offset: padded(self.end),
-                bytes: Vec::new(),
+                bytes: self.spare.pop().unwrap_or_default(),
                 begins_segment: rolls,
                 before: self.chain,
                 last_lsn: self.last_lsn(),
@@ -178,6 +185,15 @@ impl Groups {
         let group = self.queue.pop_front()?;
         self.queued_bytes -= group.bytes.len();
         Some(group)
+    }
+
+    /// Takes the buffer of a group that was written, for one to come: fresh memory costs more than
+    /// what is written to it.
+    pub fn give_back(&mut self, mut bytes: Vec<u8>) {
+        if self.spare.len() < SPARE_COUNT_MAX && bytes.capacity() <= SPARE_BYTES_MAX {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
     }
 
     /// Makes every queued group urgent.
