@@ -6,6 +6,7 @@
 //! answer   envelope and errors    json, value, time  how things are written
 //! pieces   large results, written by all shards
 //! params   times, durations, limits, names in paths
+//! admission who may write, how many at a time
 //! query under_way series targets status tsdb admin alerts lifecycle write    the endpoints
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! Source: Prometheus `web/web.go`, `web/api/v1/api.go`.
 
 mod admin;
+mod admission;
 mod alerts;
 pub mod answer;
 pub mod context;

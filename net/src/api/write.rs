@@ -14,7 +14,6 @@ use std::hash::BuildHasher;
 
 use engine::head::LateSamples;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use shards::fair::Semaphore;
 use shards::{IngestOptions, IngestReport, SeriesOwner, Shard};
 
 use crate::http::{BodyError, Request, Response, text, text_error};
@@ -23,6 +22,7 @@ use crate::scrape::append::AHEAD_MS_MAX;
 use crate::wire::remote_write::known::{Key, Keys, KnownSeries, Owner, SECRET_BYTES};
 use crate::wire::remote_write::{self as wire, Decoded, Decoder, Protocol, REQUEST_BYTES_MAX};
 
+use super::admission::Admission;
 use super::context::WebOptions;
 use super::refusals::Refusals;
 use super::stated::Stated;
@@ -38,12 +38,14 @@ const EXEMPLARS_WRITTEN: HeaderName =
 const KEPT_BYTES_MAX: usize = 16 << 20;
 const KEPT_COUNT_MAX: usize = 8;
 
-/// Requests of one shard between their first byte decoded and their answer, and those that wait for
-/// such a place. More would not make the shard faster: these fill its groups of log frames, and
-/// decoding one after the other they take some 20 ms, in which nobody else is answered. Beyond both,
-/// requests are refused with a time to come again, which costs as good as nothing.
-const UNDER_WAY_COUNT_MAX: usize = 32;
-const WAITING_COUNT_MAX: usize = 96;
+/// Of a body that is not wanted so many bytes are taken off its connection, to keep that.
+const DISCARDED_BYTES_MAX: usize = 1 << 20;
+
+/// A request has to wait for its place with others of its kind if series by their labels are more
+/// than one part in so many of it.
+const BY_LABELS_PART: usize = 8;
+
+const OVERLOADED: &str = "too many requests are under way";
 
 /// Buffers of one request; reused, so that a request like those before allocates nothing.
 #[derive(Default)]
@@ -59,8 +61,7 @@ struct Buffers {
 /// The receiver of one shard.
 pub struct Receiver {
     idle: RefCell<Vec<Buffers>>,
-    /// Places of requests under way.
-    places: Semaphore,
+    admission: Admission,
     stated: RefCell<Stated>,
     /// Series that this shard's senders have written before.
     known: RefCell<KnownSeries>,
@@ -75,7 +76,7 @@ impl Default for Receiver {
         let keys = Keys::new(secret.try_into().expect("eight bytes a word"));
         Receiver {
             idle: RefCell::default(),
-            places: Semaphore::new(UNDER_WAY_COUNT_MAX),
+            admission: Admission::default(),
             stated: RefCell::default(),
             known: RefCell::new(KnownSeries::new(keys)),
         }
@@ -97,11 +98,19 @@ impl Receiver {
             return text_error(StatusCode::NOT_FOUND, why);
         }
         stats.requests.add(1);
+        let protocol = match protocol_of(&request, &web.remote_write_protocols) {
+            Ok(protocol) => protocol,
+            Err(refusal) => return refused(&refusal),
+        };
+        let Some(mut entry) = self.admission.enter(request.announced_bytes()).await else {
+            stats.requests_refused.add(1);
+            request.discard_body(DISCARDED_BYTES_MAX).await;
+            return unavailable(&OVERLOADED);
+        };
         let mut buffers = self.idle.borrow_mut().pop().unwrap_or_default();
         buffers.decoder.type_and_unit = web.type_and_unit;
-        let accepted = &web.remote_write_protocols;
-        let response = match buffers.read(&mut request, accepted).await {
-            Ok(protocol) => self.take(shard, stats, now_ms, protocol, &mut buffers).await,
+        let response = match entry.read(buffers.read(&mut request)).await {
+            Ok(()) => self.take(shard, stats, now_ms, protocol, &mut buffers).await,
             Err(refusal) => refused(&refusal),
         };
         self.keep(buffers);
@@ -117,19 +126,23 @@ impl Receiver {
         protocol: Protocol,
         buffers: &mut Buffers,
     ) -> Response {
-        if self.places.waiting_count() >= WAITING_COUNT_MAX {
+        let place = self.admission.place().await;
+        if let Err(refusal) = buffers.decode(protocol, &self.known) {
+            return refused(&refusal);
+        }
+        let place = if buffers.is_mostly_by_labels() {
+            drop(place);
+            self.admission.maker().await
+        } else {
+            Some(place)
+        };
+        let Some(_place) = place else {
             stats.requests_refused.add(1);
-            return unavailable(&"too many requests are under way");
-        }
-        let _place = self.places.acquire().await;
-        match buffers.decode(protocol, &self.known) {
-            Ok(()) => {
-                let response = buffers.store(shard, stats, now_ms, protocol, &self.known).await;
-                self.store_metadata(shard, buffers).await;
-                response
-            }
-            Err(refusal) => refused(&refusal),
-        }
+            return unavailable(&OVERLOADED);
+        };
+        let response = buffers.store(shard, stats, now_ms, protocol, &self.known).await;
+        self.store_metadata(shard, buffers).await;
+        response
     }
 
     async fn store_metadata(&self, shard: &Shard, buffers: &Buffers) {
@@ -154,23 +167,29 @@ fn refused(refusal: &wire::Refusal) -> Response {
     text_error(status, &refusal.message)
 }
 
+/// What the head says of the body.
+fn protocol_of(request: &Request, accepted: &[Protocol]) -> Result<Protocol, wire::Refusal> {
+    let content_type = request.header(header::CONTENT_TYPE.as_str());
+    let protocol = wire::protocol_of(content_type, accepted)?;
+    wire::check_content_encoding(request.header(header::CONTENT_ENCODING.as_str()))?;
+    Ok(protocol)
+}
+
 impl Buffers {
-    async fn read(
-        &mut self,
-        request: &mut Request,
-        accepted: &[Protocol],
-    ) -> Result<Protocol, wire::Refusal> {
-        let content_type = request.header(header::CONTENT_TYPE.as_str());
-        let protocol = wire::protocol_of(content_type, accepted)?;
-        wire::check_content_encoding(request.header(header::CONTENT_ENCODING.as_str()))?;
+    async fn read(&mut self, request: &mut Request) -> Result<(), wire::Refusal> {
         request.read_body(REQUEST_BYTES_MAX, &mut self.body).await.map_err(|error| {
             let status = match error {
                 BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 BodyError::Broken(_) => StatusCode::BAD_REQUEST,
             };
             wire::Refusal { status: status.as_u16(), message: error.to_string() }
-        })?;
-        Ok(protocol)
+        })
+    }
+
+    /// Whether much of the request has to be looked up, and perhaps made.
+    fn is_mostly_by_labels(&self) -> bool {
+        let decoded = &self.decoded;
+        decoded.batch.series_count() > decoded.known_count / BY_LABELS_PART
     }
 
     fn decode(
@@ -263,11 +282,17 @@ fn open_places(decoded: &Decoded, report: &IngestReport) -> Vec<u32> {
     places
 }
 
+/// Series whose rows are asked for together.
+const LEARN_COUNT: usize = 64;
+
 /// Remembers where the series of a batch are.
 fn learn(known: &mut KnownSeries, keys: &[Option<Key>], owners: &[Option<SeriesOwner>]) {
-    for (key, owner) in keys.iter().zip(owners) {
-        if let (Some(key), Some(SeriesOwner { shard, series })) = (*key, *owner) {
-            known.insert(key, Owner { shard: shard.0, series });
+    for (keys, owners) in keys.chunks(LEARN_COUNT).zip(owners.chunks(LEARN_COUNT)) {
+        keys.iter().flatten().for_each(|&key| known.prefetch(key));
+        for (key, owner) in keys.iter().zip(owners) {
+            if let (Some(key), Some(SeriesOwner { shard, series })) = (*key, *owner) {
+                known.insert(key, Owner { shard: shard.0, series });
+            }
         }
     }
 }

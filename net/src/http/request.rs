@@ -87,6 +87,22 @@ impl Request {
         Ok(())
     }
 
+    /// Bytes of the body as far as the head says.
+    pub fn announced_bytes(&self) -> usize {
+        usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX)
+    }
+
+    /// Takes a body that nobody wants off the connection, which then can be used again; beyond
+    /// `limit` bytes it is left, and the connection is closed after the answer.
+    pub async fn discard_body(&mut self, limit: usize) {
+        let mut left = limit;
+        while self.announced_bytes() <= left
+            && let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx)).await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(0, |bytes| bytes.len()));
+        }
+    }
+
     /// The parameters of URL and urlencoded body.
     pub async fn form(&mut self) -> Result<Form, BodyError> {
         let mut body = vec![];

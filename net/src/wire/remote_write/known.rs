@@ -5,15 +5,23 @@
 //! whose they are, and a sample travels as a series id.
 //!
 //! ```text
-//! 1024 partitions by the key's top bits, each: rows of 16 bytes, open addressing
-//! row   rest of the key: 64 bits | what stands beside: 16 | shard: 16 | series id: 32
+//! entries   in the order in which they were met, 16 bytes each:
+//!           half of the key: 64 bits | what stands beside: 16 | shard: 16 | series id: 32
+//! table     1024 partitions by the key's top bits, open addressing, rows of 8 bytes:
+//!           half of that half: 32 | place of the entry, from one: 32
 //! ```
 //!
+//! Senders repeat their series in one order, however they cut it into requests. So the entry after
+//! the last one is looked at first ([`KnownSeries::follow`]): that walks through memory in order,
+//! where the table takes a page of it at random for every sample, and a translation that the processor
+//! does not have costs more than everything else that is done about a sample.
+//!
 //! The key is keyed by a secret of the process, so nobody can choose bytes that collide; two series
-//! of ten million meet by chance in one of four hundred million such tables. A row may be outdated: the owner says so
-//! when the series is gone.
+//! of ten million meet by chance in one of four hundred million such tables. An entry may be outdated:
+//! the owner says so when the series is gone.
 
 use engine::kernels;
+use engine::mem::Column;
 use engine::model::SeriesId;
 
 use super::repeats::Repeats;
@@ -23,8 +31,10 @@ const PARTITION_BITS: u32 = 10;
 
 const ROW_COUNT_MIN: usize = 4;
 
-/// Rows of a partition at most; a full one forgets all it knows. With 1024 partitions: 12 million
-/// series in 256 MiB.
+/// Series that are known at most; beyond, all are forgotten. In 250 MiB, with [`ROW_COUNT_MAX`].
+const ENTRY_COUNT_MAX: usize = 8 << 20;
+
+/// Rows of a partition at most: twice what an even share of the entries takes.
 const ROW_COUNT_MAX: usize = 1 << 14;
 
 /// Bytes of the secret that the hash function asks for.
@@ -111,49 +121,67 @@ impl Sequence {
     }
 }
 
-/// A row, by the lower and the upper half of its key; all zero: none. The lowest id is stored as one, so that no row is zero.
-type Row = [u64; 2];
+/// An entry, by the lower and the upper half of its key. The lowest id is stored as one.
+type Entry = [u64; 2];
 
 #[derive(Clone, Debug, Default)]
 struct Partition {
-    /// Empty, or a power of two of rows.
-    rows: Vec<Row>,
+    /// Empty, or a power of two of rows; zero: none.
+    rows: Vec<u64>,
     used_count: usize,
 }
 
-/// The table.
+/// All that is known.
 #[derive(Clone, Debug)]
 pub struct KnownSeries {
     pub keys: Keys,
+    entries: Column<Entry>,
     partitions: Box<[Partition]>,
     pub(super) repeats: Repeats,
 }
 
-/// Partition, and the key's part of a row.
+/// Where in the order of the entries a request is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    /// The entry that should come.
+    next: usize,
+    /// The one that should have come when another one came: a series that was met later stands
+    /// elsewhere, and the order goes on behind it.
+    other: usize,
+}
+
+/// Partition, and the key's part of an entry.
 #[inline]
-fn place(key: Key) -> (usize, Row) {
+fn place(key: Key) -> (usize, Entry) {
     let high = (key.0 >> 64) as u64;
     let partition = (high >> (64 - PARTITION_BITS)) as usize;
     (partition, [key.0 as u64, high << 48])
 }
 
-/// Where a row belongs; cut to its partition's size.
+/// What a row shows of an entry: where it belongs, cut to its partition's size.
 #[inline]
-fn home(row: Row) -> usize {
-    row[0] as usize
+fn tag(entry: Entry) -> u32 {
+    entry[0] as u32
 }
 
 const OWNER_MASK: u64 = (1 << 48) - 1;
 
+/// Whose the entry is, if it is `key`'s.
 #[inline]
-fn is_key_of(row: Row, key: Row) -> bool {
-    row[0] == key[0] && row[1] & !OWNER_MASK == key[1]
+fn owner_of(entry: Entry, key: Entry) -> Option<Owner> {
+    if entry[0] != key[0] || entry[1] & !OWNER_MASK != key[1] {
+        return None;
+    }
+    let owner = entry[1] & OWNER_MASK;
+    let series = SeriesId((owner as u32).wrapping_sub(1));
+    Some(Owner { shard: (owner >> 32) as u16, series })
 }
 
 impl KnownSeries {
     pub fn new(keys: Keys) -> KnownSeries {
         KnownSeries {
             keys,
+            entries: Column::default(),
             partitions: vec![Partition::default(); 1 << PARTITION_BITS].into(),
             repeats: Repeats::default(),
         }
@@ -164,35 +192,49 @@ impl KnownSeries {
     pub fn prefetch(&self, key: Key) {
         let (partition, wanted) = place(key);
         let rows = &self.partitions[partition].rows;
-        kernels::prefetch(rows, home(wanted) & rows.len().wrapping_sub(1));
+        kernels::prefetch(rows, tag(wanted) as usize & rows.len().wrapping_sub(1));
     }
 
+    /// Whose `key` is, if it comes where `cursor` has it, and moves `cursor` on.
     #[inline]
-    pub fn find(&self, key: Key) -> Option<Owner> {
-        let (partition, wanted) = place(key);
-        let rows = &self.partitions[partition].rows;
-        let mask = rows.len().wrapping_sub(1);
-        let mut index = home(wanted) & mask;
-        // A partition without rows has no row at any index; others always have an empty one.
-        while let Some(&row) = rows.get(index)
-            && row != [0, 0]
-        {
-            if is_key_of(row, wanted) {
-                let owner = row[1] & OWNER_MASK;
-                let series = SeriesId((owner as u32).wrapping_sub(1));
-                return Some(Owner { shard: (owner >> 32) as u16, series });
-            }
-            index = (index + 1) & mask;
+    pub fn follow(&self, cursor: &mut Cursor, key: Key) -> Option<Owner> {
+        let (_, wanted) = place(key);
+        let owner_at = |at| owner_of(*self.entries.get(at)?, wanted);
+        if let Some(owner) = owner_at(cursor.next) {
+            cursor.next += 1;
+            return Some(owner);
         }
-        None
+        let owner = owner_at(cursor.other)?;
+        *cursor = Cursor { next: cursor.other + 1, other: cursor.next };
+        Some(owner)
+    }
+
+    /// Looks `key` up, and has `cursor` go on behind it.
+    #[inline]
+    pub fn find(&self, cursor: &mut Cursor, key: Key) -> Option<Owner> {
+        let (partition, wanted) = place(key);
+        let at = self.partitions[partition].find(&self.entries, wanted)?;
+        let owner = owner_of(self.entries[at], wanted)?;
+        *cursor = Cursor { next: at + 1, other: cursor.next };
+        Some(owner)
     }
 
     /// Remembers whose `key` is; what was known of it is replaced.
     pub fn insert(&mut self, key: Key, owner: Owner) {
         let (partition, wanted) = place(key);
         let id = u64::from(owner.series.0.wrapping_add(1));
-        let row = [wanted[0], wanted[1] | u64::from(owner.shard) << 32 | id];
-        self.partitions[partition].insert(row);
+        let entry = [wanted[0], wanted[1] | u64::from(owner.shard) << 32 | id];
+        if let Some(at) = self.partitions[partition].find(&self.entries, wanted) {
+            self.entries[at] = entry;
+            return;
+        }
+        if self.entries.len() == ENTRY_COUNT_MAX || self.partitions[partition].is_full() {
+            self.entries = Column::default();
+            self.partitions.fill(Partition::default());
+        }
+        self.entries.push(entry);
+        let number = self.entries.len() as u64; // Fits 32 bits, see `ENTRY_COUNT_MAX`.
+        self.partitions[partition].insert(u64::from(tag(entry)) << 32 | number);
     }
 
     /// Samples of a request with this table of symbols had outdated owners.
@@ -203,40 +245,56 @@ impl KnownSeries {
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
         let rows = self.partitions.iter().map(|partition| partition.rows.capacity());
-        rows.sum::<usize>() * size_of::<Row>()
+        rows.sum::<usize>() * size_of::<u64>()
             + size_of_val(&*self.partitions)
+            + self.entries.bytes()
             + self.repeats.bytes()
     }
 }
 
 impl Partition {
-    fn insert(&mut self, row: Row) {
-        // Three quarters full: most lookups end in the line where they start.
-        if 4 * (self.used_count + 1) > 3 * self.rows.len() {
-            let count = (2 * self.rows.len()).max(ROW_COUNT_MIN);
-            let is_full = count > ROW_COUNT_MAX;
-            let grown = vec![[0, 0]; if is_full { self.rows.len() } else { count }];
-            let former = std::mem::replace(&mut self.rows, grown);
-            self.used_count = 0;
-            if !is_full {
-                former.into_iter().filter(|row| *row != [0, 0]).for_each(|row| self.place(row));
-            }
-        }
-        self.place(row);
-    }
-
-    fn place(&mut self, row: Row) {
-        let mask = self.rows.len() - 1;
-        let mut index = home(row) & mask;
-        while self.rows[index] != [0, 0] {
-            if self.rows[index][0] == row[0] {
-                self.rows[index] = row;
-                return;
+    /// Place of the entry with this half of a key.
+    #[inline]
+    fn find(&self, entries: &Column<Entry>, wanted: Entry) -> Option<usize> {
+        let mask = self.rows.len().wrapping_sub(1);
+        let mut index = tag(wanted) as usize & mask;
+        // A partition without rows has no row at any index; others always have an empty one.
+        while let Some(&row) = self.rows.get(index)
+            && row != 0
+        {
+            let at = (row as u32 - 1) as usize;
+            if (row >> 32) as u32 == tag(wanted) && entries[at][0] == wanted[0] {
+                return Some(at);
             }
             index = (index + 1) & mask;
         }
-        self.rows[index] = row;
+        None
+    }
+
+    /// Whether another row would need more room than it may have.
+    fn is_full(&self) -> bool {
+        4 * (self.used_count + 1) > 3 * ROW_COUNT_MAX
+    }
+
+    /// Adds a row of an entry that has none.
+    fn insert(&mut self, row: u64) {
+        // Three quarters full: most lookups end in the line where they start.
+        if 4 * (self.used_count + 1) > 3 * self.rows.len() {
+            let grown = vec![0; (2 * self.rows.len()).max(ROW_COUNT_MIN)];
+            let former = std::mem::replace(&mut self.rows, grown);
+            former.into_iter().filter(|row| *row != 0).for_each(|row| self.place(row));
+        }
+        self.place(row);
         self.used_count += 1;
+    }
+
+    fn place(&mut self, row: u64) {
+        let mask = self.rows.len() - 1;
+        let mut index = (row >> 32) as usize & mask;
+        while self.rows[index] != 0 {
+            index = (index + 1) & mask;
+        }
+        self.rows[index] = row;
     }
 }
 
@@ -244,7 +302,7 @@ impl Partition {
 mod tests {
     use engine::model::SeriesId;
 
-    use super::{Key, Keys, KnownSeries, Owner, ROW_COUNT_MAX, SECRET_BYTES, Sequence};
+    use super::{Cursor, ENTRY_COUNT_MAX, Key, Keys, KnownSeries, Owner, SECRET_BYTES, Sequence};
 
     fn keys() -> Keys {
         Keys::new(std::array::from_fn(|index| (index * 37 + 11) as u8))
@@ -254,29 +312,72 @@ mod tests {
         Owner { shard: (number % 7) as u16, series: SeriesId(number) }
     }
 
+    fn find(known: &KnownSeries, key: Key) -> Option<Owner> {
+        known.find(&mut Cursor::default(), key)
+    }
+
     #[test]
     fn it_remembers_and_replaces() {
         let (keys, mut known) = (keys(), KnownSeries::new(keys()));
         let key = |number: u32| keys.of(&number.to_le_bytes());
         for number in 0..50_000 {
-            assert_eq!(known.find(key(number)), None);
+            assert_eq!(find(&known, key(number)), None);
             known.prefetch(key(number));
             known.insert(key(number), owner(number + 1));
             known.insert(key(number), owner(number));
         }
-        assert!((0..50_000).all(|number| known.find(key(number)) == Some(owner(number))));
-        assert!(known.bytes() < 50_000 * 64);
+        assert!((0..50_000).all(|number| find(&known, key(number)) == Some(owner(number))));
+        assert!(known.bytes() < 50_000 * 40);
     }
 
     #[test]
-    fn a_full_partition_starts_anew() {
+    fn what_stands_beside_a_key_is_compared_but_not_another_key() {
+        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
+        let [plain, beside, other] = [&b"a"[..], b"b", b"c"].map(|text| keys.of(text));
+        let (first, second) = (plain.with_beside(beside), plain.with_beside(other));
+        known.insert(first, owner(1));
+        assert_eq!((find(&known, first), find(&known, second)), (Some(owner(1)), None));
+        known.insert(second, owner(2));
+        assert_eq!((find(&known, first), find(&known, second)), (None, Some(owner(2))));
+        assert_eq!(known.entries.len(), 1);
+    }
+
+    #[test]
+    fn series_follow_each_other_around_those_that_came_later() {
+        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
+        let key = |number: u32| keys.of(&number.to_le_bytes());
+        (0..20).for_each(|number| known.insert(key(number), owner(number)));
+        let mut cursor = Cursor::default();
+        let mut walk = |known: &KnownSeries, order: &[u32]| {
+            let mut lost_count = 0;
+            for &number in order {
+                let followed = known.follow(&mut cursor, key(number));
+                lost_count += usize::from(followed.is_none());
+                let found = followed.or_else(|| known.find(&mut cursor, key(number)));
+                assert_eq!(found, Some(owner(number)));
+            }
+            lost_count
+        };
+        assert_eq!(walk(&known, &[0, 1, 2, 3]), 0);
+        assert_eq!(walk(&known, &[10, 11, 12]), 1);
+        // Two that were met later, in the midst of others.
+        known.insert(key(20), owner(20));
+        known.insert(key(21), owner(21));
+        assert_eq!(walk(&known, &[0, 1, 20, 2, 3, 21, 4, 5, 6]), 2);
+    }
+
+    #[test]
+    fn when_it_is_full_all_is_forgotten() {
         let mut known = KnownSeries::new(keys());
         let key = |number: usize| Key(number as u128); // All of one partition.
-        for number in 0..2 * ROW_COUNT_MAX {
+        let count_max = super::ROW_COUNT_MAX / 4 * 3;
+        for number in 0..=count_max {
             known.insert(key(number), owner(number as u32));
-            assert_eq!(known.find(key(number)), Some(owner(number as u32)));
+            assert_eq!(find(&known, key(number)), Some(owner(number as u32)));
         }
-        assert_eq!(known.find(key(0)), None);
+        assert_eq!(find(&known, key(0)), None);
+        assert_eq!(known.entries.len(), 1);
+        assert!(ENTRY_COUNT_MAX < count_max << super::PARTITION_BITS);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use headers::{check_body_bytes, check_content_encoding, protocol_of};
 pub use snappy::decompress;
 
 use histogram::ReadHistogram;
-use known::{Key, Keys, KnownSeries, Owner};
+use known::{Cursor, Key, Keys, KnownSeries, Owner};
 use labels::LabelChecker;
 use proto::Sample;
 
@@ -325,6 +325,10 @@ pub struct Decoder {
     staged: Vec<Staged>,
     /// Protocol 2: series get labels of their type and unit.
     pub type_and_unit: bool,
+    /// Where the request is in the order of what is known.
+    cursor: Cursor,
+    /// The series before this one did not come where it was expected.
+    was_lost: bool,
 }
 
 /// Series whose rows are asked for together.
@@ -335,6 +339,8 @@ const STAGE_COUNT: usize = 64;
 struct Staged {
     span: Span,
     key: Option<Key>,
+    /// Of a series that came where it was expected.
+    owner: Option<Owner>,
     timestamp_ms: i64,
     value: f64,
 }
@@ -373,7 +379,7 @@ impl Knowledge<'_> {
 
 impl Staged {
     fn other(span: Span) -> Staged {
-        Staged { span, key: None, timestamp_ms: 0, value: 0.0 }
+        Staged { span, key: None, owner: None, timestamp_ms: 0, value: 0.0 }
     }
 }
 
@@ -462,6 +468,33 @@ impl Decoder {
         if self.type_and_unit {
             out.add_type_and_unit(request);
         }
+    }
+
+    /// Stages a series; where it was not expected, its row is asked for. Whether all that is staged is
+    /// to be settled now.
+    ///
+    /// The first one that is lost is looked up at once, because those behind it then follow it. When
+    /// the next one is lost, too, nothing follows anything, and rows are asked for many at a time.
+    #[inline]
+    fn stage(&mut self, mut staged: Staged, known: &KnownSeries) -> bool {
+        let mut is_lost = false;
+        if let Some(key) = staged.key {
+            staged.owner = known.follow(&mut self.cursor, key);
+            is_lost = staged.owner.is_none();
+            if is_lost {
+                known.prefetch(key);
+            }
+        }
+        self.staged.push(staged);
+        let is_first = is_lost && !self.was_lost;
+        self.was_lost = is_lost;
+        is_first || self.staged.len() >= STAGE_COUNT
+    }
+
+    /// Whose a staged series is.
+    #[inline]
+    fn owner_of(&mut self, staged: &Staged, known: &KnownSeries) -> Option<Owner> {
+        staged.owner.or_else(|| known.find(&mut self.cursor, staged.key?))
     }
 
     fn begin(&mut self, request: &[u8], out: &mut Decoded) -> Result<(), Refusal> {

@@ -10,8 +10,7 @@ use super::histogram::histogram;
 use super::known::{Keys, KnownSeries};
 use super::proto::{Broken, Message, label, sample, six_byte_varint};
 use super::{
-    BY_LABELS, Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, STAGE_COUNT, Span,
-    Staged,
+    BY_LABELS, Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, Span, Staged,
 };
 
 impl Decoder {
@@ -33,8 +32,7 @@ impl Decoder {
                         out.ways.push(BY_LABELS);
                         continue;
                     };
-                    self.staged.push(stage(request, span, known));
-                    if self.staged.len() == STAGE_COUNT {
+                    if self.stage(guess(request, span, &known.keys), known) {
                         self.settle_v1(request, known, out)?;
                     }
                 }
@@ -56,11 +54,11 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
         for index in 0..self.staged.len() {
-            let Staged { span, key, timestamp_ms, value } = self.staged[index];
-            match key.and_then(|key| known.find(key)) {
-                Some(owner) => out.push_known(owner, timestamp_ms, value)?,
+            let staged = self.staged[index];
+            match self.owner_of(&staged, known) {
+                Some(owner) => out.push_known(owner, staged.timestamp_ms, staged.value)?,
                 None => {
-                    self.series_v1(request, span, Some(&known.keys), out)?;
+                    self.series_v1(request, staged.span, Some(&known.keys), out)?;
                     out.ways.push(BY_LABELS);
                 }
             }
@@ -123,20 +121,19 @@ impl Decoder {
 }
 
 /// Guesses from its end that a series message is labels and one sample as encoders write it, and
-/// asks for the row of the labels.
+/// makes the key of the labels.
 ///
 /// The guess cannot go wrong: a key is only known of bytes that were read before as labels, whole,
 /// from the start of a message; so bytes that have it are these labels, and what follows them is
 /// what the guess took for a sample.
 #[inline]
-fn stage(request: &[u8], span: Span, known: &KnownSeries) -> Staged {
+fn guess(request: &[u8], span: Span, keys: &Keys) -> Staged {
     let bytes = span.of(request);
     let Some((label_bytes, timestamp_ms, value)) = plain_sample(bytes) else {
         return Staged::other(span);
     };
-    let key = known.keys.of(&bytes[..label_bytes]);
-    known.prefetch(key);
-    Staged { span, key: Some(key), timestamp_ms, value }
+    let key = Some(keys.of(&bytes[..label_bytes]));
+    Staged { span, key, owner: None, timestamp_ms, value }
 }
 
 /// A sample with a timestamp of six bytes (from 2004 to 2109) at the end of `bytes`; returns how

@@ -14,8 +14,8 @@ use super::proto::{Broken, Field, Message, Sample, Text, Value, sample};
 use super::repeats::{Rows, plain_series};
 use super::v1::metric_type_of;
 use super::{
-    BY_LABELS, Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, STAGE_COUNT,
-    SYMBOL_COUNT_MAX, Span, Staged,
+    BY_LABELS, Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, SYMBOL_COUNT_MAX,
+    Span, Staged,
 };
 
 /// The request's texts.
@@ -136,7 +136,7 @@ impl Symbols {
         }
         let Sample { timestamp_ms, value, start_ms: 0 } = read? else { return None };
         let key = self.finish_key(sequence, metadata);
-        Some(Staged { span, key, timestamp_ms, value })
+        Some(Staged { span, key, owner: None, timestamp_ms, value })
     }
 
     fn is_utf8(&mut self, request: &[u8], symbol: u32) -> bool {
@@ -189,8 +189,7 @@ impl Decoder {
                 out.ways.push(BY_LABELS);
                 continue;
             };
-            self.stage_v2(request, span, known);
-            if self.staged.len() == STAGE_COUNT {
+            if self.stage_v2(request, span, known) {
                 self.settle_v2(request, known, None, out)?;
             }
         }
@@ -234,7 +233,7 @@ impl Decoder {
     ) -> Result<bool, Refusal> {
         // Rows are made of many series at a time. Later one that has none is settled at once, so
         // that samples of one series keep their order.
-        let stage_count = if rows.is_empty() { STAGE_COUNT } else { 1 };
+        let has_rows = !rows.is_empty();
         let mut has_symbols = false;
         let mut message = Message::from(request, symbols_end);
         while let Some(field) = message.next_field()? {
@@ -244,7 +243,7 @@ impl Decoder {
                 _ => continue,
             }
             let span = field.bytes()?.span;
-            if stage_count == 1
+            if has_rows
                 && let Some(plain) = plain_series(span.of(request))
                 && let content = known.keys.content(plain.references, plain.rest)
                 && let Some(owner) = rows.find(out.ways.len(), content)
@@ -256,8 +255,7 @@ impl Decoder {
                 self.symbols.gather(request, Some(&known.keys))?;
                 has_symbols = true;
             }
-            self.stage_v2(request, span, known);
-            if self.staged.len() == stage_count {
+            if self.stage_v2(request, span, known) || has_rows {
                 self.settle_v2(request, known, Some(rows), out)?;
             }
         }
@@ -265,10 +263,10 @@ impl Decoder {
         Ok(true)
     }
 
-    fn stage_v2(&mut self, request: &[u8], span: Span, known: &KnownSeries) {
+    /// See [`Decoder::stage`].
+    fn stage_v2(&mut self, request: &[u8], span: Span, known: &KnownSeries) -> bool {
         let staged = self.symbols.stage(request, span).unwrap_or(Staged::other(span));
-        staged.key.inspect(|&key| known.prefetch(key));
-        self.staged.push(staged);
+        self.stage(staged, known)
     }
 
     /// Decodes what is staged, whose rows have arrived by now, and notes in `rows` what was known.
@@ -280,19 +278,19 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
         for index in 0..self.staged.len() {
-            let Staged { span, key, timestamp_ms, value } = self.staged[index];
-            let Some(owner) = key.and_then(|key| known.find(key)) else {
-                self.series_v2(request, span, out)?;
+            let staged = self.staged[index];
+            let Some(owner) = self.owner_of(&staged, known) else {
+                self.series_v2(request, staged.span, out)?;
                 out.ways.push(BY_LABELS);
                 continue;
             };
             if let Some(rows) = &mut rows
-                && let Some(plain) = plain_series(span.of(request))
+                && let Some(plain) = plain_series(staged.span.of(request))
             {
                 let content = known.keys.content(plain.references, plain.rest);
                 rows.set(out.ways.len(), content, owner);
             }
-            out.push_known(owner, timestamp_ms, value)?;
+            out.push_known(owner, staged.timestamp_ms, staged.value)?;
         }
         self.staged.clear();
         Ok(())
