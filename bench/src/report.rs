@@ -7,16 +7,25 @@ use serde_json::{Map, Value, json};
 
 use crate::server::Kind;
 
+/// What a scenario was run with, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub parameters: Value,
+    pub outcomes: Vec<Outcome>,
+}
+
 /// One server's result: figures by name, in the order they are shown.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub kind: Kind,
     pub version: String,
+    /// What a success answer means.
+    pub ack: &'static str,
     pub figures: Vec<(Cow<'static, str>, f64)>,
 }
 
 impl Outcome {
-    fn figure(&self, name: &str) -> Option<f64> {
+    pub fn figure(&self, name: &str) -> Option<f64> {
         self.figures.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
     }
 }
@@ -39,7 +48,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
     out.push('\n');
     out += "| a success answer means |";
     for outcome in outcomes {
-        out += &format!(" {} |", outcome.kind.ack_durability());
+        out += &format!(" {} |", outcome.ack);
     }
     out += &" |".repeat(columns - 1 - outcomes.len());
     out.push('\n');
@@ -68,7 +77,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
 }
 
 /// A number with thousands separators, and decimals only where they say something.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     if value.abs() < 100.0 {
         return format!("{value:.2}");
     }
@@ -84,13 +93,9 @@ fn number(value: f64) -> String {
 }
 
 /// Writes the raw numbers with what they depend on.
-pub fn save(
-    path: &Path,
-    scenario: &str,
-    parameters: Value,
-    outcomes: &[Outcome],
-) -> std::io::Result<()> {
-    let results: Vec<Value> = outcomes
+pub fn save(path: &Path, scenario: &str, run: &Run) -> std::io::Result<()> {
+    let results: Vec<Value> = run
+        .outcomes
         .iter()
         .map(|outcome| {
             let figures: Map<String, Value> = outcome
@@ -101,7 +106,7 @@ pub fn save(
             json!({
                 "server": outcome.kind.name(),
                 "version": outcome.version,
-                "ack": outcome.kind.ack_durability(),
+                "ack": outcome.ack,
                 "figures": figures,
             })
         })
@@ -112,7 +117,7 @@ pub fn save(
         "kernel": std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
     });
     let document = json!({
-        "scenario": scenario, "parameters": parameters, "machine": machine, "results": results,
+        "scenario": scenario, "parameters": run.parameters, "machine": machine, "results": results,
     });
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
@@ -144,8 +149,12 @@ mod tests {
 
     #[test]
     fn a_table_has_a_ratio_for_each_peer() {
-        let outcome =
-            |kind, value| Outcome { kind, version: "1".into(), figures: vec![("x".into(), value)] };
+        let outcome = |kind, value| Outcome {
+            kind,
+            version: "1".into(),
+            ack: "",
+            figures: vec![("x".into(), value)],
+        };
         let text = table(&[outcome(Kind::Hearth, 6.0), outcome(Kind::Prometheus, 2.0)]);
         assert!(text.contains("| x | 6.00 | 2.00 | 3.00 |"), "{text}");
         let widths: Vec<usize> = text.lines().map(|line| line.matches('|').count()).collect();

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::client::Connection;
 
+/// Lines of a server's log that an error shows.
+const LOG_LINES_SHOWN: usize = 5;
+
 /// The servers that a scenario can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -29,13 +32,9 @@ impl Kind {
         }
     }
 
-    /// What a success answer to remote_write promises.
-    pub fn ack_durability(self) -> &'static str {
-        match self {
-            Kind::Hearth => "synced to disk",
-            Kind::Prometheus => "in the page cache",
-            Kind::VictoriaMetrics => "in memory, up to 5 s",
-        }
+    pub fn named(name: &str) -> Option<Kind> {
+        let all = [Kind::Hearth, Kind::Prometheus, Kind::VictoriaMetrics];
+        all.into_iter().find(|kind| kind.name() == name)
     }
 
     /// The program: in `directories` first, then on PATH, under any of its usual names.
@@ -67,6 +66,26 @@ pub struct Setup {
     pub config: Option<String>,
     /// Further arguments for hearth (`--shards=1`).
     pub hearth_args: Vec<String>,
+}
+
+impl Setup {
+    /// What a success answer to remote_write promises.
+    pub fn ack_durability(&self) -> &'static str {
+        let sync = self.hearth_args.iter().find_map(|arg| arg.strip_prefix("--storage.wal.sync="));
+        match (self.kind, sync) {
+            (Kind::Hearth, None | Some("batch")) => "synced to disk",
+            (Kind::Hearth, Some(_)) | (Kind::Prometheus, _) => "in the page cache",
+            (Kind::VictoriaMetrics, _) => "in memory, up to 5 s",
+        }
+    }
+
+    /// The last lines that the server wrote, for whoever has to say what went wrong.
+    pub fn log_end(&self) -> String {
+        let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].iter();
+        last.map(|line| format!("\n  {line}")).collect()
+    }
 }
 
 /// A running server; killed when dropped.

@@ -30,7 +30,7 @@ const RETURN_MEMORY_BEATS: u64 = 8;
 
 /// Of so many heartbeats one counts the bytes of the store: it looks at every bitmap of the index,
 /// which at a million series takes a hundredth of a core if each does.
-const BYTES_COUNTED_EVERY: u64 = 8;
+const BYTES_COUNTED_BEATS: u64 = 8;
 
 /// The shard that this thread runs. Cheap to clone; stays on its thread.
 #[derive(Clone)]
@@ -178,7 +178,6 @@ impl Shard {
 
     async fn beat(self) {
         let stats = self.own_stats();
-        let mut beats = 0u64;
         loop {
             stats.heartbeats.add(1);
             stats.task_panics.set(panic_count());
@@ -221,12 +220,11 @@ impl Shard {
                 let retention = &self.0.keep.retention;
                 stats.maintenance.retention_ms.set(retention.time_ms().unwrap_or(0) as u64);
                 stats.maintenance.retention_bytes.set(retention.bytes().unwrap_or(0));
-                if beats.is_multiple_of(BYTES_COUNTED_EVERY) {
+                if stats.heartbeats.get() % BYTES_COUNTED_BEATS == 1 {
                     let bytes = store.bytes();
                     stats.store_bytes.set((bytes.head.total() + bytes.metadata) as u64);
                 }
             }
-            beats += 1;
             sleep(HEARTBEAT).await;
         }
     }

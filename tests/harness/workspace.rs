@@ -21,34 +21,37 @@ pub fn conformance(folder: &str) -> Option<PathBuf> {
 }
 
 /// The binary under test: `HEARTH_BIN`, or built by cargo in the profile of this test.
+pub fn hearth_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match std::env::var_os("HEARTH_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => built("hearth"),
+    })
+}
+
+/// A program of the workspace, built by cargo in the profile of this test.
 ///
 /// Cargo builds binaries for the integration tests of their own package only, so the harness asks
 /// for it; when it is fresh that costs a fraction of a second.
-pub fn hearth_binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("HEARTH_BIN") {
-            return PathBuf::from(path);
-        }
-        let test = std::env::current_exe().expect("a test has a path");
-        // target/<profile>/deps/<test> or target/<profile>/<program>
-        let profile_directory = test
-            .ancestors()
-            .skip(1)
-            .find(|path| !path.ends_with("deps"))
-            .expect("a test lies in a profile's folder");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        build.current_dir(root()).args(["build", "--quiet", "--workspace", "--bin", "hearth"]);
-        if profile_directory.ends_with("release") {
-            build.arg("--release");
-        }
-        if let Some(target) = profile_directory.parent() {
-            build.arg("--target-dir").arg(target);
-        }
-        let status = build.status().expect("cargo runs");
-        assert!(status.success(), "hearth must build");
-        profile_directory.join("hearth")
-    })
+pub fn built(program: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    // target/<profile>/deps/<test> or target/<profile>/<program>
+    let profile_directory = test
+        .ancestors()
+        .skip(1)
+        .find(|path| !path.ends_with("deps"))
+        .expect("a test lies in a profile's folder");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    build.current_dir(root()).args(["build", "--quiet", "--workspace", "--bin", program]);
+    if profile_directory.ends_with("release") {
+        build.arg("--release");
+    }
+    if let Some(target) = profile_directory.parent() {
+        build.arg("--target-dir").arg(target);
+    }
+    let status = build.status().expect("cargo runs");
+    assert!(status.success(), "{program} must build");
+    profile_directory.join(program)
 }
 
 /// A folder that is removed when dropped.

@@ -10,8 +10,25 @@ use engine::head::{AppendBounds, HeadBytes};
 use engine::model::{Batch, KnownSamples, Labels};
 use engine::store::{Store, StoreOptions};
 
-use crate::server::cpu_seconds;
+use serde_json::json;
+
+use super::{Common, Scenario, figures, finish};
+use crate::options::Options;
+use crate::report::{Outcome, Run};
+use crate::server::{Kind, cpu_seconds};
 use crate::workload::{Values, instance_series};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "append",
+    usage: ": hearth's storage in this process, no network and no disk
+  --series=N          active series (1000000)
+  --request, --interval-ms, --seed as of remote-write
+  --by=labels|id      how samples name their series (labels)
+  --threads=N         shards, a thread each (all cores)
+  --rounds=N          measured samples of each series (100)
+",
+    run: run_with,
+};
 
 /// How a sample names its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +53,7 @@ pub struct Parameters {
 
 /// What was measured, over all threads.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Figures {
+pub struct Measured {
     pub samples: usize,
     pub seconds: f64,
     pub cpu_seconds: f64,
@@ -45,12 +62,6 @@ pub struct Figures {
     pub log_bytes: usize,
     /// Memory of the heads at the end, by what it holds.
     pub head_bytes: HeadBytes,
-}
-
-impl Figures {
-    pub fn samples_per_second(&self) -> f64 {
-        self.samples as f64 / self.seconds
-    }
 }
 
 /// A batch of fixed series, and the same by id.
@@ -70,10 +81,58 @@ struct Shard {
     accepted_count: usize,
 }
 
+fn run_with(_: &Common, mut options: Options) -> Result<Run, String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let parameters = Parameters {
+        by: match options.take("by").as_deref() {
+            None | Some("labels") => By::Labels,
+            Some("id") => By::Id,
+            Some(other) => return Err(format!("--by={other}: labels or id")),
+        },
+        series_count: options.count("series", 1_000_000)?,
+        series_per_batch: options.count("request", 2000)?,
+        thread_count: options.count("threads", cores)?,
+        rounds: options.count("rounds", 100)?,
+        interval_ms: options.number("interval-ms", 15_000)?,
+        seed: options.number("seed", 1)?,
+    };
+    let shown = json!({
+        "by": format!("{:?}", parameters.by),
+        "series": parameters.series_count,
+        "series_per_batch": parameters.series_per_batch,
+        "threads": parameters.thread_count,
+        "rounds": parameters.rounds,
+        "interval_ms": parameters.interval_ms,
+        "seed": parameters.seed,
+    });
+    finish(options, shown, || {
+        let measured = run(&parameters);
+        let samples = measured.samples as f64;
+        let each = |bytes: usize| bytes as f64 / parameters.series_count as f64;
+        let mut figures = figures([
+            ("samples per second, all threads", samples / measured.seconds),
+            ("samples per CPU second", samples / measured.cpu_seconds),
+            ("CPU ns per sample", measured.cpu_seconds * 1e9 / samples),
+            ("log bytes per sample", measured.log_bytes as f64 / samples),
+            ("new series per second, all threads", measured.new_series_per_second),
+            ("bytes of memory per series", each(measured.head_bytes.total())),
+        ]);
+        let parts = measured.head_bytes.parts().into_iter();
+        figures.extend(parts.map(|(what, bytes)| (format!("… {what}").into(), each(bytes))));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Ok(vec![Outcome {
+            kind: Kind::Hearth,
+            version,
+            ack: "nothing: it is not written",
+            figures,
+        }])
+    })
+}
+
 const START_MS: i64 = 1_700_000_000_000;
 const SERIES_PER_INSTANCE: usize = 1000;
 
-pub fn run(parameters: &Parameters) -> Figures {
+pub fn run(parameters: &Parameters) -> Measured {
     let barrier = &Barrier::new(parameters.thread_count + 1);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..parameters.thread_count)
@@ -84,22 +143,22 @@ pub fn run(parameters: &Parameters) -> Figures {
             (Instant::now(), cpu_seconds("self").unwrap_or(f64::NAN))
         };
         let [ready, made, done] = [lap(), lap(), lap()];
-        let mut figures = Figures {
+        let mut measured = Measured {
             seconds: (done.0 - made.0).as_secs_f64(),
             cpu_seconds: done.1 - made.1,
-            ..Figures::default()
+            ..Measured::default()
         };
         for thread in threads {
             let shard = thread.join().expect("a store does not panic");
-            figures.samples += shard.accepted_count;
-            figures.log_bytes += shard.log_bytes;
-            figures.head_bytes += shard.store.bytes().head;
+            measured.samples += shard.accepted_count;
+            measured.log_bytes += shard.log_bytes;
+            measured.head_bytes += shard.store.bytes().head;
         }
-        figures.new_series_per_second =
+        measured.new_series_per_second =
             parameters.series_count as f64 / (made.0 - ready.0).as_secs_f64();
         // The first sample of each made its series, before.
-        figures.samples -= parameters.series_count;
-        figures
+        measured.samples -= parameters.series_count;
+        measured
     })
 }
 
@@ -194,7 +253,7 @@ mod tests {
     #[test]
     fn every_sample_is_appended_either_way() {
         for by in [By::Labels, By::Id] {
-            let figures = run(&Parameters {
+            let measured = run(&Parameters {
                 by,
                 series_count: 3100,
                 series_per_batch: 500,
@@ -203,8 +262,8 @@ mod tests {
                 interval_ms: 15_000,
                 seed: 1,
             });
-            assert_eq!(figures.samples, 3 * 3100, "{by:?}");
-            assert!(figures.log_bytes > 0 && figures.head_bytes.total() > 0);
+            assert_eq!(measured.samples, 3 * 3100, "{by:?}");
+            assert!(measured.log_bytes > 0 && measured.head_bytes.total() > 0);
         }
     }
 }

@@ -11,12 +11,25 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::{Common, Figures, free_address, version};
+use serde_json::json;
+
+use super::{Common, Figures, Scenario, finish, unix_ms};
 use crate::body::{Protocol, Template};
 use crate::client::Connection;
-use crate::report::Outcome;
-use crate::server::{Kind, Server, Setup};
+use crate::options::Options;
+use crate::report::{Outcome, Run};
+use crate::server::Server;
 use crate::workload::{Values, instance_series};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "overload",
+    usage: ": the peak, then several times as much, then the peak again
+  --protocol, --series, --request, --connections, --seed as of remote-write
+  --multiples=LIST    of the peak, one after the other (2,5,10)
+  --senders=idle|equal  whether senders give way to the server on shared cores (idle)
+",
+    run: run_with,
+};
 
 #[derive(Clone, Debug)]
 pub struct Parameters {
@@ -29,45 +42,59 @@ pub struct Parameters {
     pub multiples: Vec<usize>,
     /// Measured time of each.
     pub duration: Duration,
+    /// Senders run when nothing else wants to.
+    pub idle_senders: bool,
     pub seed: u64,
+}
+
+fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, String> {
+    let parameters = Parameters {
+        protocol: options.protocol()?,
+        series_count: options.count("series", 100_000)?,
+        series_per_request: options.count("request", 2000)?,
+        connection_count: options.count("connections", 4)?,
+        multiples: options.numbers("multiples", "2,5,10")?,
+        duration: options.seconds(20.0)?,
+        idle_senders: match options.take("senders").as_deref() {
+            None | Some("idle") => true,
+            Some("equal") => false,
+            Some(other) => return Err(format!("--senders={other}: idle or equal")),
+        },
+        seed: options.number("seed", 1)?,
+    };
+    if parameters.multiples.contains(&0) {
+        return Err("--multiples: must be above 0".to_owned());
+    }
+    let shown = json!({
+        "protocol": format!("{:?}", parameters.protocol),
+        "series": parameters.series_count,
+        "series_per_request": parameters.series_per_request,
+        "connections": parameters.connection_count,
+        "multiples": parameters.multiples,
+        "seconds": parameters.duration.as_secs_f64(),
+        "idle_senders": parameters.idle_senders,
+        "seed": parameters.seed,
+    });
+    finish(options, shown, || run(common, &parameters))
 }
 
 /// What is demanded of a server that is offered five times its peak.
 const GOODPUT_SHARE_MIN: f64 = 0.9;
 const READY_P99_MS_MAX: f64 = 50.0;
 
-/// Samples are a second apart in their own time, and begin so far before now.
-const INTERVAL_MS: i64 = 1000;
+/// Samples are so far apart in their own time, and begin so far before now: a hundred thousand of
+/// each series.
+const INTERVAL_MS: i64 = 30;
 const START_BEFORE_NOW_MS: i64 = 55 * 60 * 1000;
+
+/// Closed loops over so many times the connections are tried; the best of them is the peak.
+const PEAK_FACTORS: [usize; 3] = [1, 2, 4];
 
 /// How often the health check is asked.
 const READY_EVERY: Duration = Duration::from_millis(10);
 
 pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
-    for &kind in &common.servers {
-        let Some(program) = kind.find(&common.program_directories) else {
-            eprintln!("{}: not installed, left out", kind.name());
-            continue;
-        };
-        if parameters.protocol == Protocol::V2 && kind == Kind::VictoriaMetrics {
-            eprintln!("{}: does not speak remote_write 2.0, left out", kind.name());
-            continue;
-        }
-        let version = version(&program);
-        let server = Server::start(&Setup {
-            kind,
-            program,
-            directory: common.work_directory.join(kind.name()),
-            address: free_address()?,
-            config: None,
-            hearth_args: common.hearth_args.clone(),
-        })?;
-        let figures = measure(&server, parameters)?;
-        server.stop()?;
-        outcomes.push(Outcome { kind, version, figures });
-    }
-    Ok(outcomes)
+    common.each_server(parameters.protocol.leaves(), |server| measure(server, parameters))
 }
 
 /// What came of one load, in samples.
@@ -88,18 +115,24 @@ fn measure(server: &Server, parameters: &Parameters) -> Result<Figures> {
         let count = parameters.connection_count * most;
         (0..count).map(|lane| Lane::new(parameters, lane, count)).collect()
     };
-    // Every lane makes its series, then a few of them find the peak by a closed loop.
+    // Every lane makes its series, then closed loops over some connections find the peak.
     let all = lanes.len();
-    drive(server, &mut lanes, all, Pace::Once)?;
-    let closed = Pace::Closed(parameters.duration);
-    let peak = drive(server, &mut lanes, parameters.connection_count, closed)?;
-    let peak_rate = peak.accepted as f64 / peak.seconds;
+    let mut drive = |count: usize, pace| {
+        drive(server, &mut lanes, count.min(all), pace, parameters.idle_senders)
+    };
+    drive(all, Pace::Once)?;
+    let mut peak_rate = 0f64;
+    for factor in PEAK_FACTORS {
+        let count = parameters.connection_count * factor;
+        let found = drive(count, Pace::Closed(parameters.duration))?;
+        peak_rate = peak_rate.max(found.accepted as f64 / found.seconds);
+    }
     let mut figures: Figures = vec![("peak, samples per second".into(), peak_rate)];
     let mut is_good = true;
     for &multiple in parameters.multiples.iter().chain(&[1]) {
-        let count = (parameters.connection_count * multiple).min(lanes.len());
+        let count = parameters.connection_count * multiple;
         let rate = peak_rate * multiple as f64;
-        let tally = drive(server, &mut lanes, count, Pace::Open(rate, parameters.duration))?;
+        let tally = drive(count, Pace::Open(rate, parameters.duration))?;
         let goodput = tally.accepted as f64 / tally.seconds / peak_rate;
         let unanswered = tally.offered - tally.accepted - tally.refused;
         figures.extend([
@@ -134,21 +167,30 @@ enum Pace {
     Open(f64, Duration),
 }
 
-/// Lets the first `count` lanes send at `pace`.
-fn drive(server: &Server, lanes: &mut [Lane], count: usize, pace: Pace) -> Result<Tally> {
+/// Lets `count` connections send at `pace`, each what an even share of the lanes has.
+fn drive(
+    server: &Server,
+    lanes: &mut [Lane],
+    count: usize,
+    pace: Pace,
+    idle_senders: bool,
+) -> Result<Tally> {
     let (stop, begun) = (AtomicBool::new(false), Instant::now());
     let total = Counts::default();
     std::thread::scope(|scope| {
         let ready = scope.spawn(|| ask_ready(server.address, &stop));
         let senders = scope.spawn(|| {
-            lower_priority();
+            if idle_senders {
+                lower_priority();
+            }
             std::thread::scope(|scope| {
-                let sending: Vec<_> = lanes[..count]
-                    .iter_mut()
+                let share = lanes.len().div_ceil(count);
+                let sending: Vec<_> = lanes
+                    .chunks_mut(share)
                     .enumerate()
-                    .map(|(lane, own)| {
-                        let total = &total;
-                        scope.spawn(move || own.drive(server.address, lane, count, pace, total))
+                    .map(|(number, own)| {
+                        let sender = Sender { number, count, pace, total: &total };
+                        scope.spawn(move || sender.send(server.address, own))
                     })
                     .collect();
                 sending.into_iter().map(|lane| lane.join()).collect::<Vec<_>>()
@@ -173,13 +215,16 @@ fn drive(server: &Server, lanes: &mut [Lane], count: usize, pace: Pace) -> Resul
     })
 }
 
-/// Lets everything else on this machine go before this thread and those that it starts: hundreds of
-/// senders that are never tired would leave a server on the same cores a hundredth of the time.
+/// Lets everything else on this machine go before this thread and those that it starts, as if they
+/// were elsewhere: hundreds of senders that are never tired would leave a server on the same cores a
+/// hundredth of the time, and even at the lowest ordinary priority two thirds of it.
 fn lower_priority() {
     let Ok(thread) = std::fs::read_link("/proc/thread-self") else { return };
     let Some(id) = thread.file_name() else { return };
-    // Where the program is missing, the figures show it.
-    let _ = Command::new("renice").args(["-n", "15", "-p"]).arg(id).output();
+    let is_idle = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(id).output();
+    if !is_idle.is_ok_and(|output| output.status.success()) {
+        eprintln!("chrt does not work here: the senders take the server's time");
+    }
 }
 
 /// Asks whether the server is ready, again and again; the time of each answer.
@@ -207,7 +252,7 @@ struct Counts {
     without_retry: AtomicU64,
 }
 
-/// The requests of one connection.
+/// The requests of some series, one after the other.
 struct Lane {
     templates: Vec<(Template, usize)>,
     headers: &'static str,
@@ -226,60 +271,71 @@ impl Lane {
             kinds.extend(series.iter().map(|one| one.kind));
         }
         let values = Values::new(kinds, parameters.seed + lane as u64);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now_ms = now.expect("the clock is after 1970").as_millis() as i64;
-        let (headers, timestamp_ms) = (parameters.protocol.headers(), now_ms - START_BEFORE_NOW_MS);
+        let (headers, timestamp_ms) =
+            (parameters.protocol.headers(), unix_ms() - START_BEFORE_NOW_MS);
         Lane { templates, headers, values, next: 0, timestamp_ms }
     }
 
-    fn drive(
-        &mut self,
-        address: SocketAddr,
-        lane: usize,
-        lane_count: usize,
-        pace: Pace,
-        total: &Counts,
-    ) -> Result<()> {
+    /// Makes the next request in `body`; returns how many samples it has.
+    fn fill(&mut self, encoder: &mut snap::raw::Encoder, body: &mut Vec<u8>) -> u64 {
+        let (template, first_value) = &mut self.templates[self.next];
+        template.fill(self.timestamp_ms, &mut self.values, *first_value, encoder, body);
+        let samples = template.series_count() as u64;
+        self.next += 1;
+        if self.next == self.templates.len() {
+            self.next = 0;
+            self.timestamp_ms += INTERVAL_MS;
+        }
+        samples
+    }
+}
+
+/// One connection of so many.
+struct Sender<'a> {
+    number: usize,
+    count: usize,
+    pace: Pace,
+    total: &'a Counts,
+}
+
+impl Sender<'_> {
+    /// Sends what the lanes have, in turn.
+    fn send(&self, address: SocketAddr, lanes: &mut [Lane]) -> Result<()> {
         let mut connection = Connection::open(address)?;
         let (mut encoder, mut body) = (snap::raw::Encoder::new(), Vec::new());
         let begun = Instant::now();
-        let samples_a_request = self.templates[0].0.series_count() as f64;
-        // Lanes take their turns evenly over the time of one request.
-        let mut due_seconds = match pace {
-            Pace::Open(rate, _) => samples_a_request * lane as f64 / rate,
+        let samples_a_request = lanes[0].templates[0].0.series_count() as f64;
+        // Connections take their turns evenly over the time of one request.
+        let mut due_seconds = match self.pace {
+            Pace::Open(rate, _) => samples_a_request * self.number as f64 / rate,
             _ => 0.0,
         };
+        let once: usize = lanes.iter().map(|lane| lane.templates.len()).sum();
+        let mut turns = (0..lanes.len()).cycle();
         for count in 0.. {
-            match pace {
-                Pace::Once if count == self.templates.len() => return Ok(()),
+            match self.pace {
+                Pace::Once if count == once => return Ok(()),
                 Pace::Closed(duration) | Pace::Open(_, duration) if begun.elapsed() >= duration => {
                     return Ok(());
                 }
                 _ => {}
             }
-            if let Pace::Open(rate, _) = pace {
+            if let Pace::Open(rate, _) = self.pace {
                 let due = begun + Duration::from_secs_f64(due_seconds);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                due_seconds += samples_a_request * lane_count as f64 / rate;
+                due_seconds += samples_a_request * self.count as f64 / rate;
             }
-            let (template, first_value) = &mut self.templates[self.next];
-            let samples = template.series_count() as u64;
-            template.fill(
-                self.timestamp_ms,
-                &mut self.values,
-                *first_value,
-                &mut encoder,
-                &mut body,
-            );
-            total.offered.fetch_add(samples, Ordering::Relaxed);
-            let response = connection.post("/api/v1/write", self.headers, &body)?;
+            let lane = &mut lanes[turns.next().expect("a sender has lanes")];
+            let samples = lane.fill(&mut encoder, &mut body);
+            self.total.offered.fetch_add(samples, Ordering::Relaxed);
+            let response = connection.post("/api/v1/write", lane.headers, &body)?;
             match response.status {
-                200..300 => total.accepted.fetch_add(samples, Ordering::Relaxed),
+                200..300 => self.total.accepted.fetch_add(samples, Ordering::Relaxed),
                 429 | 503 => {
                     if !response.has_retry_after {
-                        total.without_retry.fetch_add(samples, Ordering::Relaxed);
+                        self.total.without_retry.fetch_add(samples, Ordering::Relaxed);
                     }
-                    total.refused.fetch_add(samples, Ordering::Relaxed)
+                    self.total.refused.fetch_add(samples, Ordering::Relaxed)
                 }
                 status => {
                     let text = String::from_utf8_lossy(&response.body).into_owned();
@@ -289,11 +345,6 @@ impl Lane {
                     ));
                 }
             };
-            self.next += 1;
-            if self.next == self.templates.len() {
-                self.next = 0;
-                self.timestamp_ms += INTERVAL_MS;
-            }
         }
         Ok(())
     }

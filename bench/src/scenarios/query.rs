@@ -8,13 +8,32 @@
 use std::io::{Error, Result};
 use std::time::{Duration, Instant};
 
-use super::{Common, Figures, free_address, version};
+use serde_json::json;
+
+use super::{Common, Figures, Scenario, finish, leaves_none, unix_ms};
 use crate::body::{Protocol, Template};
 use crate::client::{Connection, encode_component};
-use crate::report::Outcome;
-use crate::server::{Kind, Server, Setup};
+use crate::options::Options;
+use crate::report::{Outcome, Run};
+use crate::server::{Kind, Server};
 use crate::workload::Values;
-use crate::workload::pods::pod_series;
+use crate::workload::pods::{POD_SERIES, pod_series};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "query",
+    usage: "
+  --pods=N            pods of 19 series (1000)
+  --minutes=N         from the oldest sample to the newest (120)
+  --interval-ms=N     distance of two samples of a series (30000)
+  --step-ms=N         step of range queries (30000)
+  --range-minutes=N   what range queries reach over (120)
+  --end-back-minutes=N  how far before the newest sample queries end (0)
+  --repeat=N          timed runs of each query (5)
+  --restart=0|1       restart the server between load and queries (0)
+  --peaks=0|1         show the peak memory of each query (0)
+",
+    run: run_with,
+};
 
 #[derive(Clone, Debug)]
 pub struct Parameters {
@@ -34,6 +53,32 @@ pub struct Parameters {
     pub restarts: bool,
     /// Show the peak memory of each query.
     pub shows_peaks: bool,
+}
+
+fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, String> {
+    let minutes = |value: i64| value * 60_000;
+    let parameters = Parameters {
+        pod_count: options.count("pods", 1000)?,
+        span_ms: minutes(options.number("minutes", 120)?),
+        interval_ms: options.count("interval-ms", 30_000)? as i64,
+        step_ms: options.count("step-ms", 30_000)? as i64,
+        range_ms: minutes(options.number("range-minutes", 120)?),
+        end_back_ms: minutes(options.number("end-back-minutes", 0)?),
+        repeat_count: options.count("repeat", 5)?,
+        restarts: options.number("restart", 0u8)? != 0,
+        shows_peaks: options.number("peaks", 0u8)? != 0,
+    };
+    let shown = json!({
+        "series": parameters.pod_count * POD_SERIES,
+        "minutes": parameters.span_ms / 60_000,
+        "interval_ms": parameters.interval_ms,
+        "step_ms": parameters.step_ms,
+        "range_minutes": parameters.range_ms / 60_000,
+        "end_back_minutes": parameters.end_back_ms / 60_000,
+        "repeat": parameters.repeat_count,
+        "restart": parameters.restarts,
+    });
+    finish(options, shown, || run(common, &parameters))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,38 +184,23 @@ impl Digest {
 }
 
 pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let end_ms = now.expect("the clock is after 1970").as_millis() as i64 - 60_000;
+    let end_ms = unix_ms() - 60_000;
     let end_ms = end_ms - end_ms % parameters.interval_ms;
-    let mut outcomes = Vec::new();
     let mut digests: Vec<(Kind, Vec<Digest>)> = Vec::new();
-    for &kind in &common.servers {
-        let Some(program) = kind.find(&common.program_directories) else {
-            eprintln!("{}: not installed, left out", kind.name());
-            continue;
-        };
-        let version = version(&program);
-        let setup = Setup {
-            kind,
-            program,
-            directory: common.work_directory.join(kind.name()),
-            address: free_address()?,
-            config: None,
-            hearth_args: common.hearth_args.clone(),
-        };
-        let mut server = Server::start(&setup)?;
+    let outcomes = common.each(leaves_none, |setup| {
+        let mut server = Server::start(setup)?;
         let begin_ms = end_ms - parameters.span_ms;
         load(&server, parameters.pod_count, begin_ms, end_ms, parameters.interval_ms)?;
         if parameters.restarts {
             server.stop()?;
-            server = Server::restart(&setup)?;
+            server = Server::restart(setup)?;
         }
         wait_visible(&server, parameters, end_ms)?;
         let (figures, answers) = measure(&server, parameters, end_ms)?;
         server.stop()?;
-        outcomes.push(Outcome { kind, version, figures });
-        digests.push((kind, answers));
-    }
+        digests.push((setup.kind, answers));
+        Ok(figures)
+    })?;
     compare(&digests)?;
     Ok(outcomes)
 }

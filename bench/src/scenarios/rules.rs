@@ -8,11 +8,24 @@
 use std::io::{Error, Result};
 use std::time::Duration;
 
-use super::{Common, Figures, figures, free_address, query, version};
+use serde_json::json;
+
+use super::{Common, Figures, Scenario, figures, finish, query, unix_ms};
 use crate::client::{Connection, query_scalar};
-use crate::report::Outcome;
+use crate::options::Options;
+use crate::report::{Outcome, Run};
 use crate::server::{Kind, Server, Setup};
-use crate::workload::pods::{NAMESPACE_PODS, namespace};
+use crate::workload::pods::{NAMESPACE_PODS, POD_SERIES, namespace};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "rules",
+    usage: "
+  --pods=N            pods of 19 series (52650: a million series)
+  --rules=N           rules, ten a group and namespace (10000)
+  --interval-ms=N     evaluation interval (30000)
+",
+    run: run_with,
+};
 
 #[derive(Clone, Debug)]
 pub struct Parameters {
@@ -22,6 +35,22 @@ pub struct Parameters {
     pub interval: Duration,
     /// Measured wall time; whole intervals of it.
     pub duration: Duration,
+}
+
+fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, String> {
+    let parameters = Parameters {
+        pod_count: options.count("pods", 52_650)?,
+        rule_count: options.count("rules", 10_000)?,
+        interval: Duration::from_millis(options.count("interval-ms", 30_000)? as u64),
+        duration: options.seconds(20.0)?,
+    };
+    let shown = json!({
+        "series": parameters.pod_count * POD_SERIES,
+        "rules": parameters.rule_count,
+        "interval_ms": parameters.interval.as_millis() as u64,
+        "seconds": parameters.duration.as_secs_f64(),
+    });
+    finish(options, shown, || run(common, &parameters))
 }
 
 /// Rules of a group: name of the record or alert, and expression with the namespace left out.
@@ -68,7 +97,6 @@ fn rule_file(parameters: &Parameters) -> String {
 }
 
 pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
     let rules = common.work_directory.join("rules.yml");
     std::fs::create_dir_all(&common.work_directory)?;
     std::fs::write(&rules, rule_file(parameters))?;
@@ -77,29 +105,17 @@ pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
         parameters.interval.as_millis(),
         rules.display()
     );
-    for &kind in common.servers.iter().filter(|kind| **kind != Kind::VictoriaMetrics) {
-        let Some(program) = kind.find(&common.program_directories) else {
-            eprintln!("{}: not installed, left out", kind.name());
-            continue;
-        };
-        let version = version(&program);
-        let server = Server::start(&Setup {
-            kind,
-            program,
-            directory: common.work_directory.join(kind.name()),
-            address: free_address()?,
-            config: Some(config.clone()),
-            hearth_args: common.hearth_args.clone(),
-        })?;
+    let leaves = |kind| (kind == Kind::VictoriaMetrics).then_some("evaluates no rules by itself");
+    common.each(leaves, |setup| {
+        let server = Server::start(&Setup { config: Some(config.clone()), ..setup.clone() })?;
         let figures = measure(&server, parameters)?;
         server.stop()?;
-        outcomes.push(Outcome { kind, version, figures });
-    }
-    Ok(outcomes)
+        Ok(figures)
+    })
 }
 
 fn measure(server: &Server, parameters: &Parameters) -> Result<Figures> {
-    let now_ms = unix_s() as i64 * 1000;
+    let now_ms = unix_ms();
     let begin_ms = now_ms - SPAN_MS;
     query::load(server, parameters.pod_count, begin_ms, now_ms, SAMPLE_INTERVAL_MS)?;
     // Every group has been evaluated on all samples.
@@ -162,8 +178,7 @@ impl Page {
 }
 
 fn unix_s() -> f64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.expect("the clock is after 1970").as_secs_f64()
+    unix_ms() as f64 / 1e3
 }
 
 #[cfg(test)]

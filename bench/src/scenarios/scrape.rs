@@ -4,11 +4,24 @@ use std::io::{Error, Result};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Common, Figures, figures, free_address, version};
+use serde_json::json;
+
+use super::{Common, Figures, Scenario, figures, finish, leaves_none};
 use crate::client::query_scalar;
 use crate::exporter::Exporter;
-use crate::report::Outcome;
+use crate::options::Options;
+use crate::report::{Outcome, Run};
 use crate::server::{Server, Setup};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "scrape",
+    usage: "
+  --targets=N         targets (200)
+  --series=N          series a target (1000)
+  --interval-ms=N     scrape interval (1000)
+",
+    run: run_with,
+};
 
 #[derive(Clone, Debug)]
 pub struct Parameters {
@@ -18,28 +31,31 @@ pub struct Parameters {
     pub duration: Duration,
 }
 
+fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, String> {
+    let parameters = Parameters {
+        target_count: options.count("targets", 200)?,
+        series_per_target: options.count("series", 1000)?,
+        interval: Duration::from_millis(options.number("interval-ms", 1000)?),
+        duration: options.seconds(20.0)?,
+    };
+    let shown = json!({
+        "targets": parameters.target_count,
+        "series_per_target": parameters.series_per_target,
+        "interval_ms": parameters.interval.as_millis() as u64,
+        "seconds": parameters.duration.as_secs_f64(),
+    });
+    finish(options, shown, || run(common, &parameters))
+}
+
 pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
-    for &kind in &common.servers {
-        let Some(program) = kind.find(&common.program_directories) else {
-            eprintln!("{}: not installed, left out", kind.name());
-            continue;
-        };
+    common.each(leaves_none, |setup| {
         let exporter = Exporter::start(parameters.target_count, parameters.series_per_target)?;
-        let version = version(&program);
-        let server = Server::start(&Setup {
-            kind,
-            program,
-            directory: common.work_directory.join(kind.name()),
-            address: free_address()?,
-            config: Some(config(&exporter, parameters)),
-            hearth_args: common.hearth_args.clone(),
-        })?;
+        let config = Some(config(&exporter, parameters));
+        let server = Server::start(&Setup { config, ..setup.clone() })?;
         let figures = measure(&server, &exporter, parameters)?;
         server.stop()?;
-        outcomes.push(Outcome { kind, version, figures });
-    }
-    Ok(outcomes)
+        Ok(figures)
+    })
 }
 
 /// One job a target: the path differs, and a job is what carries the path.

@@ -6,57 +6,59 @@
 use std::io::Result;
 use std::time::{Duration, Instant};
 
-use super::remote_write::{self, check, fill};
-use super::{Common, Figures, figures, free_address, version};
-use crate::report::Outcome;
+use serde_json::json;
+
+use super::remote_write::check;
+use super::{Common, Figures, Scenario, figures, finish, leaves_none, unix_ms};
+use crate::load::{self, Load, Shape};
+use crate::options::Options;
+use crate::report::{Outcome, Run};
 use crate::server::{Server, Setup};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "start",
+    usage: ": how long until ready on what is there, after a kill and after a stop
+  --series=N          active series (100000)
+  --minutes=N         from the oldest sample to the newest (120)
+  --interval-ms=N     distance of two samples of a series (15000)
+",
+    run: run_with,
+};
 
 #[derive(Clone, Debug)]
 pub struct Parameters {
-    /// Series, distance of samples, connections; the measured time is of no meaning.
-    pub load: remote_write::Parameters,
+    pub shape: Shape,
     /// From the oldest sample to the newest.
     pub span: Duration,
 }
 
+fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, String> {
+    let span = Duration::from_secs(60 * options.number("minutes", 120)?);
+    let parameters = Parameters { shape: Shape::default().take(&mut options)?, span };
+    let shown = parameters.shape.shown(json!({ "minutes": span.as_secs() / 60 }));
+    finish(options, shown, || run(common, &parameters))
+}
+
 pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
-    for &kind in &common.servers {
-        let Some(program) = kind.find(&common.program_directories) else {
-            eprintln!("{}: not installed, left out", kind.name());
-            continue;
-        };
-        let version = version(&program);
-        let setup = Setup {
-            kind,
-            program,
-            directory: common.work_directory.join(kind.name()),
-            address: free_address()?,
-            config: None,
-            hearth_args: common.hearth_args.clone(),
-        };
-        let figures = measure(&setup, parameters)?;
-        std::fs::remove_dir_all(&setup.directory)?;
-        outcomes.push(Outcome { kind, version, figures });
-    }
-    Ok(outcomes)
+    common.each(leaves_none, |setup| measure(setup, parameters))
 }
 
 fn measure(setup: &Setup, parameters: &Parameters) -> Result<Figures> {
     let server = Server::start(setup)?;
-    let start_ms = remote_write::unix_ms() - parameters.span.as_millis() as i64;
-    let rounds = fill(server.address, &parameters.load, start_ms)?;
+    let start_ms = unix_ms() - parameters.span.as_millis() as i64;
+    let until_now = |load: &Load| load.wait(Duration::MAX, || Ok(()));
+    let ((), rounds) = load::drive(server.address, &parameters.shape, start_ms, until_now)?;
     let (running, running_peak) = (server.usage()?, server.peak_resident_bytes()?);
     drop(server); // SIGKILL.
     let (server, after_kill_s) = timed(setup)?;
     let after_kill = server.usage()?;
     let after_kill_peak = server.peak_resident_bytes()?;
-    check(&server, &parameters.load, start_ms, rounds)?;
+    check(&server, &parameters.shape, start_ms, rounds)?;
     server.stop()?;
     let (server, after_stop_s) = timed(setup)?;
     let after_stop = server.usage()?;
     server.stop()?;
-    let series = parameters.load.series_count as f64;
+    let series = parameters.shape.series_count as f64;
     Ok(figures([
         ("ready after SIGKILL, s", after_kill_s),
         ("CPU seconds until then", after_kill.cpu_seconds),

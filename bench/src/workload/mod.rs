@@ -6,6 +6,7 @@
 
 pub mod families;
 pub mod pods;
+pub mod tsbs;
 
 use families::{FAMILIES, Family, Kind};
 
@@ -97,6 +98,10 @@ fn labels(
     labels
 }
 
+/// Bits behind the point of [`Kind::GaugeFull`], and its largest value, 100, in them.
+const FULL_FRACTION_BITS: u32 = 45;
+const FULL_MAX: i64 = 100 << FULL_FRACTION_BITS;
+
 /// The current values of many series as one column.
 #[derive(Clone, Debug)]
 pub struct Values {
@@ -115,6 +120,7 @@ impl Values {
             .map(|kind| match kind {
                 Kind::Constant => i64::from(rng.below(1 << 20)),
                 Kind::CounterSteady(_) => 0,
+                Kind::GaugeFull => (rng.next_u64() >> 1) as i64 % FULL_MAX,
                 _ => i64::from(rng.below(1 << 30)),
             })
             .collect();
@@ -154,6 +160,11 @@ impl Values {
             Kind::GaugeDecimal => {
                 *state += i64::from(self.rng.below(400)) - 200;
                 *state as f64 / 100.0
+            }
+            Kind::GaugeFull => {
+                let step = (self.rng.next_u64() >> (64 - FULL_FRACTION_BITS - 1)) as i64;
+                *state = (*state + step - (1 << FULL_FRACTION_BITS)).clamp(0, FULL_MAX);
+                *state as f64 / (1u64 << FULL_FRACTION_BITS) as f64
             }
         }
     }
