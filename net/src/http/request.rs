@@ -96,7 +96,8 @@ impl Request {
     /// `limit` bytes it is left, and the connection is closed after the answer.
     pub async fn discard_body(&mut self, limit: usize) {
         let mut left = limit;
-        while self.announced_bytes() <= left
+        while 0 < left
+            && self.announced_bytes() <= left
             && let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx)).await
         {
             left = left.saturating_sub(frame.data_ref().map_or(0, |bytes| bytes.len()));
