@@ -46,7 +46,7 @@ fn run() -> Result<(), String> {
     if let Some(path) = save {
         report::save(path.as_ref(), &name, &run).map_err(|error| format!("{path}: {error}"))?;
     }
-    Ok(())
+    run.failures().map_or(Ok(()), Err)
 }
 
 fn main() -> ExitCode {

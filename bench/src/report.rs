@@ -22,6 +22,19 @@ pub struct Outcome {
     /// What a success answer means.
     pub ack: &'static str,
     pub figures: Vec<(Cow<'static, str>, f64)>,
+    /// Why there are no figures.
+    pub failure: Option<String>,
+}
+
+impl Run {
+    /// The servers that failed, each with its reason, as lines of text; none where none did.
+    pub fn failures(&self) -> Option<String> {
+        let failures = self.outcomes.iter().filter_map(|outcome| {
+            Some(format!("{} failed: {}", outcome.kind.name(), outcome.failure.as_ref()?))
+        });
+        let failures: Vec<String> = failures.collect();
+        (!failures.is_empty()).then(|| failures.join("\n"))
+    }
 }
 
 impl Outcome {
@@ -108,6 +121,7 @@ pub fn save(path: &Path, scenario: &str, run: &Run) -> std::io::Result<()> {
                 "version": outcome.version,
                 "ack": outcome.ack,
                 "figures": figures,
+                "failure": outcome.failure,
             })
         })
         .collect();
@@ -154,6 +168,7 @@ mod tests {
             version: "1".into(),
             ack: "",
             figures: vec![("x".into(), value)],
+            failure: None,
         };
         let text = table(&[outcome(Kind::Hearth, 6.0), outcome(Kind::Prometheus, 2.0)]);
         assert!(text.contains("| x | 6.00 | 2.00 | 3.00 |"), "{text}");

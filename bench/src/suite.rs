@@ -179,6 +179,10 @@ pub fn run(common: &Common, mut options: Options) -> Result<(), String> {
             Ok(run) => {
                 let table = item.keep(&folder, &run)?;
                 println!("## {}\n\n{} {}\n\n{table}", item.name, item.scenario, item.options);
+                if let Some(why) = run.failures() {
+                    eprintln!("{}: {why}", item.name);
+                    failures.push(item.name);
+                }
                 rows.push((item, run.outcomes));
             }
             Err(error) => {
@@ -274,6 +278,7 @@ mod tests {
             version: String::new(),
             ack: "",
             figures: vec![("x".into(), value)],
+            failure: None,
         };
         let outcomes = vec![outcome(Kind::Hearth, 6.0), outcome(Kind::Prometheus, 2.0)];
         let text = summary(&[(&item, outcomes)]);

@@ -125,6 +125,7 @@ fn run_with(_: &Common, mut options: Options) -> Result<Run, String> {
             version,
             ack: "nothing: it is not written",
             figures,
+            failure: None,
         }])
     })
 }

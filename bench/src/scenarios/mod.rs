@@ -13,7 +13,7 @@ pub mod start;
 pub mod tsbs;
 
 use std::borrow::Cow;
-use std::io::{Error, Result};
+use std::io::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -129,9 +129,8 @@ impl Common {
     }
 
     /// Measures each server that is installed, one after the other, each in a folder of its own
-    /// that goes afterwards. `measure` starts it.
-    ///
-    /// Errors: the first one, with the last lines of the server's log.
+    /// that goes afterwards. `measure` starts it. What failed with one is its outcome, with the last
+    /// lines of its log; the others are measured all the same.
     fn each(
         &self,
         leaves: Leaves,
@@ -156,12 +155,13 @@ impl Common {
                 config: None,
                 hearth_args: self.hearth_args.clone(),
             };
-            let figures = measure(&setup).map_err(|error| {
-                Error::other(format!("{}: {error}{}", kind.name(), setup.log_end()))
-            })?;
+            let (figures, failure) = match measure(&setup) {
+                Ok(figures) => (figures, None),
+                Err(error) => (Figures::new(), Some(format!("{error}{}", setup.log_end()))),
+            };
             std::fs::remove_dir_all(&setup.directory)?;
             let ack = setup.ack_durability();
-            outcomes.push(Outcome { kind, version, ack, figures });
+            outcomes.push(Outcome { kind, version, ack, figures, failure });
         }
         Ok(outcomes)
     }
