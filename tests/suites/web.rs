@@ -55,7 +55,7 @@ fn check(hearth: &Hearth, authorization: &str, status: u16) -> Answer {
 fn users(name: &str) -> String {
     format!(
         "basic_auth_users: {{{name}: '{HASH}'}}\nhttp_server_config:\n  headers:\n    \
-         X-Frame-Options: deny\n    Cache-Control: no-store\n"
+         X-Frame-Options: deny\n    X-Content-Type-Options: nosniff\n"
     )
 }
 
@@ -70,7 +70,7 @@ fn users_and_headers_are_those_of_the_file_as_it_is_now() {
     }
     let answer = check(&hearth, GOOD, 200);
     assert_eq!(answer.header("x-frame-options"), Some("deny"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
 
     let file = folder.join("web.yml");
     put(&file, &users("somebody"));
@@ -157,7 +157,7 @@ fn a_file_with_a_mistake_keeps_the_server_from_starting() {
     };
     for (text, expected) in [
         ("tls_server_config: {cert_file: gone.crt, key_file: gone.key}\n", "gone.crt"),
-        ("basic_auth_users: {admin: secret}\n", "admin"),
+        ("basic_auth_users: {admin: secret}\n", "hashedSecret too short"),
         ("http_server_config: {headers: {Server: x}}\n", "Server"),
     ] {
         let (is_good, said) = start(text);
