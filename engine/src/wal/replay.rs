@@ -70,7 +70,9 @@ impl<'a> Replay<'a> {
     /// # Errors
     ///
     /// When the bytes are no segment of this format, or not one frame in them is whole and neither
-    /// is the header. A damaged header with whole frames behind it is reported as damage.
+    /// is the header. A damaged header with whole frames behind it is reported as damage; one that is
+    /// all zeros only if what follows cannot be the rest of a segment's first write, which a crash
+    /// has cut.
     pub fn new(bytes: &'a [u8], previous: Option<Chain>) -> Result<Self, SegmentError> {
         let mut replay = Replay {
             header: None,
@@ -84,8 +86,16 @@ impl<'a> Replay<'a> {
         };
         match SegmentHeader::decode(bytes) {
             Ok(header) => replay.open(header, previous),
-            Err(error @ (SegmentError::NotASegment | SegmentError::Checksum { .. })) => {
-                if replay.next_whole(0).is_none() {
+            Err(
+                error @ (SegmentError::NotASegment
+                | SegmentError::Checksum { .. }
+                | SegmentError::Unused),
+            ) => {
+                let has_frames = match error {
+                    SegmentError::Unused => replay.has_second_group(),
+                    _ => replay.next_whole(0).is_some(),
+                };
+                if !has_frames {
                     return Err(error);
                 }
                 replay.is_chained = previous.is_some();
@@ -142,6 +152,20 @@ impl<'a> Replay<'a> {
             start = offset + 1;
         }
         None
+    }
+
+    /// Whether a whole frame begins a block behind zeros, as the first of every later group does:
+    /// groups are written one after the other, so the first one had arrived before that.
+    fn has_second_group(&self) -> bool {
+        let mut from = 0;
+        while let Some((offset, frame)) = self.next_whole(from) {
+            let is_first_of_block = offset > 0 && offset.is_multiple_of(DISK_ALIGN);
+            if is_first_of_block && self.bytes[offset - FRAME_ALIGN..offset] == [0; FRAME_ALIGN] {
+                return true;
+            }
+            from = offset + frame.stride_bytes();
+        }
+        false
     }
 
     fn damage(&self, kind: DamageKind, lsns: Range<u64>, bytes: Range<usize>) -> Event<'a> {

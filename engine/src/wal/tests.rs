@@ -450,6 +450,34 @@ fn frames_may_begin_on_a_block_of_their_own() {
     }
 }
 
+/// A header of zeros is one that a crash kept from arriving with the first group, or damage: then
+/// later groups are there.
+#[test]
+fn a_zeroed_header_is_damage_once_a_second_group_is_there() {
+    let mut chain = Chain { next_lsn: 7, last_crc: 9 };
+    let before = chain;
+    let (mut bytes, mut starts) = (vec![], vec![]);
+    header(1, chain).encode(&mut bytes);
+    for group in 0..3 {
+        for n in 0..3 {
+            starts.push(bytes.len());
+            push_frame(&mut bytes, &mut chain, group * 3 + n);
+        }
+        bytes.resize(bytes.len().next_multiple_of(crate::disk::DISK_ALIGN), 0);
+    }
+    for zeroed in [SEGMENT_HEADER_BYTES, 512] {
+        let mut damaged = bytes.clone();
+        damaged[..zeroed].fill(0);
+        let mut first_group = damaged.clone();
+        first_group[starts[3]..].fill(0);
+        assert_eq!(read(&first_group, Some(before)).unwrap_err(), SegmentError::Unused);
+        let (found, end) = read(&damaged, Some(before)).unwrap();
+        assert_eq!(found.damage[0].kind, DamageKind::Header);
+        let lost = starts.iter().filter(|&&start| start < zeroed).count();
+        assert_eq!((found.lsns.len(), end), (9 - lost, chain), "{zeroed}: {:?}", found.damage);
+    }
+}
+
 #[test]
 fn a_segment_may_repeat_what_the_one_before_it_failed_to_write() {
     let mut chain = Chain::default();

@@ -230,6 +230,65 @@ fn a_power_cut_takes_nothing_that_was_acknowledged() {
     .unwrap();
 }
 
+/// A log of `count` frames, a segment of which is then changed by `damage` on disk, read back.
+async fn read_damaged(
+    count: usize,
+    damage: impl AsyncFn(&MemDisk),
+) -> (Vec<f64>, Replayed, Shared) {
+    let disk = Shared::default();
+    let (log, _) = open(disk.clone(), WalSync::Batch, Arc::new(Silent), Arc::default()).await;
+    for number in 0..count {
+        let lsn = log.append(number as f64, 100).unwrap();
+        log.wal.durable(lsn).await.unwrap();
+    }
+    log.wal.close().await.unwrap();
+    damage(&disk.0).await;
+    let (_, found, replayed) = read(&*disk.0).await;
+    (found, replayed, disk)
+}
+
+#[test]
+fn a_segment_whose_sync_fails_at_a_start_is_written_anew() {
+    run(|| async {
+        let failing = async |disk: &MemDisk| {
+            // Listing, opening, syncing.
+            disk.fail_operation(disk.operation_count() + 2, DiskErrorKind::Io);
+        };
+        let (found, replayed, disk) = read_damaged(5, failing).await;
+        let expected: Vec<f64> = (0..5).map(f64::from).collect();
+        assert_eq!(found, expected);
+        let [(name, what)] = &replayed.losses[..] else { panic!("{:?}", replayed.losses) };
+        assert_eq!(name, "00000001.wal");
+        assert!(what.contains("injected fault; what can be read was written anew"), "{what}");
+        let cut = disk.0.power_cut(|_, _| false, |_| false);
+        let (_, found, again) = read(&cut).await;
+        assert_eq!((found, again.losses), (expected, vec![]));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_segment_that_was_cut_below_its_header_is_told_and_kept() {
+    run(|| async {
+        for length in [0, 1, 63] {
+            let cut = async |disk: &MemDisk| disk.shorten("00000001.wal", length).await.unwrap();
+            let (found, replayed, disk) = read_damaged(40, cut).await;
+            assert!(!found.is_empty() && found.len() < 40, "later segments are read");
+            let (name, what) = &replayed.losses[0];
+            assert_eq!(name, "00000001.wal");
+            let expected = format!(
+                "segment header cut short: {length} of 64 bytes: nothing of it can be read"
+            );
+            assert!(what.starts_with(&expected), "{what}");
+            let told = &replayed.losses[1].1;
+            assert!(told.contains("Gap"), "the next segment says which frames: {told}");
+            let kept = disk.0.quarantined("00000001.wal").unwrap();
+            assert_eq!(kept.len() as u64, length);
+        }
+    })
+    .unwrap();
+}
+
 /// Every operation of a life fails once: nothing that was acknowledged is missing afterwards,
 /// nothing appears twice, and the log goes on.
 #[test]

@@ -8,11 +8,14 @@ use engine::store::{Flushed, Store};
 use engine::wal::{SegmentError, SegmentHeader};
 
 use super::{SegmentNumber, SegmentStarts, segment_number};
-use crate::disk::padded;
+use crate::disk::{FileStream, padded};
 use crate::runtime::{now, park};
 
 /// How long frames are replayed in one go.
 const PIECE: Duration = Duration::from_millis(2);
+
+/// Attempts to have a segment durable: several shards may try it at once, and one of them wins.
+const DURABLE_ATTEMPTS_MAX: u32 = 3;
 
 /// What a log held, and where it goes on.
 #[derive(Clone, Debug, Default)]
@@ -65,8 +68,9 @@ impl From<DiskError> for ReplayError {
 /// for the series only whose hash `keep` wants; `progress` hears of every piece, and answers whether to go on. The log is read as one that
 /// begins anew. Between two pieces of [`PIECE`] the shard parks, so that it serves meanwhile.
 ///
-/// Before anything is read it is synced, so that what is acted upon is what a power cut leaves.
-/// Memory: one segment. Damage costs the frames it hit and is told in [`Replayed::losses`].
+/// Before anything is read it is synced, so that what is acted upon is what a power cut leaves; a
+/// segment whose sync fails is written anew. Memory: one segment. Damage costs the frames it hit and
+/// is told in [`Replayed::losses`].
 pub async fn replay<D: Disk>(
     disk: &D,
     segment_bytes: usize,
@@ -77,8 +81,10 @@ pub async fn replay<D: Disk>(
 ) -> Result<Replayed, ReplayError> {
     store.begin_log_after(flushed);
     let mut replayed = Replayed { next_segment: 1, ..Replayed::default() };
-    let segments = tidy(disk).await?;
+    let segments = tidy(disk, &mut replayed.losses).await?;
     replayed.segment_count = segments.len() as u64;
+    // Of the segments read so far.
+    let mut newest_ms = None;
     for (at, (number, name)) in segments.iter().enumerate() {
         let bytes = disk.read(name).await?;
         replayed.next_segment = number + 1;
@@ -101,6 +107,7 @@ pub async fn replay<D: Disk>(
                 replayed.bytes += bytes.len() as u64;
                 replayed.frame_count += report.frame_count as u64;
                 replayed.sample_count += report.sample_count as u64;
+                newest_ms = newest_ms.max(report.max_ms);
                 let losses = report.lost.iter().filter(|lost| lost.is_loss());
                 let known_count = replayed.losses.len();
                 replayed.losses.extend(losses.map(|lost| {
@@ -118,7 +125,7 @@ pub async fn replay<D: Disk>(
                     keep_damaged(disk, name, &mut replayed.losses[known_count..]).await;
                 }
             }
-            Err(SegmentError::Unused | SegmentError::CutShort { .. }) => {
+            Err(SegmentError::Unused) => {
                 if at + 1 == segments.len() {
                     replayed.next_segment = *number;
                     replayed.is_prepared = bytes.len() == segment_bytes;
@@ -127,8 +134,18 @@ pub async fn replay<D: Disk>(
             Err(error @ (SegmentError::Version { .. } | SegmentError::HashName { .. })) => {
                 return Err(ReplayError::Foreign(name.clone(), error));
             }
-            Err(error @ (SegmentError::NotASegment | SegmentError::Checksum { .. })) => {
-                replayed.losses.push((name.clone(), error.to_string()));
+            // A segment gets its name when it is whole: a shorter one was damaged.
+            Err(
+                error @ (SegmentError::NotASegment
+                | SegmentError::Checksum { .. }
+                | SegmentError::CutShort { .. }),
+            ) => {
+                let next_lsn = store.chain().next_lsn;
+                let what = format!(
+                    "{error}: nothing of it can be read, frames from {next_lsn} on, newest sample \
+                     before {newest_ms:?} ms"
+                );
+                replayed.losses.push((name.clone(), what));
                 let known_count = replayed.losses.len() - 1;
                 keep_damaged(disk, name, &mut replayed.losses[known_count..]).await;
             }
@@ -160,8 +177,11 @@ async fn cut_unused<D: Disk>(disk: &D, name: &str, end_offset: usize, segment_by
     }
 }
 
-/// Removes what an interrupted preparation left and syncs the rest; returns the segments.
-async fn tidy<D: Disk>(disk: &D) -> Result<Vec<(SegmentNumber, String)>, DiskError> {
+/// Removes what an interrupted preparation left and makes the rest durable; returns the segments.
+async fn tidy<D: Disk>(
+    disk: &D,
+    losses: &mut Vec<(String, String)>,
+) -> Result<Vec<(SegmentNumber, String)>, DiskError> {
     let mut segments = Vec::new();
     for name in disk.list().await? {
         if name.ends_with(".tmp") {
@@ -171,12 +191,50 @@ async fn tidy<D: Disk>(disk: &D) -> Result<Vec<(SegmentNumber, String)>, DiskErr
                 _ => {}
             }
         } else if let Some(number) = segment_number(&name) {
-            let file = disk.open(&name).await?;
-            disk.sync(&file).await?;
+            make_durable(disk, &name, losses).await?;
             segments.push((number, name));
         }
     }
     disk.sync_dir().await?;
     segments.sort_unstable();
     Ok(segments)
+}
+
+/// Has `name` survive a power cut as it is read now.
+///
+/// A sync that fails may tell of writes that an earlier one took for done, and another sync of the
+/// file would say nothing that is true: what can be read is all there is. It is written to a new file
+/// that takes the name. What of it did not arrive shows as damage when the frames are read.
+///
+/// Errors: a disk that lets nothing be written.
+async fn make_durable<D: Disk>(
+    disk: &D,
+    name: &str,
+    losses: &mut Vec<(String, String)>,
+) -> Result<(), DiskError> {
+    let mut attempt = 0;
+    loop {
+        let file = disk.open(name).await?;
+        let Err(error) = disk.sync(&file).await else { return Ok(()) };
+        drop(file);
+        attempt += 1;
+        let written = async {
+            let mut bytes = disk.read(name).await?;
+            let kept = disk.quarantine(name).await?;
+            FileStream::create(disk, name).await?.finish(&mut bytes).await?;
+            Ok(kept)
+        };
+        match written.await {
+            Ok(kept) => {
+                let what =
+                    format!("{error}; what can be read was written anew, and is kept as {kept}");
+                losses.push((name.to_owned(), what));
+                return Ok(());
+            }
+            // Another shard that reads this log has done it at the same time.
+            Err(DiskError { kind: DiskErrorKind::NotFound, .. })
+                if attempt < DURABLE_ATTEMPTS_MAX => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
