@@ -20,14 +20,16 @@
 //! maintain       upkeep of what is stored
 //! memory         how much there is, and no new series when it is used
 //! guests         blocks of Prometheus beside it, and its log, imported
+//! copies         what blocks hold of a range, for whoever copies it elsewhere
 //! watchdog boot  start, stop, and a look at whether every shard turns
 //! ```
 
 pub mod boot;
 pub mod cancel;
+mod copies;
 pub mod disk;
 pub mod fair;
-mod guests;
+pub mod guests;
 pub mod ingest;
 pub mod layout;
 mod maintain;

@@ -52,6 +52,10 @@ impl StorageSettings {
         f64::from_bits(self.stale_share.load(Ordering::Relaxed))
     }
 
+    pub(crate) fn late_window_ms(&self) -> i64 {
+        self.late_window_ms.load(Ordering::Relaxed)
+    }
+
     /// Whether batches may make series.
     pub(crate) fn set_takes_series(&self, takes_series: bool) {
         self.takes_series.store(takes_series, Ordering::Relaxed);

@@ -107,6 +107,11 @@ pub struct MaintenanceStats {
     pub retention_bytes: Counter,
     pub blocks: Counter,
     pub block_bytes: Counter,
+    /// Bytes of blocks that were read to verify them, and how often all were.
+    pub scrubbed_bytes: Counter,
+    pub scrubs: Counter,
+    /// Files that did not hold what was written, and places of logs that could not be read.
+    pub damages: Counter,
 }
 
 /// Counters of a shard.

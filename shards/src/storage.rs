@@ -14,7 +14,7 @@ use engine::store::Store;
 
 use crate::cancel::CancelToken;
 use crate::fair::Semaphore;
-use crate::maintain::{Adoption, KeepOptions};
+use crate::maintain::{Adoption, KeepOptions, RetentionClock};
 use crate::observe::SharedReporter;
 use crate::route::ShardId;
 use crate::settings::StorageSettings;
@@ -49,6 +49,7 @@ pub(crate) struct StorageInner<T: Tree> {
     /// Blocks that another count of shards wrote, found at the start.
     pub foreign_blocks: Vec<BlockId>,
     pub keep: KeepOptions,
+    pub retention_clock: RefCell<RetentionClock>,
     /// Held by whoever flushes, cuts, compacts or removes: one at a time.
     pub maintenance: Semaphore,
     /// Former generations had left something at the start.

@@ -151,11 +151,10 @@ fn many_tombstones<'a>(blocks: &'a [PlannedBlock], ranges_ms: &[i64]) -> &'a [Pl
 }
 
 /// Blocks that retention has passed, the newest of them first: those that ended `retention_ms` or
-/// more before the newest did. Zero keeps everything.
-pub fn beyond_time(blocks: &[PlannedBlock], retention_ms: i64) -> Vec<BlockId> {
+/// more before `newest_ms`, but never the newest one. Zero keeps everything.
+pub fn beyond_time(blocks: &[PlannedBlock], newest_ms: i64, retention_ms: i64) -> Vec<BlockId> {
     let blocks = newest_first(blocks);
-    let Some(newest) = blocks.first() else { return vec![] };
-    let is_kept = |block: &PlannedBlock| newest.end_ms.saturating_sub(block.end_ms) < retention_ms;
+    let is_kept = |block: &PlannedBlock| newest_ms.saturating_sub(block.end_ms) < retention_ms;
     match retention_ms {
         ..=0 => vec![],
         _ => blocks.iter().skip(1).skip_while(|block| is_kept(block)).map(|b| b.id).collect(),
@@ -284,13 +283,14 @@ mod tests {
     #[test]
     fn retention_passes_the_oldest() {
         let all = blocks("1:0-20 2:20-40 3:40-60 4:60-80");
-        let time = |retention_ms| names(&beyond_time(&all, retention_ms));
+        let time = |retention_ms| names(&beyond_time(&all, 80, retention_ms));
         assert_eq!(time(0), "");
         assert_eq!(time(61), "");
         assert_eq!(time(60), "1");
         assert_eq!(time(25), "2 1");
         assert_eq!(time(1), "3 2 1");
-        assert_eq!(names(&beyond_time(&all[..1], 1)), "");
+        assert_eq!(names(&beyond_time(&all[..1], 80, 1)), "");
+        assert_eq!(names(&beyond_time(&all, 45, 10)), "1");
         let size = |other, bytes_max| names(&beyond_size(&all, other, bytes_max));
         assert_eq!(size(5, 0), "");
         assert_eq!(size(5, 45), "");

@@ -90,7 +90,9 @@ impl<T: Tree> OpenPlan<T> {
             is_prepared: own.is_prepared,
             starts: own.starts,
         };
-        let stats = self.stats[self.id.index()].wal.clone();
+        let stats = &self.stats[self.id.index()];
+        stats.maintenance.damages.add(total.losses.len() as u64);
+        let stats = stats.wal.clone();
         let wal = Wal::open(self.wal, disk, start, self.reporter.clone(), stats);
         let inner = StorageInner {
             id: self.id,
@@ -105,6 +107,7 @@ impl<T: Tree> OpenPlan<T> {
             orphans: RefCell::default(),
             foreign_blocks: found.foreign,
             keep: self.keep,
+            retention_clock: RefCell::default(),
             maintenance: Semaphore::new(1),
             is_adopting,
             has_flushed_adopted: Cell::default(),

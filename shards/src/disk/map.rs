@@ -116,15 +116,24 @@ pub fn is_resident(bytes: &[u8], range: Range<usize>) -> bool {
 }
 
 /// Reads the pages of `bytes[range]` into memory, as far as there is room. Blocks while the disk
-/// reads. What fails is left to the page fault.
-pub fn populate(bytes: &[u8], range: Range<usize>) {
+/// reads.
+///
+/// Errors: the disk does not give them out, and who touches them ends the process. What fails for
+/// another reason is left to the page fault.
+pub fn populate(bytes: &[u8], range: Range<usize>) -> io::Result<()> {
     let (start, length) = pages(bytes, &range);
     if length == 0 {
-        return;
+        return Ok(());
     }
+    let mut told = 0;
     for advice in [libc::MADV_WILLNEED, libc::MADV_POPULATE_READ] {
         // SAFETY: advice about whole pages that hold borrowed bytes; neither kind changes contents.
-        unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
+        told = unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
+    }
+    let why = if told == 0 { None } else { io::Error::last_os_error().raw_os_error() };
+    match why {
+        Some(libc::EFAULT | libc::EHWPOISON) => Err(io::Error::other("the disk cannot read it")),
+        _ => Ok(()),
     }
 }
 
@@ -148,7 +157,7 @@ mod tests {
         let read = std::thread::spawn(move || (*other).as_ref().to_vec()).join().unwrap();
         assert_eq!(read, content);
         for range in [0..0, 0..1, 4095..4097, 0..300_000, 299_999..300_000, 300_000..400_000] {
-            populate((*shared).as_ref(), range.clone());
+            populate((*shared).as_ref(), range.clone()).unwrap();
             assert!(is_resident((*shared).as_ref(), range));
         }
         assert!(Mapping::open(&path).is_err());
@@ -157,9 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn pages_that_nobody_can_read_are_an_error_and_not_the_end() {
+        let scratch = Scratch::new("map");
+        let path = scratch.path().join("file");
+        fs::write(&path, vec![7; 100_000]).unwrap();
+        let mapping = Mapping::open(&path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(50_000).unwrap();
+        populate(mapping.as_ref(), 0..50_000).unwrap();
+        let error = populate(mapping.as_ref(), 60_000..70_000).unwrap_err();
+        assert_eq!(error.to_string(), "the disk cannot read it");
+    }
+
+    #[test]
     fn memory_of_the_process_is_resident() {
         let bytes = vec![1u8; 100_000];
-        populate(&bytes, 10..90_000);
+        populate(&bytes, 10..90_000).unwrap();
         assert!(is_resident(&bytes, 0..bytes.len()));
         assert!(is_resident(&[], 0..10));
     }

@@ -7,18 +7,20 @@
 //! <ULID>.tmp-for-deletion/ …     removed, as Prometheus does at its start
 //! ```
 //!
-//! A block is never written anew here, and never refused: one that cannot be opened is told and
-//! left as it is. Deletions are written where Prometheus looks for them. So Prometheus may take the
-//! directory back at any time, with all but what came since.
+//! A block is never refused: one that cannot be opened is told and left as it is. Deletions are
+//! written where Prometheus looks for them, and blocks are merged into larger blocks of Prometheus, as
+//! it would itself. So it may take the directory back at any time, with all but what came since.
 
+mod compact;
 mod import;
 mod upkeep;
+mod write;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine::block::prometheus::{
     BlockFiles, PrometheusBlock, Survey, decode_tombstones, encode_tombstones,
@@ -28,6 +30,7 @@ use engine::store::OpenGuest;
 
 pub(crate) use import::ImportBarrier;
 pub(crate) use upkeep::GUESTS;
+pub use write::BlockDir;
 
 use crate::cancel::CancelToken;
 use crate::disk::{Mapping, create_dir_durably, sync_dir};
@@ -40,13 +43,19 @@ const DELETION: &str = ".tmp-for-deletion";
 /// The blocks of Prometheus in a data directory. Shared by all shards.
 pub(crate) struct Guests {
     root: PathBuf,
-    blocks: Vec<Found>,
+    blocks: Mutex<Vec<Arc<Found>>>,
+    /// Blocks whose merge failed: they are left alone.
+    failed: Mutex<BTreeSet<BlockId>>,
+    /// Held by whoever writes blocks anew.
+    rewriting: Mutex<()>,
+    /// Held by whoever copies or removes directories.
+    moving: Mutex<()>,
 }
 
 struct Found {
     id: BlockId,
     /// Opened by whichever shard comes first; why not, if not.
-    opened: OnceLock<Result<Guest, String>>,
+    opened: OnceLock<Result<Arc<Guest>, String>>,
 }
 
 struct Guest {
@@ -78,7 +87,7 @@ impl Guests {
                 continue;
             }
             if let Ok(id) = name.parse() {
-                blocks.push(Found { id, opened: OnceLock::new() });
+                blocks.push(Arc::new(Found { id, opened: OnceLock::new() }));
             } else if let Some((id, end)) = name.split_once('.')
                 && id.parse::<BlockId>().is_ok()
                 && UNFINISHED.iter().any(|unfinished| unfinished[1..] == *end)
@@ -87,7 +96,18 @@ impl Guests {
             }
         }
         blocks.sort_by_key(|found| found.id);
-        Ok(Guests { root: root.to_owned(), blocks })
+        Ok(Guests {
+            root: root.to_owned(),
+            blocks: Mutex::new(blocks),
+            failed: Mutex::default(),
+            rewriting: Mutex::default(),
+            moving: Mutex::default(),
+        })
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, Vec<Arc<Found>>> {
+        // Entries are added and removed whole.
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dir(&self, id: BlockId) -> PathBuf {
@@ -97,19 +117,25 @@ impl Guests {
     /// Opens all blocks, together with the other shards that call this; `own` says where to begin.
     /// Blocks until all are open. What could not be done because `stop` was told is not served.
     pub fn open(&self, own: ShardId, shard_count: usize, stop: &CancelToken) {
-        let first = own.index() * self.blocks.len() / shard_count.max(1);
-        for at in 0..self.blocks.len() {
-            let found = &self.blocks[(first + at) % self.blocks.len()];
+        let blocks = self.blocks().clone();
+        let first = own.index() * blocks.len() / shard_count.max(1);
+        for at in 0..blocks.len() {
+            let found = &blocks[(first + at) % blocks.len()];
             found.opened.get_or_init(|| {
                 let opened = Guest::open(&self.dir(found.id), found.id, shard_count, stop);
-                opened.map_err(|why| format!("{why}; it is left as it is, and not served"))
+                opened
+                    .map(Arc::new)
+                    .map_err(|why| format!("{why}; it is left as it is, and not served"))
             });
         }
     }
 
-    fn opened(&self) -> impl Iterator<Item = (BlockId, &Guest)> {
-        let blocks = self.blocks.iter();
-        blocks.filter_map(|found| Some((found.id, found.opened.get()?.as_ref().ok()?)))
+    fn opened(&self) -> Vec<(BlockId, Arc<Guest>)> {
+        let blocks = self.blocks();
+        let opened = blocks
+            .iter()
+            .filter_map(|found| Some((found.id, found.opened.get()?.as_ref().ok()?.clone())));
+        opened.collect()
     }
 
     /// Blocks that others stand for, or that have no samples: they are not served and may go.
@@ -128,21 +154,17 @@ impl Guests {
     /// What shard `own` reads of the blocks. They are open.
     pub fn of_shard(&self, own: ShardId) -> Vec<OpenGuest> {
         let replaced = self.replaced();
-        let served = self.opened().filter(|(id, _)| !replaced.contains(id));
-        let open = |(_, guest): (BlockId, &Guest)| OpenGuest {
-            block: guest.block.clone(),
-            tombstones: guest.tombstones().clone(),
-            series: guest.survey.of_shard[own.index()].clone(),
-            min_ms: guest.survey.min_ms,
-            max_ms: guest.survey.max_ms,
-        };
-        served.map(open).collect()
+        let opened = self.opened().into_iter();
+        opened
+            .filter(|(id, _)| !replaced.contains(id))
+            .map(|(_, guest)| guest.of_shard(own))
+            .collect()
     }
 
     /// What cannot be read, with the reason.
     pub fn losses(&self) -> Vec<(String, String)> {
         let mut losses = vec![];
-        for found in &self.blocks {
+        for found in self.blocks().iter() {
             let why = match found.opened.get() {
                 Some(Ok(guest)) => guest.loss.clone(),
                 Some(Err(why)) => Some(why.clone()),
@@ -155,14 +177,17 @@ impl Guests {
 
     /// The end of the last block of samples in order: what the log has before it is in blocks.
     fn end_ms(&self) -> i64 {
-        let in_order = self.opened().map(|(_, guest)| guest.block.meta());
-        let ends = in_order.filter(|meta| !meta.is_out_of_order).map(|meta| meta.end_ms);
+        let opened = self.opened();
+        let metas = opened.iter().map(|(_, guest)| guest.block.meta());
+        let ends = metas.filter(|meta| !meta.is_out_of_order).map(|meta| meta.end_ms);
         ends.max().unwrap_or(i64::MIN)
     }
 
-    /// Adds to what was deleted of a block, durably; what is deleted of it now. Blocks.
+    /// Adds to what was deleted of a block, durably; what is deleted of it now. `None`: it is not
+    /// there any more, and another may stand for it. Blocks.
     fn delete(&self, id: BlockId, added: &Tombstones) -> io::Result<Option<Arc<Tombstones>>> {
-        let Some((_, guest)) = self.opened().find(|(own, _)| *own == id) else { return Ok(None) };
+        let found = self.opened().into_iter().find(|(own, _)| *own == id);
+        let Some((_, guest)) = found else { return Ok(None) };
         let mut tombstones = guest.tombstones();
         let mut all = (**tombstones).clone();
         for (series, intervals) in added.iter() {
@@ -182,6 +207,8 @@ impl Guests {
     /// Removes the directory of a block that nobody opens any more; queries that read it still have
     /// it mapped. Blocks.
     fn remove(&self, id: BlockId) -> io::Result<()> {
+        let _alone = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.blocks().retain(|found| found.id != id);
         let (dir, going) = (self.dir(id), self.root.join(format!("{id}{DELETION}")));
         match fs::rename(&dir, &going) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -193,8 +220,9 @@ impl Guests {
 
     /// Gives all files of the served blocks a second name below `target`. Blocks.
     fn snapshot(&self, target: &Path) -> io::Result<()> {
+        let _alone = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let replaced = self.replaced();
-        for (id, _) in self.opened().filter(|(id, _)| !replaced.contains(id)) {
+        for (id, _) in self.opened().into_iter().filter(|(id, _)| !replaced.contains(id)) {
             let from = self.dir(id);
             for dir in ["", "chunks"] {
                 let to = target.join(id.to_string()).join(dir);
@@ -272,7 +300,18 @@ impl Guest {
         })
     }
 
-    fn tombstones(&self) -> std::sync::MutexGuard<'_, Arc<Tombstones>> {
+    /// What shard `own` reads of it.
+    fn of_shard(&self, own: ShardId) -> OpenGuest {
+        OpenGuest {
+            block: self.block.clone(),
+            tombstones: self.tombstones().clone(),
+            series: self.survey.of_shard[own.index()].clone(),
+            min_ms: self.survey.min_ms,
+            max_ms: self.survey.max_ms,
+        }
+    }
+
+    fn tombstones(&self) -> MutexGuard<'_, Arc<Tombstones>> {
         // Only ever replaced whole.
         self.tombstones.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! Upkeep of Prometheus's blocks: retention, deletion, snapshots. The first shard looks after them
-//! for all.
+//! Upkeep of Prometheus's blocks: retention, merges, deletion, snapshots. The first shard looks after
+//! them for all.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,21 +15,24 @@ use crate::route::ShardId;
 use crate::runtime::{blocking, sleep};
 use crate::shard::Shard;
 
-/// How often retention is looked after.
-const RETAIN_EVERY: Duration = Duration::from_secs(60);
+/// How often retention and merges are looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a deletion waits for a shard to read the block that stands for another now.
+const SWAP_DELAY: Duration = Duration::from_millis(10);
 
 /// The shard that looks after the blocks.
 pub(crate) const GUESTS: ShardId = ShardId(0);
 
 impl Shard {
-    fn guests(&self) -> &Arc<Guests> {
+    pub(super) fn guests(&self) -> &Arc<Guests> {
         &self.0.guests
     }
 
-    /// Removes blocks that others stand for, and those that retention has passed, until the process
-    /// stops: a task of its own, on one shard.
+    /// Removes blocks that others stand for, and those that retention has passed, and merges the rest,
+    /// until the process stops: a task of its own, on one shard.
     pub(crate) async fn keep_guests(self) {
-        if self.id() != GUESTS || self.guests().blocks.is_empty() {
+        if self.id() != GUESTS || self.guests().blocks().is_empty() {
             return;
         }
         self.remove_guests(self.guests().replaced().into_iter().collect()).await;
@@ -48,17 +51,23 @@ impl Shard {
                     self.remove_guests(passed).await;
                 }
             }
-            sleep(RETAIN_EVERY).await;
+            self.compact_guests().await;
+            sleep(LOOK_EVERY).await;
         }
     }
 
-    async fn remove_guests(&self, ids: Vec<BlockId>) {
+    pub(super) fn tell_failure(&self, message: String) {
+        self.own_stats().maintenance.failures.add(1);
+        let shard = self.id().index();
+        self.0.reporter.report(Event::MaintenanceFailed { shard, message });
+    }
+
+    pub(super) async fn remove_guests(&self, ids: Vec<BlockId>) {
         let guests = self.guests().clone();
         let removed = blocking(move || ids.into_iter().try_for_each(|id| guests.remove(id))).await;
         if let Err(error) = removed {
             // The next start finds them again.
-            let (shard, message) = (self.id().index(), error.to_string());
-            self.0.reporter.report(Event::MaintenanceFailed { shard, message });
+            self.tell_failure(error.to_string());
         }
     }
 
@@ -68,17 +77,28 @@ impl Shard {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<(), MaintainError> {
-        let changed = self.0.store.borrow().deleted_from_guests(matchers, range)?;
-        for (id, added) in changed {
-            let guests = self.guests().clone();
-            let written = blocking(move || guests.delete(id, &added)).await;
-            let written =
-                written.map_err(|error| MaintainError::Data(format!("block {id}: {error}")))?;
-            if let Some(tombstones) = written {
-                self.0.store.borrow_mut().set_guest_tombstones(id, tombstones);
+        loop {
+            let changed = self.0.store.borrow().deleted_from_guests(matchers, range)?;
+            let mut is_done = true;
+            for (id, added) in changed {
+                let guests = self.guests().clone();
+                let written = blocking(move || guests.delete(id, &added)).await;
+                let written =
+                    written.map_err(|error| MaintainError::Data(format!("block {id}: {error}")))?;
+                match written {
+                    Some(tombstones) => {
+                        self.0.store.borrow_mut().set_guest_tombstones(id, tombstones);
+                    }
+                    // Another stands for it, which this shard is about to read, or retention has
+                    // passed it.
+                    None => is_done = false,
+                }
             }
+            if is_done || self.is_stopping() {
+                return Ok(());
+            }
+            sleep(SWAP_DELAY).await;
         }
-        Ok(())
     }
 
     /// Puts the blocks of Prometheus into a snapshot.

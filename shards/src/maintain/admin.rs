@@ -73,9 +73,12 @@ impl Shard {
 
     /// Writes every block anew from which something was deleted, on all shards.
     pub async fn clean_tombstones(&self) -> Result<(), String> {
-        self.on_every_shard(|shard| async move { shard.0.storage.clean_here().await })
-            .await
-            .map(drop)
+        self.on_every_shard(|shard| async move {
+            shard.0.storage.clean_here().await?;
+            shard.clean_guests().await
+        })
+        .await
+        .map(drop)
     }
 
     /// Makes the directory `snapshots/<name>` below the data directory: what is stored now, or the

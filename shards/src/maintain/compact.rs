@@ -1,12 +1,10 @@
-//! Blocks to larger blocks, blocks of other shard counts to own ones, and blocks that retention has
-//! passed to nothing.
+//! Blocks to larger blocks, and blocks of other shard counts to own ones.
 
 use engine::block::{
-    BlockId, MergeScope, MergeSource, PlannedBlock, beyond_size, beyond_time, block_ranges,
-    hashes_of_shard, plan_merge,
+    BlockId, MergeScope, MergeSource, PlannedBlock, block_ranges, hashes_of_shard, plan_merge,
 };
 use engine::disk::Tree;
-use engine::store::{OpenBlock, OpenGuest};
+use engine::store::OpenBlock;
 
 use super::MaintainError;
 use super::merge::NewBlock;
@@ -15,7 +13,7 @@ use crate::storage::Storage;
 
 impl<T: Tree> Storage<T> {
     /// Own blocks as planning sees them.
-    fn planned_blocks(&self) -> Vec<PlannedBlock> {
+    pub(super) fn planned_blocks(&self) -> Vec<PlannedBlock> {
         let store = self.0.store.borrow();
         let failed = self.0.failed_merges.borrow();
         let own = store.blocks().iter().filter(|open| open.series.is_none());
@@ -29,41 +27,6 @@ impl<T: Tree> Storage<T> {
         .collect()
     }
 
-    /// Own blocks and this shard's share of those of Prometheus, as retention sees them.
-    fn kept_blocks(&self) -> Vec<PlannedBlock> {
-        let store = self.0.store.borrow();
-        let share = |guest: &OpenGuest| {
-            PlannedBlock::new(&guest.summary(), 0, guest.block.file_bytes() / self.count() as u64)
-        };
-        let guests = store.guests().iter().map(share);
-        self.planned_blocks().into_iter().chain(guests).collect()
-    }
-
-    /// Blocks that retention has passed: by time, and of the others by size.
-    fn passed(&self) -> (Vec<BlockId>, Vec<BlockId>) {
-        let retention = &self.0.keep.retention;
-        let mut kept = self.kept_blocks();
-        let by_time = beyond_time(&kept, retention.time_ms().unwrap_or(0));
-        kept.retain(|block| !by_time.contains(&block.id));
-        let by_size = match retention.bytes() {
-            None => vec![],
-            Some(bytes_max) => {
-                let part_bytes = self.own_stats().maintenance.part_bytes.get();
-                let share = bytes_max / self.count() as u64;
-                beyond_size(&kept, part_bytes + self.log_bytes(), share.max(1))
-            }
-        };
-        (by_time, by_size)
-    }
-
-    /// Blocks of Prometheus that retention has passed.
-    pub(crate) fn guests_passed(&self) -> Vec<BlockId> {
-        let (by_time, by_size) = self.passed();
-        let store = self.0.store.borrow();
-        let guests = store.guests().iter().map(|guest| guest.block.id());
-        guests.filter(|id| by_time.contains(id) || by_size.contains(id)).collect()
-    }
-
     /// Merges what planning finds first. Whether there was anything.
     pub(super) async fn compact(&self) -> Result<bool, MaintainError> {
         let keep = &self.0.keep;
@@ -74,7 +37,12 @@ impl<T: Tree> Storage<T> {
         }
         let merged = self.rewrite(&ids).await;
         if merged.is_err() {
-            self.0.failed_merges.borrow_mut().extend(ids);
+            self.0.failed_merges.borrow_mut().extend(&ids);
+        }
+        if let Err(MaintainError::Data(_)) = merged {
+            for id in ids {
+                self.put_aside_if_damaged(id).await?;
+            }
         }
         merged.map(|()| true)
     }
@@ -148,33 +116,5 @@ impl<T: Tree> Storage<T> {
             }
             self.0.store.borrow_mut().replace_blocks(&[meta.id], block);
         }
-    }
-
-    /// Removes blocks that retention has passed.
-    pub(super) async fn retain(&self) -> Result<(), MaintainError> {
-        let stats = &self.own_stats().maintenance;
-        let own: Vec<BlockId> = self.planned_blocks().iter().map(|block| block.id).collect();
-        let (mut by_time, mut by_size) = self.passed();
-        by_time.retain(|id| own.contains(id));
-        by_size.retain(|id| own.contains(id));
-        if !by_time.is_empty() {
-            stats.time_retentions.add(1);
-            self.forget_blocks(&by_time).await?;
-        }
-        if !by_size.is_empty() {
-            stats.size_retentions.add(1);
-            self.forget_blocks(&by_size).await?;
-        }
-        Ok(())
-    }
-
-    async fn forget_blocks(&self, ids: &[BlockId]) -> Result<(), MaintainError> {
-        self.0.store.borrow_mut().replace_blocks(ids, None);
-        self.remove_blocks(ids).await
-    }
-
-    /// Bytes of the own log's files, about.
-    fn log_bytes(&self) -> u64 {
-        self.own_stats().wal.segments.get() * self.0.wal.segment_bytes() as u64
     }
 }

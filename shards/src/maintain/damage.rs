@@ -65,6 +65,7 @@ impl<T: Tree> Storage<T> {
         let numbers: BTreeSet<u64> = whole.iter().map(|part| part.meta().number).collect();
         inner.store.borrow_mut().keep_parts(&numbers);
         let are_some = !losses.is_empty();
+        self.own_stats().maintenance.damages.add(losses.len() as u64);
         for (name, message) in losses {
             inner.reporter.report(Event::LogDamaged { path: name.into(), message });
         }

@@ -14,7 +14,7 @@ use engine::model::{Labels, TimeRange};
 use engine::store::{Import, OpenBlock};
 
 use super::MaintainError;
-use super::merge::{block_name, new_id};
+use super::merge::{block_name, new_block_id};
 use crate::disk::FileStream;
 use crate::storage::Storage;
 
@@ -51,7 +51,7 @@ impl<T: Tree> Storage<T> {
         range: TimeRange,
     ) -> Result<(), MaintainError> {
         let inner = &self.0;
-        let id = new_id();
+        let id = new_block_id();
         let plan = BlockPlan {
             id,
             shard: self.id().0,

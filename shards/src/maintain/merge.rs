@@ -30,7 +30,7 @@ pub(crate) fn tombstones_name(id: BlockId) -> String {
 }
 
 /// A new id, now.
-pub(super) fn new_id() -> BlockId {
+pub(crate) fn new_block_id() -> BlockId {
     let mut bytes = [0; 10];
     bytes[..8].copy_from_slice(&random().to_le_bytes());
     bytes[8..].copy_from_slice(&random().to_le_bytes()[..2]);
@@ -56,7 +56,7 @@ impl<T: Tree> Storage<T> {
         new: NewBlock,
     ) -> Result<Option<OpenBlock>, MaintainError> {
         let inner = &self.0;
-        let id = new_id();
+        let id = new_block_id();
         let plan = BlockPlan {
             id,
             shard: self.id().0,

@@ -8,14 +8,12 @@
 //! stale     series that ended ─► blocks           when they are many
 //! retain    blocks that retention has passed go
 //! space     samples are refused before the disk is full
+//! scrub     blocks are read, slowly, before a query finds what is wrong with them
 //! ```
 //!
 //! Work is done in turns of the class background, and between two of them the shard serves. What
 //! fails is told, counted, and tried again; nothing is lost by it, because what a step replaces goes
 //! only once the replacement is durable.
-//!
-//! Retention is measured at the newest sample, not at the clock, as Prometheus does: a clock that
-//! jumps deletes nothing.
 
 mod admin;
 mod adopt;
@@ -25,6 +23,8 @@ mod damage;
 mod flush;
 mod imported;
 mod merge;
+mod retain;
+mod scrub;
 mod space;
 mod stale;
 
@@ -42,7 +42,8 @@ pub use adopt::Adoption;
 pub(crate) use cut::read_cut;
 pub(crate) use damage::whole_parts;
 pub(crate) use flush::part_number;
-pub(crate) use merge::{block_name, tombstones_name};
+pub(crate) use merge::{block_name, new_block_id, tombstones_name};
+pub(crate) use retain::RetentionClock;
 
 use crate::observe::Event;
 use crate::route::ShardId;
@@ -70,6 +71,8 @@ pub struct KeepOptions {
     pub flush_every: Duration,
     /// … and whenever the log of a shard has grown by this.
     pub flush_log_bytes: u64,
+    /// So much of the blocks is read and verified in a second, by all shards together; zero: nothing.
+    pub scrub_bytes_per_second: u64,
     /// Time that a block spans at least, and at most.
     pub block_ms_min: i64,
     pub block_ms_max: i64,
@@ -82,6 +85,7 @@ impl Default for KeepOptions {
             free_bytes_min: 0,
             flush_every: Duration::from_secs(10 * 60),
             flush_log_bytes: 256 << 20,
+            scrub_bytes_per_second: 8 << 20,
             block_ms_min: 2 * 60 * 60 * 1000,
             block_ms_max: 31 * 24 * 60 * 60 * 1000,
         }

@@ -57,11 +57,10 @@ impl Source for ShardSource<'_> {
             let stats = self.0.own_stats();
             stats.cold_ranges.add(cold.len() as u64);
             let read = move || {
-                for (bytes, range) in cold {
-                    populate((*bytes).as_ref(), range);
-                }
+                cold.into_iter().try_for_each(|(bytes, range)| populate((*bytes).as_ref(), range))
             };
-            blocking(read).await;
+            let read = blocking(read).await;
+            read.map_err(|error| SourceError { message: format!("file of a block: {error}") })?;
         }
         self.0.0.store.borrow().prefetch(selection, indexes);
         Ok(())

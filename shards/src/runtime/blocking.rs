@@ -41,6 +41,32 @@ pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'stat
     }
 }
 
+/// As [`blocking`], on a thread of its own: for what takes longer than a look at a file, so that looks
+/// at files do not wait for it.
+///
+/// Errors: the system gives no thread.
+///
+/// # Panics
+///
+/// As `call` does: the panic goes on in the awaiting task.
+pub async fn on_thread<T: Send + 'static>(
+    name: &str,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    if super::simulation::current().is_some() {
+        super::park().await;
+        return Ok(call());
+    }
+    let (answer, answered) = bounded(1);
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let _ = answer.try_send(catch_unwind(AssertUnwindSafe(call)));
+    })?;
+    match answered.recv().await.expect("the call answers") {
+        Ok(value) => Ok(value),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
 /// The whole file at `path`.
 pub async fn read_file(path: impl Into<PathBuf>) -> io::Result<Vec<u8>> {
     let path = path.into();

@@ -32,11 +32,12 @@ mod task;
 mod tests;
 mod time;
 
-pub use blocking::{blocking, read_file};
+pub use blocking::{blocking, on_thread, read_file};
 pub use executor::{ExecutorError, ExecutorThread, Placement, run, start};
 pub use memory::{return_freed_memory, return_freed_memory_after};
 pub(crate) use net::Bell;
 pub use net::{TcpListener, TcpStream, UnixStream, check_address_free};
 pub use simulation::{Simulation, SimulationError, simulate};
+pub(crate) use task::panic_message;
 pub use task::{Class, Task, panic_count, set_reporter, spawn};
 pub use time::{Elapsed, now, park, random, sleep, timeout, unix_ms};

@@ -151,6 +151,25 @@ impl Reporter for Heard {
     }
 }
 
+/// Runs itself once more as a process of its own, which has to end by it.
+#[test]
+fn a_panic_in_storage_ends_the_process() {
+    const IS_CHILD: &str = "A_PANIC_IN_STORAGE";
+    if std::env::var_os(IS_CHILD).is_some() {
+        run(|| async { spawn(Class::Storage, async { panic!("the store is odd") }).await })
+            .unwrap();
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let ended = std::process::Command::new(own)
+        .args(["--exact", "runtime::tests::a_panic_in_storage_ends_the_process"])
+        .env(IS_CHILD, "1")
+        .output()
+        .unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
+    assert_eq!(signal, Some(libc::SIGABRT), "{ended:?}");
+}
+
 #[test]
 fn a_panic_ends_at_its_task() {
     let heard = Arc::new(Heard::default());

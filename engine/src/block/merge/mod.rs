@@ -51,12 +51,15 @@ pub struct MergeScope {
     pub range: TimeRange,
     /// Series with these stable hashes.
     pub hashes: RangeInclusive<u64>,
+    /// Leaves out series of blocks of which something cannot be read, instead of failing. They are read
+    /// twice then.
+    pub skips_damaged: bool,
 }
 
 impl Default for MergeScope {
     fn default() -> Self {
         let range = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
-        MergeScope { range, hashes: 0..=u64::MAX }
+        MergeScope { range, hashes: 0..=u64::MAX, skips_damaged: false }
     }
 }
 
@@ -127,7 +130,7 @@ impl Merge {
         let mut work = 0;
         while work < work_max && !self.is_ending {
             for cursor in &mut self.cursors {
-                work += cursor.settle(&self.scope.hashes, labels)?;
+                work += cursor.settle(&self.scope, labels)?;
             }
             if !self.find_least() {
                 self.is_ending = true;

@@ -1,13 +1,13 @@
 //! Inputs of a merge, each walked in order of labels.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::super::error::BlockError;
 use super::super::part::Part;
-use super::super::read::Block;
+use super::super::read::{Block, Scratch};
+use super::super::samples::SeriesSamples;
 use super::super::tombstones::Tombstones;
-use super::LabelLookup;
+use super::{LabelLookup, MergeScope};
 use crate::model::{LabelsRef, TimeRange};
 
 /// What a merge reads.
@@ -36,11 +36,29 @@ pub(super) struct Cursor {
     /// Hash and labels of that series, once they were read.
     hash: Option<u64>,
     labels: Vec<u8>,
+    room: Room,
+}
+
+/// Room for what is read of a series to see whether it can be.
+#[derive(Debug, Default)]
+struct Room {
+    labels: Vec<u8>,
+    samples: SeriesSamples,
+    scratch: Scratch,
+}
+
+/// Whether everything of a series can be read.
+fn is_whole(block: &Block, series: u32, room: &mut Room) -> bool {
+    let all = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+    room.samples.clear();
+    block.hash(series).is_ok()
+        && block.labels(series, &mut room.labels).is_ok()
+        && block.read(series, all, &mut room.samples, &mut room.scratch).is_ok()
 }
 
 impl Cursor {
     pub fn new(source: MergeSource) -> Cursor {
-        Cursor { source, position: 0, hash: None, labels: vec![] }
+        Cursor { source, position: 0, hash: None, labels: vec![], room: Room::default() }
     }
 
     pub fn source(&self) -> &MergeSource {
@@ -78,9 +96,10 @@ impl Cursor {
     /// how many series were looked at.
     pub fn settle(
         &mut self,
-        hashes: &RangeInclusive<u64>,
+        scope: &MergeScope,
         lookup: &mut LabelLookup<'_>,
     ) -> Result<usize, BlockError> {
+        let hashes = &scope.hashes;
         let mut seen = 0;
         while self.hash.is_none() {
             match &self.source {
@@ -88,11 +107,13 @@ impl Cursor {
                     if self.position >= block.series_count() {
                         break;
                     }
-                    let hash = block.hash(self.position)?;
-                    if hashes.contains(&hash) {
-                        block.labels(self.position, &mut self.labels)?;
-                        self.hash = Some(hash);
-                        break;
+                    if !scope.skips_damaged || is_whole(block, self.position, &mut self.room) {
+                        let hash = block.hash(self.position)?;
+                        if hashes.contains(&hash) {
+                            block.labels(self.position, &mut self.labels)?;
+                            self.hash = Some(hash);
+                            break;
+                        }
                     }
                 }
                 MergeSource::Parts { order, .. } => {

@@ -258,7 +258,8 @@ proptest! {
         prop_assert_eq!(read_all(&merged), merge_naively(&models, &scope));
         let mut series_count = 0;
         for shard in 0..3 {
-            let scope = MergeScope { range, hashes: hashes_of_shard(shard, 3) };
+            let hashes = hashes_of_shard(shard, 3);
+            let scope = MergeScope { range, hashes, ..MergeScope::default() };
             let part = run(sources(), scope.clone(), work_max);
             prop_assert_eq!(read_all(&part), merge_naively(&models, &scope));
             series_count += part.series_count();
@@ -306,6 +307,35 @@ fn neighbours_join_small_chunks_and_hand_on_large_ones() {
     check((0..2).map(|n| series(hours(2 * n), 120, 60_000)).collect(), 1);
     // What overlaps is encoded anew, and ends at the grid.
     check(vec![series(0, 480, 15_000), series(hours(1), 480, 15_000)], 2);
+}
+
+/// What a merge that skips what is damaged keeps is as it was, whatever bit of the block is turned;
+/// a turned sample costs its series, and the series that share its page.
+#[test]
+fn a_damaged_block_gives_its_whole_series() {
+    let series = |number: u32| -> Series {
+        let value = |n: i64| Point::Float(u64::from(number).wrapping_mul(n as u64 * 0x9E37_79B9));
+        (0..400).map(|n| (n * 15_000, value(n))).collect()
+    };
+    let model: Model = (0..12).map(|number| (labels(number), series(number))).collect();
+    let whole = block(1, &model);
+    let bytes = (**whole.bytes()).as_ref().to_vec();
+    let mut kept_counts = vec![];
+    for at in (0..bytes.len()).step_by(997) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 4;
+        let Ok(damaged) = Block::open(Arc::new(damaged)) else { continue };
+        let source = MergeSource::Block { block: Arc::new(damaged), tombstones: Arc::default() };
+        let scope = MergeScope { skips_damaged: true, ..MergeScope::default() };
+        let kept = read_all(&run(vec![source], scope, usize::MAX));
+        for (labels, series) in &kept {
+            assert_eq!(series, &model[labels], "byte {at}");
+        }
+        kept_counts.push(kept.len());
+    }
+    assert!(kept_counts.len() > 20, "{kept_counts:?}");
+    let partly = kept_counts.iter().filter(|&&count| count > 6 && count < 12).count();
+    assert!(partly * 2 > kept_counts.len(), "most damage costs a few series: {kept_counts:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! bit is an error that names the block, or is without effect.
 //!
 //! [`PrometheusWriter`] gives out the files of a block piece by piece; what it writes is what
-//! Prometheus itself writes, and opens there. `FORMAT.md` says which parts of the formats are read and
+//! Prometheus itself writes, and opens there. [`PrometheusMerge`] feeds it from other blocks. `FORMAT.md` says which parts of the formats are read and
 //! written.
 
 mod bits;
@@ -21,6 +21,7 @@ mod floats;
 mod head_chunks;
 mod histograms;
 mod index;
+mod merge;
 mod meta;
 mod read;
 mod select;
@@ -34,6 +35,7 @@ mod write_index;
 pub use chunk::{Chunk, ChunkEncoding};
 pub use head_chunks::{HeadChunk, head_chunk_at, head_chunks};
 pub use index::ChunkMeta;
+pub use merge::{PrometheusMerge, Source, SourceBlock};
 pub use meta::{Meta, Parent, Stats};
 pub use read::{BlockFiles, PrometheusBlock, Survey};
 pub use tombstones::{decode_tombstones, encode_tombstones};

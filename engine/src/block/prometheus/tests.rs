@@ -11,6 +11,9 @@ use crate::model::histogram::{CounterReset, SCHEMA_CUSTOM, Side, Span};
 use crate::model::sample::stale_nan;
 use crate::model::{FloatHistogram, HistogramSample, Labels, MatchOp, Matcher, Samples, TimeRange};
 
+mod merging;
+mod vectors;
+
 const ALL: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
 
 type Files = BTreeMap<String, Vec<u8>>;
