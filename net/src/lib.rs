@@ -11,6 +11,7 @@ pub mod relabel;
 pub mod rules;
 pub mod run;
 pub mod scrape;
+pub mod ship;
 pub mod tools;
 pub mod ui;
 pub mod wire;

@@ -3,6 +3,7 @@
 //! Written by the control thread, read by every shard. Locks here are taken once a request for
 //! what they hold, never per sample.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -20,6 +21,7 @@ use crate::rules::cell::GroupCell;
 use crate::scrape::job::Job;
 use crate::scrape::populate::Pool;
 use crate::scrape::stats::{PoolSetStats, PoolStats};
+use crate::ship::ShipStats;
 use crate::wire::remote_write::Protocol;
 
 /// What flags say about the web.
@@ -71,6 +73,8 @@ pub struct Loaded {
     pub pools: Arc<Vec<NamedPool>>,
     /// By file and name.
     pub rules: Arc<Vec<Arc<GroupCell>>>,
+    /// `global.external_labels`.
+    pub external_labels: Arc<BTreeMap<String, String>>,
 }
 
 #[derive(Clone)]
@@ -100,6 +104,8 @@ pub struct Context {
     pub notify: Arc<NotifyStats>,
     pub rule_metrics: Arc<RuleMetrics>,
     pub pool_stats: Arc<PoolSetStats>,
+    /// When blocks are shipped.
+    pub ship: Option<Arc<ShipStats>>,
     readiness: AtomicU8,
     /// `global.evaluation_interval`: the step of a subquery that names none.
     subquery_step_ms: AtomicI64,
@@ -126,6 +132,7 @@ impl Context {
             notify: parts.notify,
             rule_metrics: parts.rule_metrics,
             pool_stats: parts.pool_stats,
+            ship: parts.ship,
             subquery_step_ms: AtomicI64::new(QueryOptions::default().subquery_step_ms),
             readiness: AtomicU8::new(Readiness::Starting as u8),
             loaded: RwLock::default(),
@@ -184,6 +191,7 @@ pub struct ContextParts {
     pub notify: Arc<NotifyStats>,
     pub rule_metrics: Arc<RuleMetrics>,
     pub pool_stats: Arc<PoolSetStats>,
+    pub ship: Option<Arc<ShipStats>>,
 }
 
 pub fn hostname() -> String {

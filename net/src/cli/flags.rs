@@ -415,6 +415,25 @@ pub const FLAGS: &[Flag] = &[
         "Own: samples are refused, with 503, while the disk has less than this left.",
     ),
     flag(
+        "storage.ship.to",
+        Text,
+        "",
+        "Own: directory that finished blocks are copied to, as Thanos and Mimir lay them out; in builds \
+         with the features ship-aws, ship-gcp or ship-azure also a URL as s3://bucket/path.",
+    ),
+    flag(
+        "storage.ship.interval",
+        Duration,
+        "30s",
+        "Own: how often it is looked for finished blocks to copy.",
+    ),
+    flag(
+        "storage.scrub-rate",
+        Bytes,
+        "8MB",
+        "Own: so much of the blocks is read and verified in a second, once a day all; 0 is nothing.",
+    ),
+    flag(
         "storage.memory-limit",
         Bytes,
         "0B",

@@ -29,6 +29,9 @@ pub fn page(shards: &[Arc<shards::stats::ShardStats>], context: &Context) -> Res
     super::scraping::write(&mut out, context);
     super::discovery::write(&mut out, context);
     super::alerting::write(&mut out, context);
+    if let Some(ship) = &context.ship {
+        super::storage::write_shipping(&mut out, ship);
+    }
     process::write(&mut out, context.started_ms);
     with_type(StatusCode::OK, CONTENT_TYPE, bytes)
 }

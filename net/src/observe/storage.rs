@@ -1,12 +1,33 @@
 //! Families about what is stored, written and asked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use engine::head::{LATENESS_BOUNDS_MS, Lateness};
 use engine::model::MetricType;
 use shards::stats::ShardStats;
 
 use super::page::Page;
+use crate::ship::ShipStats;
+
+/// Families of what is shipped to an object store.
+pub fn write_shipping(out: &mut Page<'_>, stats: &ShipStats) {
+    let help = "Blocks that were shipped.";
+    out.counter("hearth_ship_blocks_total", help, stats.blocks.load(Relaxed));
+    let help = "Bytes of blocks that were sent.";
+    out.counter("hearth_ship_bytes_total", help, stats.bytes.load(Relaxed));
+    let help = "Times that shipping failed; it is tried again.";
+    out.counter("hearth_ship_failures_total", help, stats.failures.load(Relaxed));
+    let help = "Everything older than this was shipped; zero: nothing yet.";
+    let shipped_before_ms = stats.shipped_before_ms.load(Relaxed);
+    out.gauge("hearth_ship_before_timestamp_seconds", help, shipped_before_ms as f64 / 1000.0);
+    let help = "Bytes of the block that is being shipped.";
+    let current_bytes = stats.current_bytes.load(Relaxed);
+    out.gauge("hearth_ship_current_bytes", help, current_bytes as f64);
+    let help = "Bytes of that block that have arrived.";
+    let done_bytes = stats.current_done_bytes.load(Relaxed);
+    out.gauge("hearth_ship_current_done_bytes", help, done_bytes as f64);
+}
 
 pub fn write(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
     let total = |of: fn(&ShardStats) -> u64| stats.iter().map(|stats| of(stats)).sum::<u64>();
@@ -280,6 +301,21 @@ fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>)
             "prometheus_tsdb_stale_series_compactions_failed_total",
             "Total number of stale series compactions that failed.",
             total(|s| s.maintenance.stale_compaction_failures.get()),
+        ),
+        (
+            "hearth_scrubbed_bytes_total",
+            "Bytes of blocks that were read to find damage before a query does.",
+            total(|s| s.maintenance.scrubbed_bytes.get()),
+        ),
+        (
+            "hearth_scrubs_total",
+            "Times that a shard has read all its blocks.",
+            total(|s| s.maintenance.scrubs.get()),
+        ),
+        (
+            "hearth_storage_damages_total",
+            "Files, and places in logs, that did not hold what was written; each is told in the log.",
+            total(|s| s.maintenance.damages.get()),
         ),
         (
             "hearth_query_cold_ranges_total",

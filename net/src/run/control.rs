@@ -218,6 +218,7 @@ impl Control {
         self.context.update_loaded(|context| {
             context.rules = rules;
             context.yaml = loaded.config.to_yaml_text().into();
+            context.external_labels = Arc::new(loaded.config.global.external_labels.0.clone());
             context.is_last_reload_good = true;
             context.last_good_reload_ms = runtime::unix_ms();
         });

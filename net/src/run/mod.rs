@@ -120,6 +120,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
     options::set_storage(&settings, &flags, &loaded);
     let shard_count = boot.shard_count.unwrap_or_else(shards::topology::default_shard_count);
     let (commands, orders) = async_channel::bounded(16);
+    let shipping = options::shipping(&flags).map_err(|why| format!("--storage.ship.to: {why}"))?;
     let retention = flags.retention();
     let values = flags.status(&retention).into_iter();
     let context = Arc::new(Context::new(ContextParts {
@@ -133,6 +134,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         notify: notifier.stats.clone(),
         rule_metrics: environment.metrics.clone(),
         pool_stats: state.stats.clone(),
+        ship: shipping.as_ref().map(|shipping| shipping.stats.clone()),
     }));
     let data = flags.text("storage.tsdb.path").to_owned();
     log_info!("Starting", "version" = version::HEARTH, "shards" = shard_count, "data" = data);
@@ -148,6 +150,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
         environment,
         seed: state::offset_seed(&loaded),
         serving: Arc::new(AtomicUsize::new(0)),
+        shipping,
     };
     let kept = boot.keep.retention.clone();
     let rising = shards::start(boot, move |starting| server.clone().serve(starting))

@@ -21,6 +21,7 @@ use crate::http::url::Url;
 use crate::notify::{Notifier, NotifyOptions};
 use crate::rules::Environment;
 use crate::scrape::job::ScrapeFeatures;
+use crate::ship::{Destination, Shipping};
 use crate::wire::remote_write::Protocol;
 
 use crate::log_warn;
@@ -105,6 +106,7 @@ pub fn boot(flags: &Flags) -> BootOptions {
         keep: KeepOptions {
             free_bytes_min: u64::try_from(flags.bytes("storage.min-free-space").0).unwrap_or(0),
             flush_every: flags.duration("storage.flush-interval").duration(),
+            scrub_bytes_per_second: u64::try_from(flags.bytes("storage.scrub-rate").0).unwrap_or(0),
             block_ms_min: flags.duration("storage.tsdb.min-block-duration").ms().max(1),
             block_ms_max: flags.max_block_duration(&flags.retention()).ms(),
             ..KeepOptions::default()
@@ -113,6 +115,22 @@ pub fn boot(flags: &Flags) -> BootOptions {
         reporter: Arc::new(LogReporter),
         ..BootOptions::new(flags.data_dir())
     }
+}
+
+/// What ships finished blocks; none, when the flag names no destination.
+pub fn shipping(flags: &Flags) -> Result<Option<Shipping>, String> {
+    let to = flags.text("storage.ship.to");
+    if to.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Shipping {
+        destination: Arc::new(Destination::parse(to)?),
+        to: to.to_owned(),
+        dir: flags.data_dir().join("ship"),
+        range_ms: flags.duration("storage.tsdb.min-block-duration").ms().max(1),
+        look_every: flags.duration("storage.ship.interval").duration(),
+        stats: Arc::default(),
+    }))
 }
 
 /// What the flag says; without it the flags of Go's runtime, and what the machine or the control

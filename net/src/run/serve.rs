@@ -38,6 +38,8 @@ pub struct ShardServer {
     pub seed: u64,
     /// Shards that serve data.
     pub serving: Arc<AtomicUsize>,
+    /// Finished blocks go there.
+    pub shipping: Option<crate::ship::Shipping>,
 }
 
 impl ShardServer {
@@ -61,6 +63,12 @@ impl ShardServer {
         let mut loops = None;
         if let Some(shard) = starting.ready().await {
             site.set_shard(shard.clone());
+            if shard.id() == shards::ShardId(0)
+                && let Some(shipping) = self.shipping.clone()
+            {
+                let ships = shipping.run(shard.clone(), context.clone());
+                runtime::spawn(Class::Background, ships).detach();
+            }
             loops = Some((self.scrape(shard.clone()), self.evaluate(shard)));
             if self.serving.fetch_add(1, Ordering::Relaxed) + 1 == context.shard_count {
                 context.set_readiness(Readiness::Ready);

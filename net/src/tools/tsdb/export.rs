@@ -14,7 +14,7 @@ use super::list::{row, table};
 use super::progress::Progress;
 use super::ranges::{block_ms, block_start};
 use super::store::{Series, Wanted, span, to_series_samples, with_store};
-use super::writer::BlockDir;
+use super::writer::create_block;
 use super::{Console, GOOD};
 use crate::tools::arguments::Arguments;
 
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<u8
             let range =
                 TimeRange { min_ms: start_ms.max(first_ms), max_ms: (end_ms - 1).min(last_ms) };
             let series = Series::select(store, &Wanted { range, ..wanted.clone() })?;
-            let mut block = BlockDir::create(&out, start_ms, end_ms, starts)?;
+            let mut block = create_block(&out, start_ms, end_ms, starts)?;
             for index in 0..series.len() {
                 if let Some(line) = progress.line(index, series.len()) {
                     output.tell(&line);

@@ -7,7 +7,7 @@ use engine::block::SeriesSamples;
 use engine::block::prometheus::{Meta, StartTimestamps};
 use engine::model::Labels;
 
-use super::writer::BlockDir;
+use super::writer::create_block;
 
 /// The series of a block, ascending by their labels.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Gathered {
     /// Writes a block that spans what was gathered; none if that is nothing.
     pub fn write(&self, out: &Path) -> Result<Option<Meta>, String> {
         let Some((first_ms, last_ms)) = self.span_ms else { return Ok(None) };
-        let mut block = BlockDir::create(out, first_ms, last_ms + 1, StartTimestamps::Drop)?;
+        let mut block = create_block(out, first_ms, last_ms + 1, StartTimestamps::Drop)?;
         for (labels, samples) in &self.series {
             block.push(labels.as_ref(), samples)?;
         }

@@ -6,11 +6,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use shards::disk::sync_dir;
+
 use super::files::{AnyBlock, is_block_dir, open_prometheus, text};
 use super::list::{row, table};
 use super::progress::Progress;
 use super::verify::verify_prometheus;
-use super::writer::sync_dir;
 use super::{Console, GOOD, say};
 use crate::tools::BAD;
 use crate::tools::arguments::Arguments;

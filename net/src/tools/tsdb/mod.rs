@@ -3,6 +3,7 @@
 //! ```text
 //! store    everything of a directory, opened to be read       files    its blocks one by one
 //! list analyze verify      about files                        dump     samples as text
+//! bench    scrapes into a new directory, measured
 //! writer   a block of Prometheus on disk                      ranges   which times a block spans
 //! export   samples to blocks        import    blocks of Prometheus into a directory
 //! openmetrics rules        blocks from a page, or from a server's answers     gather   samples of one
@@ -14,6 +15,7 @@
 //! Source: Prometheus `cmd/promtool/{tsdb,backfill,rules}.go`.
 
 mod analyze;
+mod bench;
 mod compaction;
 mod dump;
 mod export;
@@ -40,6 +42,8 @@ const DB_AND_OUT: &[Positional] =
     &[one("db path", Kind::Text), one("output directory", Kind::Text)];
 const SOURCES_AND_DB: &[Positional] =
     &[one("db path", Kind::Text), many("block directories", Kind::Text, true)];
+const SERIES_FILE: &[Positional] =
+    &[optional("file", Kind::Text, "../../tsdb/testdata/20kseries.json")];
 const PAGE: &[Positional] =
     &[one("input file", Kind::Text), optional("output directory", Kind::Text, "data/")];
 const RULE_FILES: &[Positional] = &[many("rule-files", Kind::File, true)];
@@ -57,6 +61,11 @@ const BLOCK_DURATION: Flag = flag(
 );
 const QUIET: Flag = flag("quiet", Kind::Switch, "Do not print created blocks.").short('q');
 
+const BENCH: &[Flag] = &[
+    flag("out", Kind::Text, "Set the output path; what is there is removed.").or("benchout"),
+    flag("metrics", Kind::Int, "Number of metrics to read.").or("10000"),
+    flag("scrapes", Kind::Int, "Number of scrapes to simulate.").or("3000"),
+];
 const ANALYZE: &[Flag] = &[
     flag("limit", Kind::Int, "How many items to show in each list.").or("20"),
     flag("extended", Kind::Switch, "Run extended analysis."),
@@ -103,6 +112,13 @@ const fn command(
 }
 
 pub(super) const COMMANDS: &[Command] = &[
+    command(
+        &["tsdb", "bench", "write"],
+        &[BENCH],
+        SERIES_FILE,
+        "Run a write performance benchmark.",
+        bench::run,
+    ),
     command(
         &["tsdb", "analyze"],
         &[ANALYZE],

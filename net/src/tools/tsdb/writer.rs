@@ -1,33 +1,11 @@
-//! A block of Prometheus on its way to disk: whole, or not there.
-//!
-//! ```text
-//! <ULID>.tmp-for-creation/{meta.json, index, chunks/000001, tombstones} ─► synced ─► <ULID>/
-//! ```
+//! Blocks of Prometheus that tools make.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use engine::block::prometheus::{Meta, NewBlock, Pieces, PrometheusWriter, StartTimestamps};
-use engine::block::{BlockId, SeriesSamples};
-use engine::model::LabelsRef;
+use engine::block::BlockId;
+use engine::block::prometheus::{NewBlock, StartTimestamps};
 use ring::rand::{SecureRandom as _, SystemRandom};
-
-/// Bytes in memory before they are written.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// What a directory is called until its block is whole; Prometheus removes it at a start.
-const SUFFIX: &str = ".tmp-for-creation";
-
-pub(super) struct BlockDir {
-    id: BlockId,
-    parent: PathBuf,
-    path: PathBuf,
-    writer: PrometheusWriter,
-    pieces: Pieces,
-    files: BTreeMap<String, File>,
-}
+use shards::guests::BlockDir;
 
 pub(super) fn new_id() -> Result<BlockId, String> {
     let mut random = [0; 10];
@@ -35,85 +13,13 @@ pub(super) fn new_id() -> Result<BlockId, String> {
     Ok(BlockId::new(shards::runtime::unix_ms().max(0) as u64, random))
 }
 
-impl BlockDir {
-    /// Begins a block for `start_ms..end_ms` below `parent`, which is made if need be.
-    pub fn create(
-        parent: &Path,
-        start_ms: i64,
-        end_ms: i64,
-        starts: StartTimestamps,
-    ) -> Result<BlockDir, String> {
-        let id = new_id()?;
-        let path = parent.join(format!("{id}{SUFFIX}"));
-        fs::create_dir_all(path.join("chunks"))
-            .map_err(|error| format!("create output dir: mkdir {}: {error}", path.display()))?;
-        let new = NewBlock { id, start_ms, end_ms, level: 1, ..NewBlock::default() };
-        Ok(BlockDir {
-            id,
-            parent: parent.to_owned(),
-            path,
-            writer: PrometheusWriter::new(new, starts),
-            pieces: Pieces::default(),
-            files: BTreeMap::new(),
-        })
-    }
-
-    /// Adds a series, whose labels come after those of the one before.
-    pub fn push(&mut self, labels: LabelsRef<'_>, samples: &SeriesSamples) -> Result<(), String> {
-        let pushed = self.writer.push_series(labels, samples, &mut self.pieces);
-        pushed.map_err(|error| error.to_string())?;
-        if self.pieces.bytes() >= PIECE_BYTES { self.write() } else { Ok(()) }
-    }
-
-    fn write(&mut self) -> Result<(), String> {
-        for (file, bytes) in self.pieces.drain() {
-            let name = file.path();
-            let path = self.path.join(&name);
-            let failed = |error: std::io::Error| format!("write {}: {error}", path.display());
-            if !self.files.contains_key(&name) {
-                self.files.insert(name.clone(), File::create(&path).map_err(failed)?);
-            }
-            let Some(open) = self.files.get_mut(&name) else { continue };
-            open.write_all(&bytes).map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    /// Completes the block; none, and nothing is left, if it has no sample.
-    pub fn finish(mut self) -> Result<Option<Meta>, String> {
-        if self.writer.series_count() == 0 {
-            return Ok(None);
-        }
-        let meta = loop {
-            let finished = self.writer.finish(&mut self.pieces);
-            let finished = finished.map_err(|error| error.to_string())?;
-            self.write()?;
-            if let Some(meta) = finished {
-                break meta;
-            }
-        };
-        let path = self.path.clone();
-        let failed = |error: std::io::Error| format!("sync {}: {error}", path.display());
-        for file in self.files.values() {
-            file.sync_all().map_err(failed)?;
-        }
-        for dir in [self.path.join("chunks"), self.path.clone()] {
-            sync_dir(&dir).map_err(failed)?;
-        }
-        let whole = self.parent.join(self.id.to_string());
-        fs::rename(&self.path, &whole).map_err(failed)?;
-        sync_dir(&self.parent).map_err(failed)?;
-        Ok(Some(meta))
-    }
-}
-
-impl Drop for BlockDir {
-    /// What did not become a block goes; after a whole one there is nothing left to go.
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-pub(super) fn sync_dir(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
+/// Begins a block for `start_ms..end_ms` below `parent`, which is made if need be.
+pub(super) fn create_block(
+    parent: &Path,
+    start_ms: i64,
+    end_ms: i64,
+    starts: StartTimestamps,
+) -> Result<BlockDir, String> {
+    let new = NewBlock { id: new_id()?, start_ms, end_ms, level: 1, ..NewBlock::default() };
+    BlockDir::create(parent, new, starts)
 }
