@@ -143,20 +143,50 @@ impl Specimen {
         planted: Option<Bug>,
     ) -> Result<BTreeMap<&'static str, Split>, String> {
         let mut splits = BTreeMap::<_, Split>::new();
-        let all = self.files().into_iter().flat_map(|(path, bytes, looked_at)| {
-            Damage::all(looked_at).map(move |damage| (path.clone(), bytes.clone(), damage))
-        });
-        for (path, bytes, damage) in all.skip(first).step_by(every) {
-            let mut damaged = (*bytes).clone();
-            damage.apply(&mut damaged);
-            if damaged == *bytes {
-                continue;
-            }
-            let split = splits.entry(kind(&path)).or_default();
-            self.check(&path, damaged, planted, split)
-                .map_err(|what| format!("{path}, {damage:?}: {what}"))?;
+        for place in self.places().skip(first).step_by(every) {
+            self.damage_one(place, planted, &mut splits)?;
         }
         Ok(splits)
+    }
+
+    /// What is found first of the damage of files of `kind_wanted`, one place in `every`, that says
+    /// `symptom`.
+    pub fn find_symptom(
+        &self,
+        kind_wanted: &str,
+        every: usize,
+        planted: Bug,
+        symptom: &str,
+    ) -> Option<String> {
+        let mut splits = BTreeMap::new();
+        let places = self.places().filter(|(path, ..)| kind(path) == kind_wanted);
+        let mut found = places
+            .step_by(every)
+            .filter_map(|place| self.damage_one(place, Some(planted), &mut splits).err());
+        found.find(|what| what.contains(symptom))
+    }
+
+    /// Every way to damage every file.
+    fn places(&self) -> impl Iterator<Item = (String, Arc<Vec<u8>>, Damage)> {
+        self.files().into_iter().flat_map(|(path, bytes, looked_at)| {
+            Damage::all(looked_at).map(move |damage| (path.clone(), bytes.clone(), damage))
+        })
+    }
+
+    fn damage_one(
+        &self,
+        (path, bytes, damage): (String, Arc<Vec<u8>>, Damage),
+        planted: Option<Bug>,
+        splits: &mut BTreeMap<&'static str, Split>,
+    ) -> Result<(), String> {
+        let mut damaged = (*bytes).clone();
+        damage.apply(&mut damaged);
+        if damaged == *bytes {
+            return Ok(());
+        }
+        let split = splits.entry(kind(&path)).or_default();
+        let checked = self.check(&path, damaged, planted, split);
+        checked.map_err(|what| format!("{path}, {damage:?}: {what}"))
     }
 
     fn check(
@@ -170,7 +200,8 @@ impl Specimen {
         tree.world.set(path, damaged.clone());
         tree.world.planted.set(planted);
         split.count += 1;
-        let compacts = split.count.is_multiple_of(8);
+        let (compacts, scrubs) =
+            (split.count.is_multiple_of(8), split.count % 8 == 4 && kind(path) == "block");
         let is_cut = self.length(path) > Some(damaged.len());
         let (told, reading, later) = run(4, async {
             let hearth = Process::open(&tree, 1, None).await?;
@@ -178,6 +209,19 @@ impl Specimen {
             let mut told = hearth.told();
             told.append(&mut reading.errors);
             let mut later = None;
+            if scrubs {
+                hearth.scrub().await;
+                let mut reading = hearth.read()?;
+                if !reading.errors.is_empty() {
+                    return Err(format!(
+                        "a scrub leaves what cannot be read: {:?}",
+                        reading.errors
+                    ));
+                }
+                told = hearth.told();
+                told.append(&mut reading.errors);
+                later = Some(reading);
+            }
             if compacts {
                 // What fails by it is told, and tried again.
                 told.extend(hearth.maintain().await.err());

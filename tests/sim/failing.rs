@@ -1,5 +1,11 @@
 //! A fault at every operation of a life: nothing that is acknowledged before, meanwhile or later is
 //! lost, nothing panics, and the life goes on once the disk works again.
+//!
+//! What is acknowledged right behind a fault is looked at at once: later the head is in parts, and a
+//! log that lost it would not be missed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use engine::disk::DiskErrorKind;
 
@@ -9,6 +15,9 @@ use super::image::Crash;
 use super::life::{Ending, Life, SHARD_COUNTS};
 use super::planted::Bug;
 use super::world::Kind;
+
+/// Acknowledgements behind a fault after each of which a crash is looked at.
+const WATCHED_COUNT: u32 = 3;
 
 /// How an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +54,8 @@ pub struct Coverage {
     pub acknowledged_count: u64,
     /// Processes that ended because the disk let nothing be done.
     pub given_up_count: u64,
+    /// Crashes right behind a fault.
+    pub watched_count: u64,
 }
 
 /// Lives once for one in `every` operations that `failing` can strike, beginning with `first`.
@@ -100,8 +111,13 @@ fn live_with(
     life.tree.world.faults.borrow_mut().set(FaultPlan { at, fault, count });
     let mut ended = Ending::Orderly;
     for process in 0..SHARD_COUNTS.len() {
+        let watched = watch(&life, at);
         ended = life.live_process(process)?;
         let world = life.tree.world.clone();
+        world.stop_observing();
+        let (count, violation) = watched.take();
+        coverage.watched_count += u64::from(count);
+        violation.map_or(Ok(()), Err)?;
         let mut faults = world.faults.borrow_mut();
         if let Ending::GivenUp(_) = ended {
             coverage.given_up_count += 1;
@@ -135,4 +151,35 @@ fn live_with(
             .map_err(|what| format!("{crash:?} afterwards: {what}"))?;
     }
     Ok(())
+}
+
+/// Has the crashes looked at that come right behind a fault: how many, and the first violation.
+fn watch(life: &Life, at: u64) -> Rc<RefCell<(u32, Option<String>)>> {
+    let watched = Rc::<RefCell<(u32, Option<String>)>>::default();
+    let (ledger, shared, shard_count) =
+        (life.ledger.clone(), watched.clone(), life.shard_count.clone());
+    let mut acknowledged_count = None;
+    life.tree.world.observe(Box::new(move |world| {
+        let mut watched = shared.borrow_mut();
+        let (count, violation) = &mut *watched;
+        let now = ledger.borrow().acknowledged_count();
+        let has_struck = world.faults.borrow().struck_count() > 0;
+        if !has_struck || *count == WATCHED_COUNT || acknowledged_count == Some(now) {
+            return;
+        }
+        // The first look tells from where on.
+        if acknowledged_count.replace(now).is_none() {
+            return;
+        }
+        let crash = Crash::ALL[*count as usize % Crash::ALL.len()];
+        *count += 1;
+        let shard_count = *shard_count.borrow();
+        let check = Check { crash, seed: at ^ now, shard_count, is_damage_told: true };
+        let tree = world.after(crash, at ^ now);
+        tree.world.planted.set(world.planted.get());
+        if let Err(what) = check.check(tree, &ledger.borrow(), &mut Default::default()) {
+            violation.get_or_insert_with(|| format!("{crash:?} right behind it: {what}"));
+        }
+    }));
+    watched
 }

@@ -16,9 +16,17 @@ pub fn look_for(bug: Bug) -> Result<(), String> {
         }),
         // What hides a fault shows only where nothing comes after it that would tell: closer, then.
         FoundBy::Faults => [20, 5, 1].into_iter().try_for_each(|every| {
-            let mut ways = ways().into_iter();
-            ways.try_for_each(|way| fail_everywhere(3, way, every, 3, Some(bug)).map(drop))
+            ways().into_iter().try_for_each(|way| {
+                let failed = fail_everywhere(3, way, every, 3, Some(bug)).map(drop);
+                failed.or_else(|what| if what.contains(bug.symptom()) { Err(what) } else { Ok(()) })
+            })
         }),
-        FoundBy::Damage => Specimen::make()?.damage(13, 0, Some(bug)).map(drop),
+        FoundBy::Damage => {
+            let specimen = Specimen::make()?;
+            match bug.symptom() {
+                "" => specimen.damage(13, 0, Some(bug)).map(drop),
+                symptom => specimen.find_symptom("log", 13, bug, symptom).map_or(Ok(()), Err),
+            }
+        }
     }
 }

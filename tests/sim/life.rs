@@ -15,6 +15,7 @@ use shards::runtime::{Class, Simulation, SimulationError, simulate, sleep, spawn
 
 use super::disk::SimTree;
 use super::image::Crash;
+use super::ledger::{SERIES_COUNT, Series};
 use super::process::{Process, SharedLedger};
 
 /// Shards of the processes, in order.
@@ -25,6 +26,12 @@ const STEP_COUNT: i64 = 26;
 
 /// Time between two samples of a series.
 const STEP_MS: i64 = 1000;
+
+/// Series of which samples are deleted.
+const DELETED: [Series; 2] = [3, 5];
+
+/// How late samples out of order come: some after their range has its block.
+const LATE_STEPS: [i64; 2] = [4, 13];
 
 /// Of the third process.
 const RETENTION_MS: i64 = 40_000;
@@ -137,14 +144,14 @@ impl Life {
                 }
                 10 => {
                     let range = [step_ms(at - 9), step_ms(at - 3)];
-                    self.attempt("delete", hearth.delete(&self.ledger, 3, range)).await?;
+                    self.attempt("delete", hearth.delete(&self.ledger, DELETED[0], range)).await?;
                 }
                 12 if process == 0 => self.snapshot(&hearth).await?,
                 15 => self.attempt("maintain", hearth.maintain()).await?,
                 16 => {
                     // Of blocks, too.
                     let range = [step_ms(at - 15), step_ms(at - 12)];
-                    self.attempt("delete", hearth.delete(&self.ledger, 5, range)).await?;
+                    self.attempt("delete", hearth.delete(&self.ledger, DELETED[1], range)).await?;
                 }
                 20 => {
                     for storage in &hearth.shards {
@@ -173,7 +180,17 @@ impl Life {
 
     async fn ingest(&self, hearth: &Process, step: i64) -> Result<(), Failure> {
         let sent = hearth.ingest(&self.ledger, step_ms(step)).await;
-        match sent.map_err(Failure::Violation)? {
+        let mut is_acknowledged = sent.map_err(Failure::Violation)?;
+        if let Some(late) = LATE_STEPS.iter().find(|&&late| step % late == 0)
+            && step > *late
+        {
+            // Not of series of which something is deleted: what was deleted stays so.
+            let series = (0..SERIES_COUNT).filter(|series| !DELETED.contains(series));
+            let sent = hearth.ingest_of(&self.ledger, series, step_ms(step - late) + STEP_MS / 2);
+            is_acknowledged &= sent.await.map_err(Failure::Violation)?;
+            self.done("late");
+        }
+        match is_acknowledged {
             true => Ok(()),
             false => Err(Failure::Disk(format!("step {step} is never acknowledged"))),
         }

@@ -60,6 +60,15 @@ impl Bug {
         }
     }
 
+    /// What its run must say: that of others may come first.
+    pub fn symptom(self) -> &'static str {
+        match self {
+            Bug::HidesShortWrites => "right behind it",
+            Bug::SkipsChecksums => "has changed",
+            _ => "",
+        }
+    }
+
     pub const ALL: [Bug; 22] = [
         Bug::AcknowledgesBeforeSync,
         Bug::SyncsLogSometimes,

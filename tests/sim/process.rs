@@ -16,7 +16,7 @@ use shards::runtime::{Class, sleep, spawn};
 use shards::stats::ShardStats;
 use shards::storage::Storage;
 use shards::wal::WalOptions;
-use shards::{Adoption, CancelToken, IngestOptions, KeepOptions};
+use shards::{Adoption, CancelToken, IngestOptions, KeepOptions, StorageSettings};
 
 use super::disk::SimTree;
 use super::ledger::{
@@ -25,6 +25,9 @@ use super::ledger::{
 
 /// Time that a block spans at least, and at most: merges come soon.
 const BLOCK_MS: [i64; 2] = [10_000, 90_000];
+
+/// How far behind the newest sample late ones are taken.
+pub const LATE_WINDOW_MS: i64 = 20_000;
 
 /// Attempts to have a batch acknowledged, about a second apart.
 const ATTEMPT_COUNT: u32 = 20;
@@ -78,7 +81,8 @@ impl Process {
         let stats: Arc<[Arc<ShardStats>]> = (0..shard_count).map(|_| Arc::default()).collect();
         let adoption = Arc::<Adoption>::default();
         let stop = CancelToken::default();
-        let settings = Arc::default();
+        let settings = Arc::<StorageSettings>::default();
+        settings.set_late_window(LATE_WINDOW_MS);
         let plans = ShardId::all(shard_count).map(|id| OpenPlan {
             id,
             tree: tree.clone(),
@@ -117,12 +121,23 @@ impl Process {
     /// Has one sample of every series stored, and acknowledged, however often that must be tried;
     /// false when it never is.
     pub async fn ingest(&self, ledger: &SharedLedger, timestamp_ms: i64) -> Result<bool, String> {
+        self.ingest_of(ledger, 0..SERIES_COUNT, timestamp_ms).await
+    }
+
+    /// As [`Process::ingest`], of some series.
+    pub async fn ingest_of(
+        &self,
+        ledger: &SharedLedger,
+        series: impl Iterator<Item = Series> + Clone,
+        timestamp_ms: i64,
+    ) -> Result<bool, String> {
         let count = self.shards.len();
+        let all = &series;
         let sent = self.shards.iter().map(|storage| async move {
             let owns = |series: &Series| {
                 shard_of(labels(*series).as_ref().stable_hash(), count) == storage.id()
             };
-            let own: Vec<Series> = (0..SERIES_COUNT).filter(owns).collect();
+            let own: Vec<Series> = all.clone().filter(owns).collect();
             if own.is_empty() {
                 return Ok(true);
             }
@@ -206,6 +221,11 @@ impl Process {
     pub async fn maintain(&self) -> Result<(), String> {
         let done = join_all(self.shards.iter().map(Storage::maintain_now)).await;
         done.into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+
+    /// Reads all blocks, and puts aside what is damaged.
+    pub async fn scrub(&self) {
+        join_all(self.shards.iter().map(Storage::scrub_now)).await;
     }
 
     /// Deletes the samples of `series` from `min_ms` to `max_ms`, and has the ledger know.

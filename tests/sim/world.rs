@@ -42,6 +42,8 @@ pub struct World {
     pub faults: RefCell<Faults>,
     pub planted: Cell<Option<Bug>>,
     pub(super) random: RefCell<Random>,
+    /// Of what an observer sees of a write: the life is the same with and without one.
+    tearing: RefCell<Random>,
     observer: RefCell<Option<Observer>>,
     pub capacity_bytes: Cell<u64>,
     /// Kind of every operation, by number.
@@ -175,6 +177,7 @@ impl World {
             faults: RefCell::default(),
             planted: Cell::default(),
             random: RefCell::new(Random::new(seed)),
+            tearing: RefCell::new(Random::new(!seed)),
             observer: RefCell::default(),
             capacity_bytes: Cell::new(u64::MAX),
             kinds: RefCell::default(),
@@ -380,7 +383,7 @@ impl World {
             let before = file.node.borrow().written.clone();
             put(&file.node, offset, bytes);
             let whole = file.node.borrow().written.clone();
-            let torn = some_sectors(&before, &whole, &mut self.random.borrow_mut());
+            let torn = some_sectors(&before, &whole, &mut self.tearing.borrow_mut());
             file.node.borrow_mut().written = Arc::new(torn);
             self.changed();
             self.observed();

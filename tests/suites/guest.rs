@@ -93,6 +93,53 @@ fn blocks_are_served_where_they_stand() {
     }
 }
 
+/// Directories of blocks in a data directory.
+fn block_dirs(data: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.join("meta.json").exists()).collect()
+}
+
+fn meta(block: &Path) -> Value {
+    serde_json::from_slice(&fs::read(block.join("meta.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn blocks_are_merged_and_written_anew_without_what_was_deleted() {
+    const COPY_ID: &str = "01M8JERSKN23TW9GPCAJDKRB9T";
+    let mut hearth = start(2, |data| {
+        copy_block(data);
+        copy_block(&data.join("other"));
+        let copy = data.join(COPY_ID);
+        fs::rename(data.join("other").join(BLOCK_ID), &copy).unwrap();
+        let text = fs::read_to_string(copy.join("meta.json")).unwrap();
+        fs::write(copy.join("meta.json"), text.replace(BLOCK_ID, COPY_ID)).unwrap();
+    });
+    let data = hearth.data_directory();
+    let is_merged = |data: &Path| block_dirs(data).len() == 1;
+    while !is_merged(&data) {
+        assert!(hearth.is_alive(), "{}", hearth.log());
+    }
+    let merged = block_dirs(&data).remove(0);
+    let parents = meta(&merged)["compaction"]["parents"].as_array().map(Vec::len);
+    assert_eq!((parents, &meta(&merged)["compaction"]["level"]), (Some(2), &Value::from(2)));
+    assert_eq!(counts(&hearth, "{__name__!=\"\"}"), golden_counts());
+
+    let target = "/api/v1/admin/tsdb/delete_series?match[]=up%7Bjob%3D%22custom%22%7D";
+    assert_eq!(hearth.post(target, &[], b"").status, 204);
+    assert_eq!(hearth.post("/api/v1/admin/tsdb/clean_tombstones", &[], b"").status, 204);
+    let cleaned = block_dirs(&data);
+    assert!(cleaned.len() == 1 && cleaned[0] != merged, "{cleaned:?}");
+    assert!(meta(&cleaned[0])["stats"]["numTombstones"].is_null());
+    assert_eq!(counts(&hearth, "up"), ["134"]);
+    let sum = |counts: &[String]| counts.iter().map(|n| n.parse::<u64>().unwrap()).sum::<u64>();
+    for _ in 0..2 {
+        let left = sum(&counts(&hearth, "{__name__!=\"\"}"));
+        assert_eq!(left, sum(&golden_counts()) - 133);
+        assert!(hearth.stop().success());
+        hearth.restart();
+    }
+}
+
 #[test]
 fn a_damaged_block_is_left_out_and_told() {
     for (file, place) in [("index", 40), ("meta.json", 3), ("chunks/000001", 1), ("index", 2000)] {

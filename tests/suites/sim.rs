@@ -2,6 +2,7 @@
 //! one.
 
 use tests::sim::crash::{Thoroughness, crash_everywhere};
+use tests::sim::damage::Specimen;
 use tests::sim::failing::{fail_everywhere, ways};
 use tests::sim::hunt::look_for;
 use tests::sim::life::Life;
@@ -16,7 +17,7 @@ fn a_crash_at_any_moment_of_a_life_loses_nothing_that_was_promised() {
     // A run that has met nothing proves nothing.
     assert!(coverage.operation_count > 1_000 && coverage.image_count > 200, "{coverage:?}");
     assert!(coverage.acknowledged_count >= 780, "{coverage:?}");
-    for name in ["open", "flush", "maintain", "delete", "clean", "snapshot", "close"] {
+    for name in ["open", "late", "flush", "maintain", "delete", "clean", "snapshot", "close"] {
         assert!(coverage.done.contains_key(name), "{name}: {coverage:?}");
     }
 }
@@ -37,6 +38,19 @@ fn a_fault_in_a_life_loses_nothing_that_was_promised() {
         let coverage = fail_everywhere(2, way, 400, 30 * at, None).unwrap();
         assert!(coverage.life_count > 0 && coverage.struck_count > 0, "{way:?}: {coverage:?}");
     }
+}
+
+/// A place here and there; all of them are the long run's.
+#[test]
+fn damage_is_told_or_harmless_and_keeps_nobody_from_starting() {
+    let specimen = Specimen::make().unwrap();
+    let splits = specimen.damage(1499, 7, None).unwrap();
+    for kind in ["log", "part", "block", "block tombstones", "head tombstones"] {
+        let split = splits.get(kind).copied().unwrap_or_default();
+        assert!(split.count > 0, "{kind}: {splits:?}");
+        assert_eq!(split.told_count + split.harmless_count, split.count, "{kind}: {splits:?}");
+    }
+    assert!(splits["log"].told_count > 0 && splits["block"].told_count > 0, "{splits:?}");
 }
 
 /// Those that are found within a second.

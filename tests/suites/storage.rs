@@ -2,8 +2,14 @@
 //!
 //! Blocks are short, and time is what the samples say: nothing here waits for hours.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
 use tests::process::{Hearth, Options, unix_ms};
 use tests::remote_write::{self, Series};
+use tests::workspace::TemporaryFolder;
 
 const STEP_MS: i64 = 1_000;
 const SERIES_COUNT: usize = 20;
@@ -107,4 +113,54 @@ fn the_admin_api_is_off_unless_asked_for() {
         assert_eq!((answer.status, &answer.json()["errorType"]), (500, &"unavailable".into()));
         assert_eq!(answer.json()["error"], "admin APIs disabled");
     }
+}
+
+/// Blocks that were shipped to `bucket`, by the time they begin, with their metas.
+fn shipped(bucket: &Path) -> BTreeMap<i64, Value> {
+    let mut metas = BTreeMap::new();
+    for entry in fs::read_dir(bucket).into_iter().flatten() {
+        // Without a meta a block is on its way.
+        let Ok(meta) = fs::read(entry.unwrap().path().join("meta.json")) else { continue };
+        let meta: Value = serde_json::from_slice(&meta).unwrap();
+        let former = metas.insert(meta["minTime"].as_i64().unwrap(), meta);
+        assert!(former.is_none(), "a range is there twice");
+    }
+    metas
+}
+
+#[test]
+fn finished_ranges_are_shipped_once_and_a_server_opens_them() {
+    let bucket = TemporaryFolder::new("bucket");
+    let mut options = options(2);
+    options.config = Some("global: {external_labels: {site: s1}}\nscrape_configs: []\n".into());
+    options.args.push(format!("--storage.ship.to={}", bucket.path().display()));
+    options.args.push("--storage.ship.interval=50ms".to_owned());
+    let mut hearth = Hearth::start(options);
+    let base_ms = unix_ms() / 20_000 * 20_000 - 600_000;
+    send(&hearth, base_ms, 0..150);
+    while metric(&hearth, "hearth_ship_blocks_total") < 3.0 {}
+    hearth.kill();
+    hearth.restart();
+    send(&hearth, base_ms, 150..300);
+    // Ranges end 20 s apart; the last one is not finished.
+    let is_done = |metas: &BTreeMap<i64, Value>| metas.len() >= 14;
+    while !is_done(&shipped(bucket.path())) {
+        assert!(hearth.is_alive(), "{}", hearth.log());
+    }
+    assert!(metric(&hearth, "hearth_ship_before_timestamp_seconds") > 0.0);
+    assert_eq!(metric(&hearth, "hearth_ship_failures_total"), 0.0, "{}", hearth.log());
+    assert!(hearth.stop().success());
+
+    let metas = shipped(bucket.path());
+    let mut end_ms = base_ms;
+    for (start_ms, meta) in &metas {
+        assert_eq!((*start_ms, meta["maxTime"].as_i64()), (end_ms, Some(end_ms + 20_000)));
+        assert_eq!(meta["thanos"]["labels"]["site"], "s1");
+        assert_eq!(meta["stats"]["numSamples"], 20 * SERIES_COUNT);
+        end_ms += 20_000;
+    }
+    // The bucket is a data directory of Prometheus.
+    let reader = Hearth::start_on(Options::receiver(1), bucket.path().to_owned());
+    let found = count(&reader, "m", end_ms - 1);
+    assert_eq!(found, (metas.len() * 20 * SERIES_COUNT) as f64);
 }
