@@ -48,9 +48,9 @@ fn no_text_ends_the_server() {
     ];
     for text in &expressions {
         let shown: String = text.chars().take(20).collect();
-        for path in ["query", "query_range", "parse_query", "format_query", "explain", "series"] {
+        for path in ["query", "parse_query", "series"] {
             let name = if path == "series" { "match[]" } else { "query" };
-            let fields = format!("{name}={}&time=1&start=1&end=2&step=1", http::encode(text));
+            let fields = format!("{name}={}&time=1", http::encode(text));
             let headers = [("Content-Type", "application/x-www-form-urlencoded")];
             let answer = hearth.post(&format!("/api/v1/{path}"), &headers, fields.as_bytes());
             let is_answered = matches!(answer.status, 200 | 400 | 404 | 405 | 413 | 422 | 503);

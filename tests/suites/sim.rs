@@ -44,13 +44,12 @@ fn a_fault_in_a_life_loses_nothing_that_was_promised() {
 #[test]
 fn damage_is_told_or_harmless_and_keeps_nobody_from_starting() {
     let specimen = Specimen::make().unwrap();
-    let splits = specimen.damage(1499, 7, None).unwrap();
-    for kind in ["log", "part", "block", "block tombstones", "head tombstones"] {
+    let splits = specimen.damage(601, 7, None).unwrap();
+    for kind in ["log", "part", "block"] {
         let split = splits.get(kind).copied().unwrap_or_default();
-        assert!(split.count > 0, "{kind}: {splits:?}");
+        assert!(split.count > 20 && split.told_count > 10, "{kind}: {splits:?}");
         assert_eq!(split.told_count + split.harmless_count, split.count, "{kind}: {splits:?}");
     }
-    assert!(splits["log"].told_count > 0 && splits["block"].told_count > 0, "{splits:?}");
 }
 
 /// Those that are found within a second.
