@@ -37,11 +37,16 @@ impl RetentionClock {
         unix_ms: i64,
         now: Instant,
     ) -> i64 {
-        let end_ms = blocks.iter().map(|block| block.end_ms).max().unwrap_or(i64::MIN);
+        let Some(end_ms) = blocks.iter().map(|block| block.end_ms).max() else { return i64::MIN };
         let newest_ms = end_ms.min(unix_ms);
         let (believed_ms, at) = *self
             .believed
             .get_or_insert_with(|| (before_gap(blocks, retention_ms).unwrap_or(newest_ms), now));
+        if newest_ms <= believed_ms {
+            // A clock that was set back, or one that is right again.
+            self.leapt = None;
+            return newest_ms;
+        }
         let passed_ms = i64::try_from((now - at).as_millis()).unwrap_or(i64::MAX);
         let reach_ms = believed_ms.saturating_add(passed_ms).saturating_add(LEAP_MS);
         if newest_ms > reach_ms && now - *self.leapt.get_or_insert(now) < HOLD {
@@ -176,6 +181,13 @@ mod tests {
         check(&[(0, 0, &[-360, -2, 0], 0), (2, 0, &[-358, 0, 2], 2), (30, 0, &[0, 30], 30)]);
         // A directory of long ago, and one that grows by an hour's import.
         check(&[(0, 0, &[-9000, -8998], -8998), (1, 0, &[-9000, -8980], -8980)]);
+    }
+
+    #[test]
+    fn the_first_block_is_no_leap() {
+        let (mut clock, now) = (RetentionClock::default(), Instant::now());
+        assert_eq!(clock.newest_ms(&[], RETENTION_MS, UNIX_MS, now), i64::MIN);
+        assert_eq!(clock.newest_ms(&blocks(&[0]), RETENTION_MS, UNIX_MS, now), UNIX_MS);
     }
 
     #[test]

@@ -271,18 +271,18 @@ fn a_segment_whose_sync_fails_at_a_start_is_written_anew() {
 fn a_segment_that_was_cut_below_its_header_is_told_and_kept() {
     run(|| async {
         for length in [0, 1, 63] {
-            let cut = async |disk: &MemDisk| disk.shorten("00000001.wal", length).await.unwrap();
+            let cut = async |disk: &MemDisk| disk.shorten("00000002.wal", length).await.unwrap();
             let (found, replayed, disk) = read_damaged(40, cut).await;
-            assert!(!found.is_empty() && found.len() < 40, "later segments are read");
+            assert!(!found.is_empty() && found.len() < 40, "other segments are read");
             let (name, what) = &replayed.losses[0];
-            assert_eq!(name, "00000001.wal");
+            assert_eq!(name, "00000002.wal");
             let expected = format!(
                 "segment header cut short: {length} of 64 bytes: nothing of it can be read"
             );
             assert!(what.starts_with(&expected), "{what}");
             let told = &replayed.losses[1].1;
             assert!(told.contains("Gap"), "the next segment says which frames: {told}");
-            let kept = disk.0.quarantined("00000001.wal").unwrap();
+            let kept = disk.0.quarantined("00000002.wal").unwrap();
             assert_eq!(kept.len() as u64, length);
         }
     })
