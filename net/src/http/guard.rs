@@ -137,9 +137,9 @@ impl Guard {
         // No part holds a zero but the last.
         let key = digest(&SHA256, format!("{}:{user}\0{hash}\0{password}", user.len()).as_bytes());
         let key: [u8; 32] = key.as_ref().try_into().expect("SHA-256 has 32 bytes");
-        if let Some(&known) = locked(&self.outcomes).get(&key) {
-            // Somebody who is no user any more may have had the hash that stands for nobody's.
-            return known && is_user;
+        if let Some(&is_same) = locked(&self.outcomes).get(&key) {
+            // The hash that stands for nobody's may be that of a user of another time.
+            return is_user && is_same;
         }
         let _ = self.comparing.0.send(()).await;
         let place = Place(self.comparing.1.clone());
@@ -147,15 +147,14 @@ impl Guard {
             runtime::blocking(move || bcrypt::verify(password.as_bytes(), &hash).unwrap_or(false))
                 .await;
         drop(place);
-        let is_known = is_user && is_same;
         let mut outcomes = locked(&self.outcomes);
         if outcomes.len() >= OUTCOME_COUNT_MAX
             && let Some(any) = outcomes.keys().next().copied()
         {
             outcomes.remove(&any);
         }
-        outcomes.insert(key, is_known);
-        is_known
+        outcomes.insert(key, is_same);
+        is_user && is_same
     }
 }
 
