@@ -1,13 +1,14 @@
 //! The loop of one group, on the shard that has it.
 //!
 //! ```text
-//! wait for the slot ─► evaluate ─► show ─► …       after the second evaluation of a start: restore
+//! wait for the slot ─► the turn ─► evaluate ─► show ─► …       after the second evaluation of a start: restore
 //!         └─ order: hand over, disband
 //! ```
 //!
 //! Source: Prometheus `rules/group.go` (`run`, `Eval`, `RestoreForState`).
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,7 @@ use engine::promql::{ParseOptions, parse};
 use engine::rules::alerts::{ALERTS_FOR_STATE, series_labels};
 use engine::rules::schedule::Due;
 use engine::rules::{AlertState, Evaluation, ForState, Group, RuleReport, RuleSpec, Schedule};
+use shards::fair::Semaphore;
 use shards::query::Expression;
 use shards::{Shard, runtime};
 
@@ -43,6 +45,11 @@ pub enum Order {
 /// samples at the first, and rules may depend on each other.
 const EVALUATIONS_BEFORE_RESTORE: usize = 2;
 
+/// Groups of a shard whose slots have come are evaluated one after the other, each at its full
+/// speed, instead of all of them at the speed of their number. One that takes longer than this
+/// lets the next one begin beside it: a slow group delays no other by more.
+const TURN_MAX: Duration = Duration::from_millis(100);
+
 pub struct GroupLoop {
     pub shard: Shard,
     pub cell: Arc<GroupCell>,
@@ -52,6 +59,8 @@ pub struct GroupLoop {
     /// Of the configuration in force.
     pub settings: Rc<RefCell<Arc<Settings>>>,
     pub orders: Receiver<Order>,
+    /// One permit: whose evaluation may begin.
+    pub turn: Rc<Semaphore>,
     /// The server has just started.
     pub restores: bool,
 }
@@ -70,7 +79,7 @@ impl GroupLoop {
                 Ok(Err(_)) => return,
                 Err(_) => {}
             }
-            self.iterate(schedule.take(runtime::unix_ms())).await;
+            self.evaluate_in_turn(&mut schedule).await;
             evaluations += 1;
             if self.restores && evaluations == EVALUATIONS_BEFORE_RESTORE {
                 self.restore().await;
@@ -85,6 +94,15 @@ impl GroupLoop {
 
     fn query_offset_ms(&self, settings: &Settings) -> i64 {
         self.cell.spec.query_offset_ms.unwrap_or(settings.query_offset_ms)
+    }
+
+    async fn evaluate_in_turn(&self, schedule: &mut Schedule) {
+        let turn = self.turn.acquire().await;
+        let mut evaluation = pin!(self.iterate(schedule.take(runtime::unix_ms())));
+        if runtime::timeout(TURN_MAX, evaluation.as_mut()).await.is_err() {
+            drop(turn);
+            evaluation.await;
+        }
     }
 
     async fn iterate(&self, due: Due) {

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use futures_util::future::{Either, select};
 use hashbrown::HashMap;
 use shards::Shard;
+use shards::fair::Semaphore;
 use shards::runtime::{self, Class, Task};
 
 use crate::api::context::Context;
@@ -31,6 +32,8 @@ struct Loops {
     environment: Arc<Environment>,
     context: Arc<Context>,
     settings: Rc<RefCell<Arc<Settings>>>,
+    /// Which group's evaluation may begin.
+    turn: Rc<Semaphore>,
     running: HashMap<String, Running, RandomState>,
     /// The first list of this life of the server: alerts are restored.
     is_first: bool,
@@ -49,6 +52,7 @@ pub async fn run(
         environment,
         context,
         settings: Rc::default(),
+        turn: Rc::new(Semaphore::new(1)),
         running: HashMap::default(),
         is_first: true,
     };
@@ -120,6 +124,7 @@ impl Loops {
             context: self.context.clone(),
             settings: self.settings.clone(),
             orders: receiver,
+            turn: self.turn.clone(),
             restores: self.is_first,
         };
         let task = runtime::spawn(Class::Background, group_loop.run());
