@@ -5,7 +5,7 @@
 //! ```text
 //! observe stats  what a shard tells the outside: events, counters
 //! topology       which CPUs there are, how many shards
-//! runtime        executor, tasks, timers, sockets, blocking calls: the one room that knows glommio
+//! runtime        executor, tasks, timers, sockets, blocking calls
 //! fair cancel    waiting in order; telling work that it is not wanted any more
 //! route          which shard a series lives on; splits batches; the record of it
 //! mesh           requests and answers between shards, bounded by credits

@@ -1,7 +1,7 @@
 //! Which CPUs this process may use, and how many shards that makes.
 //!
-//! Read from `/proc` and `/sys`, because the affinity mask is what counts in a container: glommio
-//! lists the machine's CPUs, of which a cpuset may forbid some.
+//! Read from `/proc` and `/sys`, because the affinity mask is what counts in a container: of the
+//! machine's CPUs a cpuset may forbid some.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

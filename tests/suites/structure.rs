@@ -175,19 +175,11 @@ fn pure_rooms_of_net_know_no_io() {
 }
 
 #[test]
-fn only_shards_knows_glommio_and_the_ring() {
+fn only_shards_knows_the_ring() {
     let mut problems = Vec::new();
     for source in sources("net/src").iter().chain(&sources("engine/src")) {
-        let code = source.code();
-        for banned in ["glommio::", "io_uring::"] {
-            if code.contains(banned) {
-                problems.push(format!("{}: names {banned}", source.name));
-            }
-        }
-    }
-    for source in sources("shards/src") {
-        if source.code().contains("glommio::") && !source.name.starts_with("shards/src/runtime") {
-            problems.push(format!("{}: glommio is known to shards/runtime alone", source.name));
+        if source.code().contains("io_uring::") {
+            problems.push(format!("{}: names io_uring", source.name));
         }
     }
     report(problems);

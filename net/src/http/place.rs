@@ -1,4 +1,4 @@
-//! Where the client runs: on a shard (glommio) or on the control thread (tokio). It needs sockets
+//! Where the client runs: on a shard or on the control thread (tokio). It needs sockets
 //! from either, and nothing else: connections are driven by whoever waits for their answers, so no
 //! task is started here.
 

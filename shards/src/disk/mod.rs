@@ -27,14 +27,14 @@ use engine::disk::{Disk, DiskError, DiskErrorKind, FileBytes};
 pub use buffer::{BLOCK_BYTES, BlockBuffer, padded};
 pub use map::{Mapping, is_resident, populate};
 pub use read_only::{ReadOnlyDisk, ReadOnlyTree};
-use ring::WriteRing;
+use ring::Writes;
 pub use space::{Space, space};
 pub use stream::{FileStream, finished_files};
 pub use tree::DirTree;
 
 use crate::fair::Semaphore;
 use crate::observe::{Event, SharedReporter};
-use crate::runtime::{blocking, sleep};
+use crate::runtime::blocking;
 
 /// Zeros of a new file are written in pieces of this size …
 const FILL_BYTES: usize = 256 << 10;
@@ -51,7 +51,7 @@ pub struct RingDisk {
     is_direct: Cell<bool>,
     /// The first files are wanted at once, later ones without a burst.
     is_hurried: Cell<bool>,
-    ring: RefCell<WriteRing>,
+    writes: RefCell<Writes>,
     /// Turns at the ring: one operation at a time, in order.
     turns: Semaphore,
     reporter: SharedReporter,
@@ -67,7 +67,7 @@ impl RingDisk {
             quarantine: None,
             is_direct: Cell::new(direct),
             is_hurried: Cell::new(true),
-            ring: RefCell::new(WriteRing::new()?),
+            writes: RefCell::default(),
             turns: Semaphore::new(1),
             reporter,
         })
@@ -100,21 +100,14 @@ impl RingDisk {
     }
 
     /// Runs one operation of the ring.
-    async fn run(&self, push: impl FnOnce(&mut WriteRing)) -> ring::Completion {
+    async fn run(&self, begin: impl FnOnce(&mut Writes)) -> ring::Written {
         let _turn = self.turns.acquire().await;
-        if !self.ring.borrow().is_idle() {
+        if !self.writes.borrow().is_idle() {
             // Whoever began this one was dropped.
-            let _ = poll_fn(|cx| self.ring.borrow_mut().poll_completed(cx)).await;
+            let _ = poll_fn(|cx| self.writes.borrow_mut().poll_written(cx)).await;
         }
-        push(&mut self.ring.borrow_mut());
-        loop {
-            let submitted = self.ring.borrow_mut().submit();
-            match submitted {
-                Ok(()) => break,
-                Err(delay) => sleep(delay).await,
-            }
-        }
-        poll_fn(|cx| self.ring.borrow_mut().poll_completed(cx)).await
+        begin(&mut self.writes.borrow_mut());
+        poll_fn(|cx| self.writes.borrow_mut().poll_written(cx)).await
     }
 
     async fn write<B: AsRef<[u8]> + 'static>(
@@ -126,7 +119,7 @@ impl RingDisk {
     ) -> (Result<(), DiskError>, B) {
         let length = buffer.as_ref().len();
         let (buffer, result) =
-            self.run(|ring| ring.push_write(&file.file, offset, buffer, durable)).await;
+            self.run(|writes| writes.begin_write(&file.file, offset, buffer, durable)).await;
         let result = result.and_then(|written| match written as usize == length {
             true => Ok(()),
             false => Err(io::Error::other(format!("only {written} of {length} bytes written"))),
@@ -218,7 +211,7 @@ impl Disk for RingDisk {
     }
 
     async fn sync(&self, file: &RingFile) -> Result<(), DiskError> {
-        let (_, result) = self.run(|ring| ring.push_sync(&file.file)).await;
+        let (_, result) = self.run(|writes| writes.begin_sync(&file.file)).await;
         result.map(drop).map_err(|error| self.error("sync", &file.name, &error))
     }
 

@@ -64,9 +64,11 @@ fn operations_begun_at_once_are_done_in_order() {
 }
 
 #[test]
-fn an_abandoned_write_is_finished_before_the_next_one() {
-    run(|| async {
-        let scratch = Scratch::new("disk");
+fn an_abandoned_write_is_finished_before_the_next_one_and_before_the_end() {
+    let scratch = Arc::new(Scratch::new("disk"));
+    let own = scratch.clone();
+    run(move || async move {
+        let scratch = own;
         let disk = open(&scratch, true);
         let file = disk.create("file", 2 * BLOCK_BYTES as u64).await.unwrap();
         let write = |byte, at| disk.write_durable(&file, at, blocks(byte, BLOCK_BYTES));
@@ -74,10 +76,9 @@ fn an_abandoned_write_is_finished_before_the_next_one() {
         disk.sync(&file).await.unwrap();
         assert_eq!(disk.read("file").await.unwrap()[0], 1);
         assert!(poll_once(Box::pin(write(2, 4096))).await.is_none());
-        drop(disk);
-        assert_eq!(fs::read(scratch.path().join("a/b/file")).unwrap()[4096], 2);
     })
     .unwrap();
+    assert_eq!(fs::read(scratch.path().join("a/b/file")).unwrap()[4096], 2);
 }
 
 #[test]

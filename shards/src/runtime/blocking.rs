@@ -1,7 +1,6 @@
 //! Slow calls on threads of their own: files, directories, name lookups.
 //!
-//! A few threads for the whole process, started with the first call. glommio has such a pool too;
-//! a panic in it kills the shard with the next call, and it sits on the shard's own CPU.
+//! A few threads for the whole process, started with the first call, on no CPU of their own.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,22 +1,13 @@
 //! One thread with one executor.
+#![allow(unsafe_code)]
 
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::thread;
-use std::time::Duration;
 
-use glommio::{LocalExecutorBuilder, Placement as GlommioPlacement};
-
-/// Memory that glommio registers with the kernel, pinned three times a shard. Nothing of ours
-/// goes through it; it is as small as glommio takes it.
-const IO_MEMORY_BYTES: usize = 64 << 10;
-
-/// Entries of each submission ring: sockets and timers only.
-const RING_DEPTH: usize = 128;
-
-/// Off, practically: see the rules in the room's documentation.
-const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
+use super::local;
 
 /// Where an executor's thread runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +22,8 @@ pub enum Placement {
 #[derive(Debug)]
 pub enum ExecutorError {
     Thread(io::Error),
-    Start(String),
+    Ring(io::Error),
+    Pin(usize, io::Error),
     Panicked(String),
 }
 
@@ -39,7 +31,10 @@ impl fmt::Display for ExecutorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ExecutorError::Thread(error) => write!(f, "no thread for a shard: {error}"),
-            ExecutorError::Start(message) => write!(f, "executor does not start: {message}"),
+            ExecutorError::Ring(error) => write!(f, "no ring for a shard: {error}"),
+            ExecutorError::Pin(cpu, error) => {
+                write!(f, "a shard cannot be put on CPU {cpu}: {error}")
+            }
             ExecutorError::Panicked(message) => write!(f, "shard panicked: {message}"),
         }
     }
@@ -76,20 +71,28 @@ where
     let thread = thread::Builder::new()
         .name(name)
         .spawn(move || {
-            let placement = match placement {
-                Placement::Pinned(cpu) => GlommioPlacement::Fixed(cpu),
-                Placement::Unpinned => GlommioPlacement::Unbound,
-            };
-            let executor = LocalExecutorBuilder::new(placement)
-                .io_memory(IO_MEMORY_BYTES)
-                .ring_depth(RING_DEPTH)
-                .preempt_timer(PREEMPT_TIMER)
-                .make()
-                .map_err(|error| ExecutorError::Start(error.to_string()))?;
-            Ok(executor.run(async move { main().await }))
+            if let Placement::Pinned(cpu) = placement {
+                pin(cpu).map_err(|error| ExecutorError::Pin(cpu, error))?;
+            }
+            local::run(async move { main().await }).map_err(ExecutorError::Ring)
         })
         .map_err(ExecutorError::Thread)?;
     Ok(ExecutorThread { thread })
+}
+
+/// Has this thread run on `cpu` only.
+fn pin(cpu: usize) -> io::Result<()> {
+    let mut cpus: libc::cpu_set_t =
+        // SAFETY: a set of bits, of which all zeroes are the empty set.
+        unsafe { mem::zeroed() };
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the set is ours, and the number is within it.
+    unsafe { libc::CPU_SET(cpu, &mut cpus) };
+    // SAFETY: the kernel reads a set of the size that it is told.
+    let result = unsafe { libc::sched_setaffinity(0, mem::size_of_val(&cpus), &cpus) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Runs `main` on an executor of its own, unpinned, and waits for its end: for tests and tools

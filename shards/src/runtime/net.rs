@@ -5,23 +5,24 @@
 //! the CPU of a 300 KB body.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use socket2::{Domain, Protocol, Socket, Type};
+use futures_lite::future::poll_fn;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::operation::Readiness;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// A listening socket that shares its port with the other shards'.
 pub struct TcpListener {
-    listener: glommio::net::TcpListener,
+    socket: Socket,
     address: SocketAddr,
 }
 
@@ -32,10 +33,9 @@ impl TcpListener {
     pub fn bind_reuseport(address: SocketAddr) -> io::Result<TcpListener> {
         let socket = bind(address, true)?;
         socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
         let address = local_address(&socket)?;
-        // SAFETY: the descriptor is a listening socket, and `into_raw_fd` gave its ownership up.
-        let listener = unsafe { glommio::net::TcpListener::from_raw_fd(socket.into_raw_fd()) };
-        Ok(TcpListener { listener, address })
+        Ok(TcpListener { socket, address })
     }
 
     /// The bound address, with the port that the kernel chose if it was asked for port zero.
@@ -48,9 +48,50 @@ impl TcpListener {
     /// Errors: out of descriptors or memory, or a connection that died in the queue. The caller
     /// waits a little and tries again.
     pub async fn accept(&self) -> io::Result<TcpStream> {
-        let accepted = self.listener.shared_accept().await.map_err(io::Error::from)?;
-        TcpStream::new(accepted.bind_to_executor())
+        let mut to_accept = Readiness::to_read();
+        loop {
+            match self.socket.accept() {
+                Ok((socket, peer)) => return TcpStream::new(socket, peer.as_socket()),
+                Err(error) if is_not_ready(&error) => {}
+                Err(error) => return Err(error),
+            }
+            poll_fn(|cx| to_accept.poll(&self.socket, cx)).await?;
+        }
     }
+}
+
+/// Whether a call is to be made again when the socket is ready.
+fn is_not_ready(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Calls `call` until it does not find the socket unready.
+fn poll_call<T>(
+    socket: &impl AsRawFd,
+    readiness: &mut Readiness,
+    cx: &mut Context<'_>,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        match call() {
+            Err(error) if is_not_ready(&error) => ready!(readiness.poll(socket, cx))?,
+            done => return Poll::Ready(done),
+        }
+    }
+}
+
+/// Connects without waiting on the thread.
+async fn connect(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    match socket.connect(address) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        // The queue of a listener in the file system is full.
+        Err(error) => return Err(error),
+    }
+    let mut connected = Readiness::to_write();
+    poll_fn(|cx| connected.poll(socket, cx)).await?;
+    socket.take_error()?.map_or(Ok(()), Err)
 }
 
 /// Whether nobody listens on `address`: what an ordinary bind would say. Start-up asks once,
@@ -76,23 +117,27 @@ fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
 ///
 /// Its `poll_*` functions have the contract of `futures::io::{AsyncRead, AsyncWrite}`.
 pub struct TcpStream {
-    stream: glommio::net::TcpStream,
+    socket: Socket,
     peer: SocketAddr,
+    to_read: Readiness,
+    to_write: Readiness,
     /// The last read left room in its buffer, so the socket was empty: the next read asks for
     /// readiness at once.
     drained: bool,
 }
 
 impl TcpStream {
-    fn new(stream: glommio::net::TcpStream) -> io::Result<TcpStream> {
-        let peer = stream.peer_addr().map_err(io::Error::from)?;
-        Ok(TcpStream { stream, peer, drained: true })
+    fn new(socket: Socket, peer: Option<SocketAddr>) -> io::Result<TcpStream> {
+        let peer = peer.ok_or_else(|| io::Error::other("the kernel names no peer"))?;
+        let (to_read, to_write) = (Readiness::to_read(), Readiness::to_write());
+        Ok(TcpStream { socket, peer, to_read, to_write, drained: true })
     }
 
     /// Connects without a deadline; [`super::timeout`] gives one.
     pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = glommio::net::TcpStream::connect(address).await.map_err(io::Error::from)?;
-        TcpStream::new(stream)
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        connect(&socket, &address.into()).await?;
+        TcpStream::new(socket, Some(address))
     }
 
     pub fn peer_addr(&self) -> SocketAddr {
@@ -100,12 +145,12 @@ impl TcpStream {
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr().map_err(io::Error::from)
+        local_address(&self.socket)
     }
 
     /// Sends small segments at once (`TCP_NODELAY`).
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.stream.set_nodelay(on).map_err(io::Error::from)
+        self.socket.set_nodelay(on)
     }
 
     /// Reads into `buffer`; the first `n` bytes of it are initialised by `Ready(Ok(n))`. Zero
@@ -118,38 +163,25 @@ impl TcpStream {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if !self.drained {
+        loop {
+            if self.drained {
+                ready!(self.to_read.poll(&self.socket, cx))?;
+                self.drained = false;
+            }
             match self.receive(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_not_ready(&error) => self.drained = true,
                 done => return Poll::Ready(done),
             }
-        }
-        // glommio reads into initialised memory and registers for readiness when there is nothing
-        // to read. One byte serves both; what it may catch is completed below.
-        let mut first = [0u8];
-        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut first);
-        self.drained = false;
-        if ready!(polled)? == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        buffer[0].write(first[0]);
-        match self.receive(&mut buffer[1..]) {
-            Ok(more) => Poll::Ready(Ok(1 + more)),
-            // An error stays with the socket and shows in the next read.
-            Err(_) => Poll::Ready(Ok(1)),
         }
     }
 
     /// One `recv` that does not wait.
     fn receive(&mut self, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        // SAFETY: the descriptor is open as long as `self.stream`, and the kernel writes at most
+        // SAFETY: the descriptor is open as long as `self.socket`, and the kernel writes at most
         // `buffer.len()` bytes to a buffer of that length.
         let received = unsafe {
             libc::recv(
-                self.stream.as_raw_fd(),
+                self.socket.as_raw_fd(),
                 buffer.as_mut_ptr().cast(),
                 buffer.len(),
                 libc::MSG_DONTWAIT,
@@ -161,7 +193,7 @@ impl TcpStream {
     }
 
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     /// Writes of several buffers by one system call; `Ready(Ok(n))` counts over all of them.
@@ -170,72 +202,43 @@ impl TcpStream {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut message: libc::msghdr =
-            // SAFETY: `msghdr` is a C struct for which all zeroes mean an empty message.
-            unsafe { std::mem::zeroed() };
-        message.msg_iov = buffers.as_ptr().cast_mut().cast();
-        message.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize);
-        // SAFETY: `IoSlice` has the layout of `iovec`, `msg_iovlen` of them stand at `msg_iov`,
-        // and sending only reads from them.
-        let sent = unsafe {
-            libc::sendmsg(
-                self.stream.as_raw_fd(),
-                &message,
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-            )
-        };
-        match usize::try_from(sent).map_err(|_| io::Error::last_os_error()) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // glommio tries again and registers for readiness.
-                match buffers.iter().find(|buffer| !buffer.is_empty()) {
-                    Some(first) => self.poll_write(cx, first),
-                    None => Poll::Ready(Ok(0)),
-                }
-            }
-            done => Poll::Ready(done),
-        }
+        let TcpStream { socket, to_write, .. } = self;
+        let buffers = &buffers[..buffers.len().min(libc::UIO_MAXIOV as usize)];
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        poll_call(socket, to_write, cx, || socket.send_vectored_with_flags(buffers, flags))
     }
 
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    pub fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     /// Ends the writing side. A connection that the peer has reset already counts as closed.
-    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match ready!(Pin::new(&mut self.stream).poll_close(cx)) {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            done => Poll::Ready(done),
-        }
+    pub fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(closed(self.socket.shutdown(Shutdown::Write)))
     }
 }
 
-/// The hearing end of a socket pair: lets a shard await what cannot be awaited itself.
-pub struct Bell(glommio::net::UnixStream);
-
-impl Bell {
-    /// Takes the receiving end on the shard's thread.
-    pub fn new(receiver: StdUnixStream) -> Bell {
-        // SAFETY: the descriptor is a stream socket, and `into_raw_fd` gave its ownership up.
-        Bell(unsafe { glommio::net::UnixStream::from_raw_fd(receiver.into_raw_fd()) })
-    }
-
-    /// Ready once for everything that was sent since the last time.
-    pub fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut bytes = [0; 64];
-        match ready!(Pin::new(&mut self.0).poll_read(cx, &mut bytes))? {
-            0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            _ => Poll::Ready(Ok(())),
-        }
+fn closed(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        done => done,
     }
 }
 
 /// A connection to a socket in the file system. Closes when dropped.
-pub struct UnixStream(glommio::net::UnixStream);
+pub struct UnixStream {
+    stream: StdUnixStream,
+    to_read: Readiness,
+    to_write: Readiness,
+}
 
 impl UnixStream {
     /// Connects without a deadline; [`super::timeout`] gives one.
     pub async fn connect(path: &str) -> io::Result<UnixStream> {
-        glommio::net::UnixStream::connect(path).await.map(UnixStream).map_err(io::Error::from)
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        connect(&socket, &SockAddr::unix(path)?).await?;
+        let (to_read, to_write) = (Readiness::to_read(), Readiness::to_write());
+        Ok(UnixStream { stream: socket.into(), to_read, to_write })
     }
 
     pub fn poll_read(
@@ -243,18 +246,20 @@ impl UnixStream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        let UnixStream { stream, to_read, .. } = self;
+        poll_call(stream, to_read, cx, || (&*stream).read(buffer))
     }
 
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        let UnixStream { stream, to_write, .. } = self;
+        poll_call(stream, to_write, cx, || (&*stream).write(bytes))
     }
 
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+    pub fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+    pub fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(closed(self.stream.shutdown(Shutdown::Write)))
     }
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 
+use super::local::on_local;
 use super::simulation;
 use crate::observe::{Event, SharedReporter};
 
@@ -59,14 +60,14 @@ pub fn panic_count() -> u64 {
 pub struct Task(Running);
 
 enum Running {
-    Glommio(glommio::Task<()>),
+    Real(async_task::Task<()>),
     Simulated(simulation::Task),
 }
 
 impl Task {
     pub fn detach(self) {
         match self.0 {
-            Running::Glommio(task) => drop(task.detach()),
+            Running::Real(task) => task.detach(),
             Running::Simulated(task) => task.detach(),
         }
     }
@@ -74,7 +75,7 @@ impl Task {
     /// Cancels and waits until the task's future is dropped.
     pub async fn cancel(self) {
         match self.0 {
-            Running::Glommio(task) => drop(task.cancel().await),
+            Running::Real(task) => drop(task.cancel().await),
             Running::Simulated(task) => drop(task),
         }
     }
@@ -85,7 +86,7 @@ impl Future for Task {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            Running::Glommio(task) => Pin::new(task).poll(cx),
+            Running::Real(task) => Pin::new(task).poll(cx),
             Running::Simulated(task) => Pin::new(task).poll(cx),
         }
     }
@@ -99,7 +100,7 @@ pub fn spawn(class: Class, future: impl Future<Output = ()> + 'static) -> Task {
         // There a panic ends the simulation.
         return Task(Running::Simulated(simulation.spawn(future)));
     }
-    Task(Running::Glommio(glommio::spawn_local(async move {
+    let caught = async move {
         if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
             let message = panic_message(panic.as_ref());
             PANIC_COUNT.set(PANIC_COUNT.get() + 1);
@@ -111,7 +112,8 @@ pub fn spawn(class: Class, future: impl Future<Output = ()> + 'static) -> Task {
                 std::process::abort();
             }
         }
-    })))
+    };
+    Task(Running::Real(on_local(|local| local.spawn(caught))))
 }
 
 /// What a panic said, if it said it in words.

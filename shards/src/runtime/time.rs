@@ -8,14 +8,14 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::local::{on_local, with_local};
 use super::simulation::{self, current};
 
 /// Longest sleep. Protects the clock's arithmetic from `Duration::MAX`.
 const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Shortest timer that makes the executor park and look at its sockets, timers and channels. A
-/// timer of zero and a yield do not (measured; see the README).
-const PARK: Duration = Duration::from_micros(1);
+/// What a park costs in a simulation.
+const SIMULATED_PARK: Duration = Duration::from_micros(1);
 
 /// Monotonic time.
 #[inline]
@@ -44,15 +44,21 @@ pub fn unix_ms() -> i64 {
 
 /// A timer of the executor that this thread has.
 enum Timer {
-    Glommio(glommio::timer::Timer),
+    Real(RealTimer),
     Simulated(simulation::Timer),
 }
+
+/// Deadline, and a number that tells timers of one deadline apart.
+struct RealTimer((Instant, u64));
 
 impl Timer {
     fn new(duration: Duration) -> Timer {
         match current() {
             Some(simulation) => Timer::Simulated(simulation.timer(duration)),
-            None => Timer::Glommio(glommio::timer::Timer::new(duration)),
+            None => {
+                let number = on_local(|local| local.timer_number());
+                Timer::Real(RealTimer((Instant::now() + duration, number)))
+            }
         }
     }
 }
@@ -62,9 +68,21 @@ impl Future for Timer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self {
-            Timer::Glommio(timer) => pin!(timer).poll(cx).map(drop),
+            Timer::Real(RealTimer(key)) => {
+                if key.0 <= Instant::now() {
+                    return Poll::Ready(());
+                }
+                on_local(|local| local.set_timer(*key, cx.waker()));
+                Poll::Pending
+            }
             Timer::Simulated(timer) => pin!(timer).poll(cx),
         }
+    }
+}
+
+impl Drop for RealTimer {
+    fn drop(&mut self) {
+        with_local(|local| local.remove_timer(self.0));
     }
 }
 
@@ -75,10 +93,22 @@ pub async fn sleep(duration: Duration) {
     }
 }
 
-/// Gives the rest of the shard its chance: one round of timers, sockets, channels and tasks.
-/// About 20 us.
+/// Gives the rest of the shard its chance: one look at timers, sockets and other threads, then
+/// everybody who can go on. About a microsecond when nobody can.
 pub async fn park() {
-    Timer::new(PARK).await;
+    if current().is_some() {
+        return Timer::new(SIMULATED_PARK).await;
+    }
+    let mut has_parked = false;
+    futures_lite::future::poll_fn(|cx| {
+        if has_parked {
+            return Poll::Ready(());
+        }
+        has_parked = true;
+        on_local(|local| local.park(cx.waker()));
+        Poll::Pending
+    })
+    .await
 }
 
 /// A deadline passed before its future was ready.
