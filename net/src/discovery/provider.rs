@@ -125,7 +125,7 @@ polled! {
     Linode(LinodeSdConfig) linode_sd_configs "linode" |config| config.http.clone();
         |config, run| linode::refresh(config, run.api, linode::API);
     Oci(OciSdConfig) oci_sd_configs "oci" |config| config.http.clone();
-        |config, run| oci::refresh(config, run.api, &oci::Places::of(&config.region));
+        |config, run| oci::refresh(config, run.api, &oci::metadata_url(), &oci::Places::of);
     Openstack(OpenstackSdConfig) openstack_sd_configs "openstack" |config| openstack::http(config);
         |config, run| openstack::refresh(config, run.api);
     Outscale(OutscaleSdConfig) outscale_sd_configs "outscale" |config| config.http.clone();
