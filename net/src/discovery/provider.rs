@@ -123,7 +123,7 @@ polled! {
     Ionos(IonosSdConfig) ionos_sd_configs "ionos" |config| config.http.clone();
         |config, run| ionos::refresh(config, run.api, ionos::API);
     Linode(LinodeSdConfig) linode_sd_configs "linode" |config| config.http.clone();
-        |config, run| linode::refresh(config, run.api, linode::API);
+        |config, run| linode::refresh(config, run.api, linode::API, run.before);
     Oci(OciSdConfig) oci_sd_configs "oci" |config| config.http.clone();
         |config, run| oci::refresh(config, run.api, &oci::metadata_url(), &oci::Places::of);
     Openstack(OpenstackSdConfig) openstack_sd_configs "openstack" |config| openstack::http(config);
