@@ -57,7 +57,7 @@ macro_rules! polled {
                     $(Polled::$variant(config) => {
                         let timeout = config.refresh_interval.duration();
                         let http: fn(&$config) -> HttpClientConfig = $http;
-                        Api::new(&http(config), timeout)
+                        Api::new(&dialer_name($mechanism), &http(config), timeout)
                     })*
                 }
             }
@@ -142,6 +142,15 @@ polled! {
         |config, run| uyuni::refresh(config, run.api);
     Vultr(VultrSdConfig) vultr_sd_configs "vultr" |config| config.http.clone();
         |config, run| vultr::refresh(config, run.api, vultr::API);
+}
+
+/// The name under which a mechanism's connections are counted. Some have none of their own.
+fn dialer_name(mechanism: &'static str) -> String {
+    match mechanism {
+        "http" | "puppetdb" => "http".to_owned(),
+        "dns" | "gce" | "ovhcloud" => "default".to_owned(),
+        _ => format!("{mechanism}_sd"),
+    }
 }
 
 impl Polled {

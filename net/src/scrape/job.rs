@@ -70,7 +70,7 @@ impl Job {
         };
         let mut headers = HeaderMap::new();
         let mut refusal = request_headers(config, &mut headers).err();
-        let client = ClientOptions::new(&config.http).unwrap_or_else(|why| {
+        let client = ClientOptions::new(&config.job_name, &config.http).unwrap_or_else(|why| {
             refusal = Some(why);
             ClientOptions::plain()
         });

@@ -5,6 +5,7 @@
 //! oauth2    tokens, fetched and kept for all clients of a configuration
 //! proxy     which proxy, and what goes past it
 //! connect   name -> address -> proxy -> TLS -> HTTP/1.1 or HTTP/2
+//! dials     connections made, counted by the name of who makes them
 //! lane      plain HTTP/1.1 on the threads that scrape, without any of that
 //! room      where a body is read into
 //! body      decoded as it arrives, never above the limit
@@ -20,6 +21,7 @@
 
 mod body;
 mod connect;
+pub mod dials;
 mod framing;
 mod lane;
 mod oauth2;
@@ -178,7 +180,8 @@ impl Client {
             credentials.insert(AUTHORIZATION, value);
         }
         let headers = [ask.headers, &material.headers, &credentials];
-        self.lane.get(ask.url, &headers, ask.body_bytes_max, room).await
+        let dials = self.options.dials();
+        self.lane.get(ask.url, &headers, ask.body_bytes_max, dials, room).await
     }
 
     /// Asks, and takes an answer of any status with its body.

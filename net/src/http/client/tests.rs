@@ -36,7 +36,7 @@ impl Drop for Dir {
 fn options(config: &str) -> Arc<ClientOptions> {
     let mut read = HttpClientConfig::default();
     yaml::decode(config, &mut read).unwrap_or_else(|abort| panic!("{}", abort.message));
-    ClientOptions::new(&read).unwrap()
+    ClientOptions::new("test", &read).unwrap()
 }
 
 async fn fetch(client: &mut Client, url: &str) -> Result<String, String> {
@@ -194,7 +194,7 @@ fn credentials_and_headers() {
     check(&missing, &[&url], &[&error]);
     let mut reference = HttpClientConfig::default();
     yaml::decode("authorization: {credentials_ref: r}", &mut reference).ok().unwrap();
-    assert!(ClientOptions::new(&reference).is_err());
+    assert!(ClientOptions::new("test", &reference).is_err());
 }
 
 #[test]
