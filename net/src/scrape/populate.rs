@@ -233,6 +233,7 @@ fn url(config: &ScrapeConfig, labels: &Labels) -> Url {
     let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
     Url {
         scheme: text(SCHEME),
+        user: None,
         authority: text(ADDRESS),
         path: escape_path(&format!("{slash}{path}")).replace('?', "%3F"),
         query: pairs.join("&"),
