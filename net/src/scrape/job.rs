@@ -89,6 +89,14 @@ impl Job {
         })
     }
 
+    /// A job that only looks at targets: no file is opened for it. Errors: as those of
+    /// [`Job::build`].
+    pub fn for_looking(config: &ScrapeConfig) -> Result<Job, String> {
+        let mut config = config.clone();
+        config.scrape_failure_log_file = Default::default();
+        Job::build(&config, ScrapeFeatures::default())
+    }
+
     pub fn name(&self) -> &str {
         &self.config.job_name
     }

@@ -62,7 +62,7 @@ impl ClientOptions {
         dials: Option<Arc<DialStats>>,
     ) -> Result<Arc<ClientOptions>, String> {
         refuse_references(config)?;
-        versions(&config.tls_config.min_version, &config.tls_config.max_version)?;
+        versions(&config.tls_config.min_version.0, &config.tls_config.max_version.0)?;
         let tokens = config.oauth2.as_ref().map(TokenSource::new).transpose()?;
         let fixed = if has_files(config) { None } else { Some(Arc::new(Material::read(config)?)) };
         Ok(Arc::new(ClientOptions {
