@@ -248,11 +248,22 @@ impl fmt::Display for LabelsRef<'_> {
             if index > 0 {
                 f.write_str(", ")?;
             }
+            let is_plain = is_plain_name(name);
             let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-            write!(f, "{name}={}", quote(&value))?;
+            match is_plain {
+                true => write!(f, "{name}={}", quote(&value))?,
+                false => write!(f, "{}={}", quote(&name), quote(&value))?,
+            }
         }
         f.write_str("}")
     }
+}
+
+/// Whether a label's name needs no quotes.
+fn is_plain_name(name: &[u8]) -> bool {
+    let is_letter = |byte: u8| byte == b'_' || byte.is_ascii_alphabetic();
+    name.first().is_some_and(|&byte| is_letter(byte))
+        && name.iter().all(|&byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
 impl fmt::Display for Labels {
@@ -345,6 +356,7 @@ mod tests {
         check(&[("a", "1"), ("a", "2")], r#"{a="2"}"#);
         check(&[("a", "1"), ("b", "")], r#"{a="1"}"#);
         check(&[("a", "1"), ("a", "")], "{}");
+        check(&[("a.b", "1"), ("_c9", "2"), ("9", "3")], r#"{"9"="3", _c9="2", "a.b"="1"}"#);
         let long = "x".repeat(20_000);
         check(&[("a", &long)], &format!("{{a={long:?}}}"));
     }

@@ -14,6 +14,7 @@ use shards::{QueryOptions, Shard, runtime};
 
 use crate::discovery::DiscoveryStats;
 use crate::notify::stats::NotifyStats;
+use crate::observe::connections::ListenerStats;
 use crate::observe::query_log::QueryLog;
 use crate::observe::stats::ShardStats;
 use crate::rules::RuleMetrics;
@@ -104,6 +105,7 @@ pub struct Context {
     pub notify: Arc<NotifyStats>,
     pub rule_metrics: Arc<RuleMetrics>,
     pub pool_stats: Arc<PoolSetStats>,
+    pub connections: Arc<ListenerStats>,
     /// When blocks are shipped.
     pub ship: Option<Arc<ShipStats>>,
     readiness: AtomicU8,
@@ -132,6 +134,7 @@ impl Context {
             notify: parts.notify,
             rule_metrics: parts.rule_metrics,
             pool_stats: parts.pool_stats,
+            connections: Arc::default(),
             ship: parts.ship,
             subquery_step_ms: AtomicI64::new(QueryOptions::default().subquery_step_ms),
             readiness: AtomicU8::new(Readiness::Starting as u8),

@@ -23,7 +23,7 @@ section! {
     omit scheme: String = "http".to_owned();
     omit path_prefix: String;
     omit timeout: Millis = Millis::seconds(10);
-    keep api_version: String = "v2".to_owned();
+    keep api_version: String = "v2".to_owned(), go "string" => "config.plain";
     omit relabel_configs: Vec<RelabelConfig>,
         null "empty or null Alertmanager target relabeling rule";
     omit alert_relabel_configs: Vec<RelabelConfig>,

@@ -18,12 +18,14 @@ section! {
     /// Never above `scrape_interval`.
     omit scrape_timeout: Millis;
     /// Names as written; `None` lets each job choose by its histograms.
-    omit scrape_protocols: Option<Vec<String>>;
+    omit scrape_protocols: Option<Vec<String>>, go "[]string" => "[]config.ScrapeProtocol",
+        "string" => "config.ScrapeProtocol";
     omit evaluation_interval: Millis;
     omit rule_query_offset: Millis;
     omit query_log_file: FilePath;
     omit scrape_failure_log_file: FilePath;
-    omit external_labels: LabelSet;
+    omit external_labels: LabelSet,
+        go "model.LabelSet" => "map[string]string", "model.LabelValue" => "string";
     omit body_size_limit: ByteSize;
     omit sample_limit: u64;
     omit target_limit: u64;

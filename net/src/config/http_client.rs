@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::units::Secret;
 use super::value::{FilePath, Url};
+use super::web::TlsVersion;
 use super::yaml::{Yaml, section};
 
 section! {
@@ -21,7 +22,8 @@ section! {
     keep follow_redirects: bool = true;
     keep enable_http2: bool = true;
     inline proxy: ProxyConfig = ProxyConfig::default();
-    omit http_headers: Option<BTreeMap<String, Header>>;
+    omit http_headers: Option<BTreeMap<String, Header>>,
+        go "map[string]config.Header" => "config.Headers";
 }
 
 section! {
@@ -79,9 +81,8 @@ section! {
     omit key_ref: String;
     omit server_name: String;
     keep insecure_skip_verify: bool;
-    /// `TLS10` to `TLS13`; empty for the library's own bound.
-    omit min_version: String;
-    omit max_version: String;
+    omit min_version: TlsVersion;
+    omit max_version: TlsVersion;
 }
 
 section! {
@@ -89,7 +90,8 @@ section! {
     omit proxy_url: Option<Url>;
     omit no_proxy: String;
     omit proxy_from_environment: bool;
-    omit proxy_connect_header: BTreeMap<String, Vec<Secret>>;
+    omit proxy_connect_header: BTreeMap<String, Vec<Secret>>,
+        go "map[string][]config.plain" => "config.ProxyHeader", "[]config.plain" => "[]config.Secret";
 }
 
 section! {
@@ -304,11 +306,6 @@ impl OAuth2 {
 
 impl TlsConfig {
     fn validate(&mut self) -> Result<(), String> {
-        for version in [&self.min_version, &self.max_version] {
-            if !matches!(version.as_str(), "" | "TLS10" | "TLS11" | "TLS12" | "TLS13") {
-                return Err(format!("unknown TLS version: {version}"));
-            }
-        }
         let ca = [!self.ca.is_empty(), !self.ca_file.is_empty(), !self.ca_ref.is_empty()];
         let cert = [!self.cert.is_empty(), !self.cert_file.is_empty(), !self.cert_ref.is_empty()];
         let key = [!self.key.is_empty(), !self.key_file.is_empty(), !self.key_ref.is_empty()];

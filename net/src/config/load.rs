@@ -86,7 +86,8 @@ impl ConfigError {
 section! {
     /// A file of `scrape_config_files`.
     pub struct JobsFile("config.ScrapeConfigs");
-    omit scrape_configs: Vec<ScrapeConfig>, null "empty or null scrape config section";
+    omit scrape_configs: Vec<ScrapeConfig>, null "empty or null scrape config section",
+        go "[]config.ScrapeConfig" => "[]*config.ScrapeConfig";
 }
 
 impl Config {

@@ -68,11 +68,14 @@ section! {
     omit rule_files: Vec<FilePath>;
     omit scrape_config_files: Vec<FilePath>;
     /// The jobs of this file; [`Loaded::jobs`] has those of `scrape_config_files` too.
-    omit scrape_configs: Vec<ScrapeConfig>, null "empty or null scrape config section";
+    omit scrape_configs: Vec<ScrapeConfig>, null "empty or null scrape config section",
+        go "[]config.ScrapeConfig" => "[]*config.ScrapeConfig";
     omit storage: StorageConfig;
     omit tracing: TracingConfig = TracingConfig::zero();
-    omit remote_write: Vec<RemoteWriteConfig>, null "empty or null remote write config section";
-    omit remote_read: Vec<RemoteReadConfig>, null "empty or null remote read config section";
+    omit remote_write: Vec<RemoteWriteConfig>, null "empty or null remote write config section",
+        go "[]config.plain" => "[]*config.RemoteWriteConfig";
+    omit remote_read: Vec<RemoteReadConfig>, null "empty or null remote read config section",
+        go "[]config.plain" => "[]*config.RemoteReadConfig";
     omit otlp: OtlpConfig = OtlpConfig::default();
 }
 

@@ -7,10 +7,10 @@ use engine::regex::CaptureRegex;
 section! {
     /// A rule as written.
     pub struct RuleFields("relabel.plain");
-    flow source_labels: Option<Vec<String>>;
+    flow source_labels: Option<Vec<String>>, go "[]string" => "model.LabelNames";
     keep separator: String = RelabelConfig::SEPARATOR.to_owned();
     omit regex: Option<String>;
-    omit modulus: u64;
+    omit modulus: u64, go "uint" => "uint64";
     omit target_label: String;
     keep replacement: String = RelabelConfig::REPLACEMENT.to_owned();
     omit action: String = Action::Replace.as_str().to_owned();

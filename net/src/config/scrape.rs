@@ -23,14 +23,15 @@ section! {
     omit honor_labels: bool;
     keep honor_timestamps: bool = true;
     keep track_timestamps_staleness: bool;
-    omit params: BTreeMap<String, Vec<String>>;
+    omit params: BTreeMap<String, Vec<String>>, go "map[string][]string" => "url.Values";
     omit scrape_interval: Millis;
     /// Never above `scrape_interval`.
     omit scrape_timeout: Millis;
     /// Names as written; [`ScrapeConfig::protocols`] reads them.
-    omit scrape_protocols: Option<Vec<String>>;
+    omit scrape_protocols: Option<Vec<String>>, go "[]string" => "[]config.ScrapeProtocol",
+        "string" => "config.ScrapeProtocol";
     /// Name as written; [`ScrapeConfig::fallback_protocol`] reads it.
-    omit fallback_scrape_protocol: String;
+    omit fallback_scrape_protocol: String, go "string" => "config.ScrapeProtocol";
     omit scrape_native_histograms: Option<bool>;
     omit always_scrape_classic_histograms: Option<bool>;
     omit convert_classic_histograms_to_nhcb: Option<bool>;

@@ -44,7 +44,7 @@ section! {
 
 section! {
     pub struct ExemplarsConfig("config.ExemplarsConfig");
-    omit max_exemplars: i64;
+    omit max_exemplars: i64, go "int" => "int64";
 }
 
 /// Exemplars kept when the section says nothing.
@@ -88,7 +88,8 @@ section! {
     omit promote_all_resource_attributes: bool;
     omit promote_resource_attributes: Vec<String>;
     omit ignore_resource_attributes: Vec<String>;
-    omit translation_strategy: String = "UnderscoreEscapingWithSuffixes".to_owned();
+    omit translation_strategy: String = "UnderscoreEscapingWithSuffixes".to_owned(),
+        go "string" => "otlptranslator.TranslationStrategyOption";
     omit keep_identifying_resource_attributes: bool;
     omit convert_histograms_to_nhcb: bool;
     omit promote_scope_metadata: bool;
@@ -153,7 +154,7 @@ fn trim_attributes(attributes: &mut [String], adjective: &str) -> Result<(), Str
 section! {
     pub struct TracingConfig("config.plain") check TracingConfig::check_alone;
     /// `grpc` or `http`.
-    omit client_type: String = "grpc".to_owned();
+    omit client_type: String = "grpc".to_owned(), go "string" => "config.plain";
     omit endpoint: String;
     omit sampling_fraction: f64;
     omit insecure: bool;

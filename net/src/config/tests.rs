@@ -89,6 +89,47 @@ fn faults_carry_their_lines() {
 }
 
 #[test]
+fn faults_name_gos_types() {
+    for (text, fault) in [
+        ("global: {scrape_protocols: a}", "!!str `a` into []config.ScrapeProtocol"),
+        ("global: {scrape_protocols: [[]]}", "!!seq into config.ScrapeProtocol"),
+        ("global: {body_size_limit: []}", "!!seq into units.Base2Bytes"),
+        ("global: {external_labels: []}", "!!seq into map[string]string"),
+        ("scrape_configs: {}", "!!map into []*config.ScrapeConfig"),
+        ("scrape_configs: [{fallback_scrape_protocol: []}]", "!!seq into config.ScrapeProtocol"),
+        ("scrape_configs: [{params: a}]", "!!str `a` into url.Values"),
+        ("scrape_configs: [{static_configs: a}]", "!!str `a` into []*targetgroup.Group"),
+        ("scrape_configs: [{static_configs: [{labels: a}]}]", "!!str `a` into model.LabelSet"),
+        ("scrape_configs: [{static_configs: [{labels: {a: []}}]}]", "!!seq into model.LabelValue"),
+        ("scrape_configs: [{http_headers: a}]", "!!str `a` into config.Headers"),
+        ("scrape_configs: [{proxy_connect_header: a}]", "!!str `a` into config.ProxyHeader"),
+        ("scrape_configs: [{proxy_connect_header: {a: b}}]", "!!str `b` into []config.Secret"),
+        ("scrape_configs: [{bearer_token: []}]", "!!seq into config.plain"),
+        (
+            "scrape_configs: [{relabel_configs: [{source_labels: a}]}]",
+            "!!str `a` into model.LabelNames",
+        ),
+        ("scrape_configs: [{relabel_configs: [{modulus: a}]}]", "!!str `a` into uint64"),
+        ("alerting: {alertmanagers: [{api_version: []}]}", "!!seq into config.plain"),
+        ("remote_write: {}", "!!map into []*config.RemoteWriteConfig"),
+        ("remote_read: {}", "!!map into []*config.RemoteReadConfig"),
+        ("storage: {exemplars: {max_exemplars: a}}", "!!str `a` into int64"),
+        ("tracing: {client_type: []}", "!!seq into config.plain"),
+    ] {
+        let expected = format!("yaml: unmarshal errors:\n  line 1: cannot unmarshal {fault}");
+        check_refused(text, 1, &expected);
+    }
+    check_refused(
+        "global: {body_size_limit: 99999999999999999999}",
+        1,
+        "units: invalid 99999999999999999999",
+    );
+    let empty = "scrape_configs: [{tls_config: {min_version: ''}}]";
+    check_refused(empty, 1, "unknown TLS version: ");
+    check_refused("global: {sample_limit: !!int a}", 1, "yaml: cannot decode !!str `a` as a !!int");
+}
+
+#[test]
 fn yaml_means_what_go_yaml_means() {
     let config = parse(
         "scrape_configs:\n- &base\n  job_name: 0123\n  honor_labels: yes\n  sample_limit: 1_000\n  \

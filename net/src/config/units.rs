@@ -161,6 +161,9 @@ fn parse_size(text: &str, suffix: &str) -> Result<i64, String> {
             Some(b'.') => 1 + rest[number_len + 1..].bytes().take_while(u8::is_ascii_digit).count(),
             _ => 0,
         };
+        if number_len > 0 && rest[..number_len].parse::<i64>().is_err() {
+            return Err(invalid());
+        }
         let (number, tail) = rest.split_at(number_len + fraction_len);
         if number_len == 0 && fraction_len < 2 {
             return Err(invalid());
@@ -210,7 +213,8 @@ impl Field for ByteSize {
 
     fn decode(&mut self, decoder: &mut Decoder, node: &Node) -> Decoded {
         let mut text = String::new();
-        if !text.decode(decoder, node)? {
+        let names = [("string", "units.Base2Bytes")];
+        if !decoder.named(&names, |decoder| text.decode(decoder, node))? {
             return Ok(false);
         }
         *self = ByteSize::parse(&text).map_err(|message| Abort::at(node.line, message))?;
@@ -251,7 +255,8 @@ impl Field for Secret {
     plain_field!("config.plain", Secret::default(), |value| value.0.is_empty());
 
     fn decode(&mut self, decoder: &mut Decoder, node: &Node) -> Decoded {
-        self.0.decode(decoder, node)
+        let names = [("string", "config.plain")];
+        decoder.named(&names, |decoder| self.0.decode(decoder, node))
     }
 
     fn to_yaml(&self) -> Yaml {

@@ -227,7 +227,8 @@ impl Field for LabelSet {
                 }
             }
         }
-        let good = self.0.decode(decoder, node)?;
+        let names = [("map[string]string", "model.LabelSet"), ("string", "model.LabelValue")];
+        let good = decoder.named(&names, |decoder| self.0.decode(decoder, node))?;
         if self.0.contains_key("") {
             return Err(Abort::at(node.line, "\"\" is not a valid label name"));
         }

@@ -57,7 +57,7 @@ macro_rules! polled {
                     $(Polled::$variant(config) => {
                         let timeout = config.refresh_interval.duration();
                         let http: fn(&$config) -> HttpClientConfig = $http;
-                        Api::new(&http(config), timeout)
+                        Api::new(&dialer_name($mechanism), &http(config), timeout)
                     })*
                 }
             }
@@ -123,9 +123,9 @@ polled! {
     Ionos(IonosSdConfig) ionos_sd_configs "ionos" |config| config.http.clone();
         |config, run| ionos::refresh(config, run.api, ionos::API);
     Linode(LinodeSdConfig) linode_sd_configs "linode" |config| config.http.clone();
-        |config, run| linode::refresh(config, run.api, linode::API);
+        |config, run| linode::refresh(config, run.api, linode::API, run.before);
     Oci(OciSdConfig) oci_sd_configs "oci" |config| config.http.clone();
-        |config, run| oci::refresh(config, run.api, &oci::Places::of(&config.region));
+        |config, run| oci::refresh(config, run.api, &oci::metadata_url(), &oci::Places::of);
     Openstack(OpenstackSdConfig) openstack_sd_configs "openstack" |config| openstack::http(config);
         |config, run| openstack::refresh(config, run.api);
     Outscale(OutscaleSdConfig) outscale_sd_configs "outscale" |config| config.http.clone();
@@ -142,6 +142,15 @@ polled! {
         |config, run| uyuni::refresh(config, run.api);
     Vultr(VultrSdConfig) vultr_sd_configs "vultr" |config| config.http.clone();
         |config, run| vultr::refresh(config, run.api, vultr::API);
+}
+
+/// The name under which a mechanism's connections are counted. Some have none of their own.
+fn dialer_name(mechanism: &'static str) -> String {
+    match mechanism {
+        "http" | "puppetdb" => "http".to_owned(),
+        "dns" | "gce" | "ovhcloud" => "default".to_owned(),
+        _ => format!("{mechanism}_sd"),
+    }
 }
 
 impl Polled {

@@ -68,6 +68,8 @@ pub struct Counts {
     pub azure_cache_hits: u64,
     /// Fetches that were answered with no change.
     pub kuma_skipped: u64,
+    /// Nodes of ZooKeeper under watch.
+    pub zookeeper_nodes: u64,
 }
 
 impl DiscoveryStats {

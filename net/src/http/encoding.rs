@@ -33,11 +33,20 @@ fn encode(bytes: &[u8], alphabet: &[u8; 64]) -> String {
 
 /// Reads the standard alphabet, with or without padding; none for anything else.
 pub fn base64_decode(text: &str) -> Option<Vec<u8>> {
+    decode(text, STANDARD)
+}
+
+/// Reads the URL-safe alphabet, with or without padding; none for anything else.
+pub fn base64_url_decode(text: &str) -> Option<Vec<u8>> {
+    decode(text, URL_SAFE)
+}
+
+fn decode(text: &str, alphabet: &[u8; 64]) -> Option<Vec<u8>> {
     let text = text.trim_end_matches('=');
     let mut out = Vec::with_capacity(text.len() * 3 / 4);
     let (mut bits, mut count) = (0u32, 0);
     for byte in text.bytes() {
-        let sextet = STANDARD.iter().position(|&letter| letter == byte)? as u32;
+        let sextet = alphabet.iter().position(|&letter| letter == byte)? as u32;
         bits = bits << 6 | sextet;
         count += 6;
         if count >= 8 {
@@ -51,7 +60,7 @@ pub fn base64_decode(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{base64, base64_decode, base64_url};
+    use super::{base64, base64_decode, base64_url, base64_url_decode};
 
     #[test]
     fn base64_pads() {
@@ -66,6 +75,7 @@ mod tests {
             assert_eq!(base64_decode(expected).as_deref(), Some(bytes.as_bytes()));
         }
         assert_eq!(base64_url(&[0xfb, 0xff]), "-_8");
+        assert_eq!(base64_url_decode("-_8").as_deref(), Some(&[0xfb, 0xff][..]));
         assert_eq!(base64_decode("a"), None);
         assert_eq!(base64_decode("a*bc"), None);
     }

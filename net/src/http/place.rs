@@ -53,8 +53,17 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     match found.await {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
         Ok(_) => Err(format!("dial tcp: lookup {host}: no such host")),
-        Err(error) => Err(format!("dial tcp: lookup {host}: {error}")),
+        Err(error) => Err(format!("dial tcp: lookup {host}: {}", lookup_words(&error))),
     }
+}
+
+/// Go's words where the system's resolver says that a name or its addresses are not there.
+fn lookup_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let is_absent = ["Name or service not known", "No address associated with hostname"]
+        .iter()
+        .any(|words| text.contains(words));
+    if is_absent { "no such host".to_owned() } else { text }
 }
 
 /// Sends all of `bytes`.

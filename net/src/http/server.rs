@@ -23,7 +23,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,7 @@ use super::place::{BoxStream, Stream};
 use super::request_line::RequestLine;
 use super::tls::TlsStream;
 use super::{Body, Request, Response, text, text_error};
+use crate::observe::connections::ListenerStats;
 
 /// Longest head of a request in bytes: request line and headers.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -85,7 +86,7 @@ pub struct ServerOptions {
     /// Most connections of the process.
     pub connection_count_max: usize,
     /// Connections of the process, over all shards.
-    pub connections: Arc<AtomicUsize>,
+    pub connections: Arc<ListenerStats>,
     /// Who may ask.
     pub guard: Arc<Guard>,
 }
@@ -124,7 +125,7 @@ pub async fn serve<S: Service>(
 
 /// A connection's place among those of the process; given back when dropped.
 struct Place {
-    process: Arc<AtomicUsize>,
+    process: Arc<ListenerStats>,
     shard: Rc<Cell<usize>>,
     /// Beyond the cap: one answer, then closed.
     reserved: bool,
@@ -132,7 +133,8 @@ struct Place {
 
 impl Place {
     fn take(options: &ServerOptions, shard: &Rc<Cell<usize>>) -> Option<Place> {
-        let before = options.connections.fetch_add(1, Ordering::Relaxed);
+        let before = options.connections.open.fetch_add(1, Ordering::Relaxed);
+        options.connections.accepted.fetch_add(1, Ordering::Relaxed);
         shard.set(shard.get() + 1);
         let reserved = options.connection_count_max <= before;
         let place = Place { process: options.connections.clone(), shard: shard.clone(), reserved };
@@ -142,7 +144,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.process.fetch_sub(1, Ordering::Relaxed);
+        self.process.open.fetch_sub(1, Ordering::Relaxed);
+        self.process.closed.fetch_add(1, Ordering::Relaxed);
         self.shard.set(self.shard.get() - 1);
     }
 }

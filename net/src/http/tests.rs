@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -89,7 +88,7 @@ fn with_guard<F: Future<Output = ()> + 'static>(
             guard,
             read_timeout: Duration::from_secs(60),
             connection_count_max,
-            connections: Arc::new(AtomicUsize::new(0)),
+            connections: Arc::default(),
         };
         let (stop, stopping) = async_channel::bounded(1);
         let serving = serve(listener, echo.clone(), options, stopping);
@@ -183,7 +182,7 @@ fn client(authority: &Authority, issued: Option<&Issued>) -> Client {
     }
     let mut config = HttpClientConfig::default();
     yaml::decode(&text, &mut config).unwrap_or_else(|abort| panic!("{}", abort.message));
-    Client::new(ClientOptions::new(&config).unwrap())
+    Client::new(ClientOptions::new("test", &config).unwrap())
 }
 
 #[test]

@@ -3,10 +3,14 @@
 
 use std::fmt;
 
-/// An absolute URL.
+use super::form::unescape;
+
+/// An absolute URL. Printed, it shows no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub scheme: String,
+    /// What stands before the host, with an `@` behind it.
+    pub user: Option<User>,
     /// Host and port as written; IPv6 addresses in brackets.
     pub authority: String,
     /// With its leading slash, percent-encoded, without the query.
@@ -15,11 +19,54 @@ pub struct Url {
     pub query: String,
 }
 
+/// Credentials in a URL, percent-encoded as they stand there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    name: String,
+    password: Option<String>,
+}
+
+impl User {
+    fn parse(text: &str) -> Option<User> {
+        let is_good =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte);
+        if !text.bytes().all(is_good) {
+            return None;
+        }
+        let (name, password) = match text.split_once(':') {
+            Some((name, password)) => (name, Some(password)),
+            None => (text, None),
+        };
+        for part in [Some(name), password].into_iter().flatten() {
+            unescape(part, false).ok()?;
+        }
+        Some(User { name: name.to_owned(), password: password.map(str::to_owned) })
+    }
+
+    /// Name and password as they are meant.
+    pub fn credentials(&self) -> (String, String) {
+        let meant = |text: &str| unescape(text, false).unwrap_or_default();
+        (meant(&self.name), self.password.as_deref().map_or_else(String::new, meant))
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = if self.password.is_some() { ":***" } else { "" };
+        write!(f, "{}{password}@", self.name)
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Url {
-    /// Reads an absolute URL. User information is refused: credentials belong into the
-    /// configuration's own fields.
+    /// Reads an absolute URL. Errors do not repeat it where it has a password.
     pub fn parse(text: &str) -> Result<Url, String> {
-        let fail = |why: &str| Err(format!("parse {text:?}: {why}"));
+        let fail = |why: &str| Err(format!("parse {:?}: {why}", shown(text)));
         let Some((scheme, rest)) = text.split_once("://") else {
             return fail("missing protocol scheme");
         };
@@ -29,12 +76,23 @@ impl Url {
             Some(slash) => rest.split_at(slash),
             None => (rest, ""),
         };
-        if authority.is_empty() || authority.contains('@') {
+        let (user, authority) = match authority.rsplit_once('@') {
+            None => (None, authority),
+            Some((user, host)) => match User::parse(user) {
+                Some(user) => (Some(user), host),
+                None => return fail("net/url: invalid userinfo"),
+            },
+        };
+        if authority.is_empty() {
             return fail("invalid authority");
+        }
+        if authority.starts_with('[') && !authority.contains(']') {
+            return fail("missing ']' in host");
         }
         let path = if path.is_empty() { "/" } else { path };
         Ok(Url {
             scheme: scheme.to_ascii_lowercase(),
+            user,
             authority: authority.to_owned(),
             path: escape_path(path),
             query: query.to_owned(),
@@ -70,6 +128,11 @@ impl Url {
         Ok((host, port))
     }
 
+    /// The URL as a request names it: without the user.
+    pub fn without_user(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, self.path_and_query())
+    }
+
     /// Path and query: the target of the request line.
     pub fn path_and_query(&self) -> String {
         match self.query.as_str() {
@@ -81,7 +144,24 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.path_and_query())
+        write!(f, "{}://", self.scheme)?;
+        if let Some(user) = &self.user {
+            write!(f, "{user}")?;
+        }
+        write!(f, "{}{}", self.authority, self.path_and_query())
+    }
+}
+
+/// The text of a URL that is none, without a password.
+fn shown(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    match authority.rsplit_once('@') {
+        Some((user, _)) if user.contains(':') => {
+            let name = user.split(':').next().unwrap_or("");
+            format!("{scheme}://{name}:***{}", &rest[user.len()..])
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -135,8 +215,24 @@ mod tests {
         check("HTTP://a", "http://a/");
         check("http://[::1]:9/é b", "http://[::1]:9/%C3%A9%20b");
         check("a/b", "parse \"a/b\": missing protocol scheme");
+        check("http://[::1", "parse \"http://[::1\": missing ']' in host");
         check("http:///m", "parse \"http:///m\": invalid authority");
-        check("http://u:p@a/m", "parse \"http://u:p@a/m\": invalid authority");
+        check("http://u:p@a/m", "http://u:***@a/m");
+        check("http://u@a/m", "http://u@a/m");
+        check("http://u:p w@a/m", "parse \"http://u:***@a/m\": net/url: invalid userinfo");
+        check("http://u:%zz@a/m", "parse \"http://u:***@a/m\": net/url: invalid userinfo");
+        check("http://u:p@/m", "parse \"http://u:***@/m\": invalid authority");
+    }
+
+    #[test]
+    fn users() {
+        let url = Url::parse("http://u%40x:p:w%2F@a/m").unwrap();
+        let credentials = url.user.as_ref().unwrap().credentials();
+        assert_eq!(credentials, ("u@x".to_owned(), "p:w/".to_owned()));
+        assert_eq!(url.without_user(), "http://a/m");
+        assert!(!format!("{url:?}").contains("p:w"));
+        assert_eq!(url.join("/n").unwrap().user, url.user);
+        assert_eq!(url.join("http://b/n").unwrap().user, None);
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl SetPlan {
         Ok(SetPlan {
             relabel: Rules::new(&config.relabel_configs)?,
             alert_relabel: Rules::new(&config.alert_relabel_configs)?,
-            client: ClientOptions::new(&config.http)?,
+            client: ClientOptions::new("alertmanager", &config.http)?,
             config: config.clone(),
         })
     }

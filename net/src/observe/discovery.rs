@@ -178,6 +178,11 @@ fn write_mechanisms(out: &mut Page<'_>, stats: &DiscoveryStats, counts: &Counts,
             counts.dns_failures,
         ),
         (
+            "prometheus_treecache_zookeeper_failures_total",
+            "The total number of ZooKeeper failures.",
+            failures("serverset") + failures("nerve"),
+        ),
+        (
             "prometheus_sd_kubernetes_failures_total",
             "The number of failed WATCH/LIST requests.",
             counts.kubernetes_failures,
@@ -185,6 +190,11 @@ fn write_mechanisms(out: &mut Page<'_>, stats: &DiscoveryStats, counts: &Counts,
     ] {
         out.counter(name, help, value);
     }
+    out.gauge(
+        "prometheus_treecache_watcher_goroutines",
+        "The current number of watcher goroutines.",
+        counts.zookeeper_nodes as f64,
+    );
     let name = "prometheus_sd_kubernetes_events_total";
     out.family(name, "The number of Kubernetes events handled.", MetricType::Counter);
     for role in KUBERNETES_ROLES {

@@ -32,6 +32,7 @@ pub fn page(shards: &[Arc<shards::stats::ShardStats>], context: &Context) -> Res
     if let Some(ship) = &context.ship {
         super::storage::write_shipping(&mut out, ship);
     }
+    super::connections::write(&mut out, &context.connections);
     process::write(&mut out, context.started_ms);
     with_type(StatusCode::OK, CONTENT_TYPE, bytes)
 }

@@ -1,6 +1,7 @@
 //! What hearth says about itself: log lines, version, counters, the page of its own metrics.
 
 pub mod alerting;
+pub mod connections;
 mod discovery;
 pub mod durations;
 pub mod log;

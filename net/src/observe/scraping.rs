@@ -1,7 +1,6 @@
 //! What scraping tells about itself.
 //!
-//! Source: Prometheus `scrape/metrics.go`, `discovery/metrics.go`. Not here:
-//! `prometheus_target_scrape_pool_symboltable_items`; hearth has no such table.
+//! Source: Prometheus `scrape/metrics.go`, `discovery/metrics.go`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -218,6 +217,13 @@ fn write_pools(out: &mut Page<'_>, context: &Context) {
         "Maximum number of targets allowed in this scrape pool.",
         MetricType::Gauge,
         &|pool| pool.job.config.target_limit as f64,
+    );
+    // A pool has no such table here, nor in Prometheus as it is built today.
+    family(
+        "prometheus_target_scrape_pool_symboltable_items",
+        "Current number of symbols in table for this scrape pool.",
+        MetricType::Gauge,
+        &|_| 0.0,
     );
     family(
         "prometheus_target_metadata_cache_entries",

@@ -143,7 +143,7 @@ fn start(flags: Flags, loaded: Loaded, started_ms: i64) -> Result<(), String> {
     let server = ShardServer {
         context: context.clone(),
         addresses,
-        options: options::server(&flags, web_file.guard()),
+        options: options::server(&flags, web_file.guard(), context.connections.clone()),
         lists,
         feeds: (0..shard_count).map(|_| async_channel::unbounded()).collect(),
         rules,

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use engine::promql::ParseOptions;
 use engine::regex::Regex;
@@ -19,6 +18,7 @@ use crate::http::guard::Guard;
 use crate::http::server::ServerOptions;
 use crate::http::url::Url;
 use crate::notify::{Notifier, NotifyOptions};
+use crate::observe::connections::ListenerStats;
 use crate::rules::Environment;
 use crate::scrape::job::ScrapeFeatures;
 use crate::ship::{Destination, Shipping};
@@ -182,12 +182,12 @@ pub fn retention_text(retention: &RetentionConfig) -> String {
     [time, size].into_iter().flatten().collect::<Vec<_>>().join(" or ")
 }
 
-pub fn server(flags: &Flags, guard: Arc<Guard>) -> ServerOptions {
+pub fn server(flags: &Flags, guard: Arc<Guard>, connections: Arc<ListenerStats>) -> ServerOptions {
     ServerOptions {
         guard,
         read_timeout: flags.duration("web.read-timeout").duration(),
         connection_count_max: flags.int("web.max-connections").max(1) as usize,
-        connections: Arc::new(AtomicUsize::new(0)),
+        connections,
     }
 }
 

@@ -70,7 +70,7 @@ impl Job {
         };
         let mut headers = HeaderMap::new();
         let mut refusal = request_headers(config, &mut headers).err();
-        let client = ClientOptions::new(&config.http).unwrap_or_else(|why| {
+        let client = ClientOptions::new(&config.job_name, &config.http).unwrap_or_else(|why| {
             refusal = Some(why);
             ClientOptions::plain()
         });
@@ -87,6 +87,14 @@ impl Job {
             over_limit: Mutex::new(None),
             config: config.clone(),
         })
+    }
+
+    /// A job that only looks at targets: no file is opened for it. Errors: as those of
+    /// [`Job::build`].
+    pub fn for_looking(config: &ScrapeConfig) -> Result<Job, String> {
+        let mut config = config.clone();
+        config.scrape_failure_log_file = Default::default();
+        Job::build(&config, ScrapeFeatures::default())
     }
 
     pub fn name(&self) -> &str {

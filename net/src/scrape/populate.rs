@@ -52,7 +52,7 @@ pub fn pool(job: &Arc<Job>, groups: &[Arc<TargetGroup>], earlier: &[Arc<Target>]
     let earlier: HashMap<u64, &Arc<Target>, RandomState> =
         earlier.iter().map(|target| (target.hash, target)).collect();
     let mut pool = Pool::default();
-    let mut seen: HashMap<u64, (), RandomState> = HashMap::default();
+    let mut seen: HashMap<u64, usize, RandomState> = HashMap::default();
     for group in groups {
         for (index, labels) in group.targets.iter().enumerate() {
             let discovered = discovered_labels(&job.config, labels, &group.labels);
@@ -69,8 +69,13 @@ pub fn pool(job: &Arc<Job>, groups: &[Arc<TargetGroup>], earlier: &[Arc<Target>]
                     pool.dropped_count += 1;
                 }
                 Ok(Some(target)) => {
-                    if seen.insert(target.hash, ()).is_none() {
-                        pool.targets.push(adopt(target, discovered, &earlier));
+                    match seen.get(&target.hash) {
+                        None => {
+                            seen.insert(target.hash, pool.targets.len());
+                            pool.targets.push(adopt(target, discovered, &earlier));
+                        }
+                        // One target, shown as it was found last.
+                        Some(&index) => pool.targets[index].status().discovered = discovered,
                     }
                 }
             }
@@ -233,8 +238,47 @@ fn url(config: &ScrapeConfig, labels: &Labels) -> Url {
     let slash = if path.is_empty() || path.starts_with('/') { "" } else { "/" };
     Url {
         scheme: text(SCHEME),
+        user: None,
         authority: text(ADDRESS),
         path: escape_path(&format!("{slash}{path}")).replace('?', "%3F"),
         query: pairs.join("&"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ScrapeConfig;
+    use crate::config::yaml;
+    use crate::scrape::job::ScrapeFeatures;
+
+    /// Targets as `labels before relabelling -> URL`, under `relabel_configs`.
+    #[track_caller]
+    fn check(relabel: &str, addresses: &[&str], expected: &[&str]) {
+        let mut config = ScrapeConfig::default();
+        let text = format!(
+            "job_name: j\nscheme: http\nscrape_interval: 1s\nscrape_timeout: 1s\n\
+             relabel_configs: [{relabel}]"
+        );
+        yaml::decode(&text, &mut config).unwrap_or_else(|abort| panic!("{}", abort.message));
+        let job = Arc::new(Job::build(&config, ScrapeFeatures::default()).unwrap());
+        let own = |address: &&str| Labels::from_pairs([("__address__", *address)]);
+        let targets = addresses.iter().map(own).collect();
+        let (source, labels) = ("s".into(), Labels::default());
+        let group = Arc::new(TargetGroup { source, labels, targets });
+        let pool = pool(&job, &[group], &[]);
+        let shown = |target: &Arc<Target>| {
+            let discovered = target.status().discovered.clone();
+            let address = String::from_utf8_lossy(discovered.get(ADDRESS)).into_owned();
+            format!("{address} -> {}", target.url)
+        };
+        assert_eq!(pool.targets.iter().map(shown).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn equal_targets_are_one_as_it_was_found_last() {
+        let one = "{target_label: __address__, replacement: 'c:3'}";
+        check("", &["a:1", "b:2"], &["a:1 -> http://a:1/metrics", "b:2 -> http://b:2/metrics"]);
+        check(one, &["a:1", "b:2"], &["b:2 -> http://c:3/metrics"]);
     }
 }

@@ -193,13 +193,13 @@ impl Loop {
         let mut uncommitted = page_count;
         if is_good && scraped.counts.new_with_timestamp > 0 {
             // The head may refuse new series with old timestamps, and then they do not count.
-            let refused = self.commit(page_count).await;
+            let refused = self.commit(page_count, time_ms).await;
             scraped.counts.series_added = scraped.counts.series_added.saturating_sub(refused);
             self.samples.clear();
             uncommitted = 0;
         }
         self.push_report(&scraped, duration, time_ms);
-        self.commit(uncommitted).await;
+        self.commit(uncommitted, time_ms).await;
         if self.cache.end_iteration(is_good) {
             self.desk.stats.cache_flushes_forced.add(1);
         }
@@ -285,7 +285,7 @@ impl Loop {
         for (line, time_ms, value) in open.unwrap_or_default() {
             self.push_by_labels(line, time_ms, value);
         }
-        self.ingest_batch(0, &mut Refused::default()).await;
+        self.ingest_batch(0, 0, &mut Refused::default()).await;
     }
 
     fn push_report(&mut self, scraped: &Scraped, duration: Duration, time_ms: i64) {
@@ -306,10 +306,10 @@ impl Loop {
     /// among the first `page_count`, of the others always: staleness markers and reports are refused
     /// as a matter of course when a target comes back. Returns how many series of this page turned
     /// out not to be added.
-    async fn commit(&mut self, page_count: usize) -> u64 {
+    async fn commit(&mut self, page_count: usize, time_ms: i64) -> u64 {
         let sample_count = self.samples.sample_count() as u64;
         let mut refused = Refused::default();
-        let mut is_good = self.ingest_batch(page_count, &mut refused).await;
+        let mut is_good = self.ingest_batch(page_count, time_ms, &mut refused).await;
         match self.desk.outbox.deliver(&self.samples.known).await {
             Ok(open) if open.is_empty() => {}
             Ok(open) => {
@@ -317,7 +317,7 @@ impl Loop {
                 for (line, time_ms, value) in open {
                     self.push_by_labels(line, time_ms, value);
                 }
-                is_good &= self.ingest_batch(usize::MAX, &mut refused).await;
+                is_good &= self.ingest_batch(usize::MAX, time_ms, &mut refused).await;
             }
             Err(_) => is_good = false,
         }
@@ -326,8 +326,8 @@ impl Loop {
             stats.failed_commits.add(1);
             return 0;
         }
-        let Refused { out_of_order, duplicates, out_of_bounds, hashes } = refused;
-        stats.samples_appended.add(sample_count.saturating_sub(hashes.len() as u64));
+        let Refused { out_of_order, duplicates, out_of_bounds, count, hashes } = refused;
+        stats.samples_appended.add(sample_count.saturating_sub(count));
         stats.out_of_order.add(out_of_order);
         stats.duplicates.add(duplicates);
         stats.out_of_bounds.add(out_of_bounds);
@@ -354,7 +354,12 @@ impl Loop {
     }
 
     /// Hands the batch to the shards and learns who has its series. False if it was not taken.
-    async fn ingest_batch(&mut self, page_count: usize, refused: &mut Refused) -> bool {
+    async fn ingest_batch(
+        &mut self,
+        page_count: usize,
+        time_ms: i64,
+        refused: &mut Refused,
+    ) -> bool {
         let samples = &mut self.samples;
         if samples.batch.is_empty() {
             return true;
@@ -368,7 +373,7 @@ impl Loop {
             let is_marker = is_stale_nan(samples.batch.values()[sample]);
             sample < page_count && !is_marker && !matches!(samples.lines[series], Line::Report(_))
         };
-        refused.add(&samples.batch, &report, is_told);
+        refused.add(&samples.batch, &report, time_ms, is_told);
         let late = report.refused_exemplars.iter();
         let late = late.filter(|(_, verdict)| *verdict == ExemplarVerdict::OutOfOrder);
         self.desk.stats.exemplars_out_of_order.add(late.count() as u64);

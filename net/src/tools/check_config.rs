@@ -15,7 +15,7 @@ use crate::config::{
 };
 use crate::discovery::{TargetGroup, check_file as check_target_file, static_groups};
 use crate::relabel::Rules;
-use crate::scrape::job::{Job, ScrapeFeatures};
+use crate::scrape::job::Job;
 use crate::scrape::populate;
 use crate::wire::quote::quoted;
 
@@ -112,7 +112,7 @@ fn check(
         check_tls(&job.http.tls_config, syntax_only)?;
         let place = format!("in scrape job {}", quoted(job.job_name.as_bytes()));
         let groups = target_groups(&job.discovery, &place, syntax_only, console)?;
-        let job = Arc::new(Job::build(job, ScrapeFeatures::default())?);
+        let job = Arc::new(Job::for_looking(job)?);
         if let Some(failure) = populate::pool(&job, &groups, &[]).failures.into_iter().next() {
             return Err(failure);
         }

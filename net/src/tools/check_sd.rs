@@ -14,7 +14,7 @@ use super::arguments::{Arguments, Flag, Positional, flag, one};
 use super::{Console, GOOD, Kind};
 use crate::config::{LoadOptions, Loaded, ScrapeConfig};
 use crate::discovery::{DiscoveryStats, Source, TargetGroup, watch};
-use crate::scrape::job::{Job, ScrapeFeatures};
+use crate::scrape::job::Job;
 use crate::scrape::populate;
 
 pub(super) const FLAGS: &[Flag] =
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<u8
     };
     let within = Duration::from_millis(arguments.duration("timeout").ms().max(0) as u64);
     let groups = discover(job, within)?;
-    let job = Arc::new(Job::build(job, ScrapeFeatures::default())?);
+    let job = Arc::new(Job::for_looking(job)?);
     let mut results: Vec<Value> = Vec::new();
     for (discovered, outcome) in populate::each(&job, &groups) {
         let labels = |labels: Option<&engine::model::Labels>| -> Value {

@@ -77,7 +77,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Server {
             runtime: runtime.map_err(|error| error.to_string())?,
-            client: Client::new(ClientOptions::new(&config)?),
+            client: Client::new(ClientOptions::new("promtool", &config)?),
             base: Url::parse(&base)?,
             headers,
         })

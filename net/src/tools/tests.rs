@@ -197,6 +197,21 @@ fn jobs_of_other_files_are_checked_unless_syntax_is_all() {
 }
 
 #[test]
+fn a_check_writes_nothing() {
+    let dir = std::env::temp_dir().join(format!("hearth-check-writes-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a folder for files");
+    let main = dir.join("main.yml");
+    let text = "scrape_configs: [{job_name: a, scrape_failure_log_file: failures.log, \
+                static_configs: [{targets: [a:1]}]}]";
+    std::fs::write(&main, text).expect("a file");
+    let main = main.to_string_lossy();
+    assert_eq!(run(&["check", "config", &main], "").0, 0);
+    assert_eq!(run(&["check", "service-discovery", &main, "a"], "").0, 0);
+    assert_eq!(std::fs::read_dir(&dir).expect("the folder").count(), 1);
+    std::fs::remove_dir_all(&dir).expect("the folder goes");
+}
+
+#[test]
 fn differences_are_shown_in_colours() {
     let dir = std::env::temp_dir().join(format!("hearth-test-diff-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a folder for files");

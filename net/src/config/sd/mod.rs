@@ -67,7 +67,9 @@ section! {
         null "empty or null section in serverset_sd_configs";
     omit stackit_sd_configs: Vec<StackitSdConfig>,
         null "empty or null section in stackit_sd_configs";
-    omit static_configs: Vec<StaticConfig>, null "empty or null section in static_configs";
+    omit static_configs: Vec<StaticConfig>, null "empty or null section in static_configs",
+        go "[]struct { Targets []string \"yaml:\\\"targets\\\"\"; \
+            Labels model.LabelSet \"yaml:\\\"labels\\\"\" }" => "[]*targetgroup.Group";
     omit triton_sd_configs: Vec<TritonSdConfig>, null "empty or null section in triton_sd_configs";
     omit uyuni_sd_configs: Vec<UyuniSdConfig>, null "empty or null section in uyuni_sd_configs";
     omit vultr_sd_configs: Vec<VultrSdConfig>, null "empty or null section in vultr_sd_configs";

@@ -67,6 +67,7 @@ impl Decoder {
         if self.decoded_count > self.decoded_count_max {
             return Err(Abort::at(node.line, "yaml: document contains excessive aliasing"));
         }
+        check_tag(node)?;
         if node.is_null() {
             field.set_zero();
             return Ok(true);
@@ -99,6 +100,24 @@ impl Decoder {
             }
         }
         self.faults.len() > fault_count
+    }
+
+    /// Decodes under Go's own names of types: in the faults that are noted meanwhile, each name on
+    /// the left becomes that on the right.
+    pub fn named(
+        &mut self,
+        names: &[(&str, &str)],
+        decode: impl FnOnce(&mut Decoder) -> Decoded,
+    ) -> Decoded {
+        let before = self.faults.len();
+        let decoded = decode(self);
+        for fault in &mut self.faults[before..] {
+            let Some((head, go_type)) = fault.rsplit_once(" into ") else { continue };
+            if let Some((_, name)) = names.iter().find(|(plain, _)| *plain == go_type) {
+                *fault = format!("{head} into {name}");
+            }
+        }
+        decoded
     }
 
     pub fn takes_unknown_fields(&self) -> bool {
@@ -161,6 +180,22 @@ pub trait Field {
     fn to_yaml(&self) -> Yaml;
     /// Resolves relative paths of files against `dir`.
     fn join_dir(&mut self, _dir: &Path) {}
+}
+
+/// Refuses a scalar that is not what its own tag says.
+fn check_tag(node: &Node) -> Result<(), Abort> {
+    let Value::Scalar { text, .. } = &node.value else { return Ok(()) };
+    let wanted = match node.tag.as_str() {
+        "tag:yaml.org,2002:int" => "!!int",
+        "tag:yaml.org,2002:float" => "!!float",
+        "tag:yaml.org,2002:bool" => "!!bool",
+        _ => return Ok(()),
+    };
+    let found = resolve(text).tag();
+    if found == wanted || (wanted, found) == ("!!float", "!!int") {
+        return Ok(());
+    }
+    Err(Abort::at(node.line, format!("yaml: cannot decode {found} `{text}` as a {wanted}")))
 }
 
 pub(super) fn scalar(node: &Node, text: &str) -> Scalar {

@@ -23,6 +23,8 @@ pub struct Slot<'a> {
     pub field: &'a mut dyn Field,
     /// The error for a null element, for lists that must have none.
     pub null: Option<&'static str>,
+    /// Names of types that Go has for this field alone, beside those that they stand for.
+    pub go: &'static [(&'static str, &'static str)],
 }
 
 /// A struct made by [`section!`].
@@ -97,7 +99,7 @@ fn decode_fields<S: Section>(
         {
             null_text = null_text.or(Some(text));
         }
-        decoder.decode(value, slot.field)?;
+        decoder.named(slot.go, |decoder| decoder.decode(value, slot.field))?;
     }
     Ok(null_text)
 }
@@ -137,6 +139,7 @@ pub fn section_join_dir<S: Section>(section: &mut S, dir: &Path) {
 ///     flow field: Vec<String>;                printed as [a, b]
 ///     inline field: Section = default;        its keys are keys of this section
 ///     omit list: Vec<T>, null "error text";   refuses null elements
+///     omit field: Type, go "uint" => "uint64";   how errors call its type
 /// }
 /// ```
 macro_rules! section {
@@ -146,7 +149,7 @@ macro_rules! section {
         $(
             $(#[$field_meta:meta])*
             $mode:ident $field:ident $(as $key:literal)?: $type:ty $(= $default:expr)?
-            $(, null $null:literal)?;
+            $(, null $null:literal)? $(, go $($plain:literal => $alias:literal),+)?;
         )*
     ) => {
         $(#[$meta])*
@@ -169,7 +172,7 @@ macro_rules! section {
             #[allow(unused_variables)]
             fn slot(&mut self, key: &str) -> Option<$crate::config::yaml::Slot<'_>> {
                 $($crate::config::yaml::section!(
-                    @slot $mode self key $field ($($key)?) ($($null)?)
+                    @slot $mode self key $field ($($key)?) ($($null)?) ($($($plain $alias)+)?)
                 );)*
                 None
             }
@@ -231,20 +234,21 @@ macro_rules! section {
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
 
-    (@slot inline $self:ident $wanted:ident $field:ident () ()) => {
+    (@slot inline $self:ident $wanted:ident $field:ident () () ()) => {
         if let Some(slot) = $crate::config::yaml::Section::slot(&mut $self.$field, $wanted) {
             return Some(slot);
         }
     };
     (
         @slot $mode:ident $self:ident $wanted:ident $field:ident
-        ($($key:literal)?) ($($null:literal)?)
+        ($($key:literal)?) ($($null:literal)?) ($($plain:literal $alias:literal)*)
     ) => {
         if $wanted == $crate::config::yaml::section!(@key $field $($key)?) {
             #[allow(unused_mut, unused_assignments)]
             let mut null = None;
             $(null = Some($null);)?
-            return Some($crate::config::yaml::Slot { field: &mut $self.$field, null });
+            let go = &[$(($plain, $alias)),*];
+            return Some($crate::config::yaml::Slot { field: &mut $self.$field, null, go });
         }
     };
 

@@ -126,8 +126,9 @@ impl Reply {
 }
 
 impl Api {
-    pub fn new(http: &HttpClientConfig, timeout: Duration) -> Result<Api, String> {
-        Ok(Api::with_options(ClientOptions::new(http)?, timeout))
+    /// Connections are counted under `name`.
+    pub fn new(name: &str, http: &HttpClientConfig, timeout: Duration) -> Result<Api, String> {
+        Ok(Api::with_options(ClientOptions::new(name, http)?, timeout))
     }
 
     /// With the system's roots and no credentials.

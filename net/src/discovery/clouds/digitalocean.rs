@@ -168,7 +168,7 @@ DigitalOcean {}
             refresh,
             r#"
 DigitalOcean Databases {}
-  {__address__="p.test:9273", __meta_digitalocean_db_engine="pg", __meta_digitalocean_db_host="c.test", __meta_digitalocean_db_id="a", __meta_digitalocean_db_name="n", __meta_digitalocean_db_num_nodes="2", __meta_digitalocean_db_private_host="p.test", __meta_digitalocean_db_region="nyc3", __meta_digitalocean_db_size="s", __meta_digitalocean_db_status="online", __meta_digitalocean_db_tag_env:prod="true", __meta_digitalocean_db_version="16"}
+  {__address__="p.test:9273", __meta_digitalocean_db_engine="pg", __meta_digitalocean_db_host="c.test", __meta_digitalocean_db_id="a", __meta_digitalocean_db_name="n", __meta_digitalocean_db_num_nodes="2", __meta_digitalocean_db_private_host="p.test", __meta_digitalocean_db_region="nyc3", __meta_digitalocean_db_size="s", __meta_digitalocean_db_status="online", "__meta_digitalocean_db_tag_env:prod"="true", __meta_digitalocean_db_version="16"}
   {__address__="only.test:9273", __meta_digitalocean_db_host="only.test", __meta_digitalocean_db_id="b", __meta_digitalocean_db_num_nodes="0"}"#,
         );
     }

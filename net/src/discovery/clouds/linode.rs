@@ -1,10 +1,13 @@
-//! `linode_sd_configs`: instances of Linode. Lists are read whole in every refresh; Prometheus
-//! asks for events first and skips refreshes without one.
+//! `linode_sd_configs`: instances of Linode. The lists are read again when the account had an event
+//! since, and in every tenth refresh: of what happens within a machine there is no event.
 //!
 //! Source: Prometheus `discovery/linode/linode.go`.
 
+use std::time::Duration;
+
 use engine::model::Labels;
 use serde_json::Value;
+use shards::runtime;
 
 use crate::config::LinodeSdConfig;
 use crate::discovery::TargetGroup;
@@ -13,7 +16,54 @@ use crate::discovery::api::{Api, Meta, Request, host_port, items, one_group, tex
 
 pub const API: &str = "https://api.linode.com";
 
+/// After so many refreshes without an event the lists are read anyway.
+const QUIET_COUNT_MAX: i64 = 10;
+
+/// For how long events are remembered; as good as for ever.
+const EVENTS_LIFETIME: Duration = Duration::from_secs(365 * 86400);
+
 pub async fn refresh(
+    config: &LinodeSdConfig,
+    api: &mut Api,
+    base: &str,
+    before: &[TargetGroup],
+) -> Result<Vec<TargetGroup>, String> {
+    let begun_seconds = runtime::unix_ms() / 1000;
+    let is_quiet = !before.is_empty() && is_quiet(api, base).await?;
+    let groups = if is_quiet {
+        before.to_vec()
+    } else {
+        let read = read(config, api, base).await?;
+        api.memory.put("quiet_count", 0, EVENTS_LIFETIME);
+        read
+    };
+    api.memory.put("refreshed_seconds", begun_seconds, EVENTS_LIFETIME);
+    Ok(groups)
+}
+
+/// Whether nothing happened since the refresh before. A token may not be allowed to know; then
+/// nobody asks again.
+async fn is_quiet(api: &mut Api, base: &str) -> Result<bool, String> {
+    let known = |api: &Api, name: &str| api.memory.get(name).map_or(0, int);
+    if known(api, "events_are_hidden") == 1 {
+        return Ok(false);
+    }
+    let since = known(api, "refreshed_seconds");
+    let since = jiff::Timestamp::from_second(since).unwrap_or_default();
+    let filter = format!(r#"{{"created":{{"+gte":"{}"}}}}"#, since.strftime("%Y-%m-%dT%H:%M:%S"));
+    let url = format!("{base}/v4/account/events?page=1&page_size=25");
+    let reply = api.exchange(Request::get(url).with("x-filter", filter)).await?;
+    if reply.status == 401 {
+        api.memory.put("events_are_hidden", 1, EVENTS_LIFETIME);
+        return Ok(false);
+    }
+    let answer = reply.accepted()?.json()?;
+    let quiet_count = known(api, "quiet_count") + 1;
+    api.memory.put("quiet_count", quiet_count, EVENTS_LIFETIME);
+    Ok(items(&answer["data"]).is_empty() && quiet_count < QUIET_COUNT_MAX)
+}
+
+async fn read(
     config: &LinodeSdConfig,
     api: &mut Api,
     base: &str,
@@ -150,11 +200,46 @@ mod tests {
                     {"range":"x","prefix":1,"route_target":"other"}],"pages":1}"#,
                 ),
             ],
-            refresh,
+            read,
             r#"
 Linode {}
   {__address__="1.1.1.1:80", __meta_linode_backups="disabled", __meta_linode_extra_ips=",2.2.2.2,", __meta_linode_gpus="0", __meta_linode_hypervisor="kvm", __meta_linode_instance_id="7", __meta_linode_instance_label="n", __meta_linode_ipv6_ranges=",2600:1::/64,", __meta_linode_private_ipv4="10.0.0.1", __meta_linode_public_ipv4="1.1.1.1", __meta_linode_public_ipv4_rdns="r.test", __meta_linode_public_ipv6="2600::1", __meta_linode_region="us", __meta_linode_specs_disk_bytes="2097152", __meta_linode_specs_memory_bytes="1048576", __meta_linode_specs_transfer_bytes="3145728", __meta_linode_specs_vcpus="1", __meta_linode_status="running", __meta_linode_tags=",a,b,", __meta_linode_type="g6"}"#,
         );
+    }
+
+    const EMPTY: &str = r#"{"data":[],"pages":1}"#;
+    const LISTS: [(&str, &str); 3] = [
+        ("GET /v4/linode/instances?page=1&page_size=500", EMPTY),
+        ("GET /v4/networking/ips?page=1&page_size=500", EMPTY),
+        ("GET /v4/networking/ipv6/ranges?page=1&page_size=500", EMPTY),
+    ];
+    const EVENTS: &str =
+        "GET /v4/account/events?page=1&page_size=25\nx-filter: {\"created\":{\"+gte\":\"20";
+
+    /// So many refreshes, one after the other.
+    #[track_caller]
+    fn check_refreshes(count: usize, exchanges: &[(&str, &str)]) {
+        check_provider::<LinodeSdConfig>(
+            "{}",
+            exchanges,
+            async |config, api, base| {
+                let mut found = vec![];
+                for _ in 0..count {
+                    found = refresh(config, api, base, &found).await?;
+                }
+                Ok(found)
+            },
+            "Linode {}",
+        );
+    }
+
+    #[test]
+    fn lists_are_read_after_events() {
+        let event = (EVENTS, r#"{"data":[{"id":1}],"pages":1}"#);
+        check_refreshes(3, &[&LISTS[..], &[(EVENTS, EMPTY), event], &LISTS].concat());
+        check_refreshes(3, &[&LISTS[..], &[(EVENTS, "401")], &LISTS, &LISTS].concat());
+        let quiet = [(EVENTS, EMPTY); 10];
+        check_refreshes(12, &[&LISTS[..], &quiet, &LISTS, &quiet[..1]].concat());
     }
 
     #[test]
@@ -162,7 +247,7 @@ Linode {}
         check_provider::<LinodeSdConfig>(
             "{}",
             &[("GET /v4/linode/instances?page=1&page_size=500", "429\nslow down")],
-            refresh,
+            read,
             "server returned HTTP status 429 Too Many Requests: slow down",
         );
     }

@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use rustls::pki_types::ServerName;
 
+use super::dials::{DialError, Open, counted};
 use super::options::{ClientOptions, Tls};
 use super::proxy::{Proxy, ProxyKind};
 use crate::http::Body;
@@ -54,6 +55,8 @@ pub(super) struct Connection {
     /// Why the connection ended, if it failed.
     failure: Option<String>,
     spawned: Spawned,
+    /// Counts the connection as closed when it is.
+    _open: Option<Open>,
 }
 
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
@@ -75,20 +78,18 @@ impl Connection {
         let (host, port) = url.host_port()?;
         let is_tls = url.scheme == "https";
         let mut through_proxy = false;
-        let mut stream = if !key.unix_socket.is_empty() {
-            let path = &key.unix_socket;
-            let dialed = connect_unix(path).await;
-            dialed.map_err(|error| format!("dial unix {path}: {}", io_words(&error)))?
+        let (mut stream, open) = if !key.unix_socket.is_empty() {
+            counted(options.dials(), dial_unix(&key.unix_socket)).await?
         } else if let Some(proxy) = proxy {
-            let mut stream = dial_proxy(proxy).await?;
+            let (mut stream, open) = dial_proxy(proxy, options).await?;
             match proxy.kind {
                 ProxyKind::Socks5 => socks5(&mut stream, proxy, host, port).await?,
                 _ if is_tls => tunnel(&mut stream, proxy, options, host, port).await?,
                 _ => through_proxy = true,
             }
-            stream
+            (stream, open)
         } else {
-            dial(host, port).await?
+            counted(options.dials(), dial(host, port)).await?
         };
         let mut is_http2 = false;
         if let Some(tls) = &tls {
@@ -122,6 +123,7 @@ impl Connection {
             driver: Some(driver),
             failure: None,
             spawned,
+            _open: open,
         })
     }
 
@@ -201,9 +203,9 @@ impl Spawned {
     }
 }
 
-async fn dial(host: &str, port: u16) -> Result<BoxStream, String> {
-    let mut failure = String::new();
-    for address in resolve(host, port).await? {
+async fn dial(host: &str, port: u16) -> Result<BoxStream, DialError> {
+    let mut failure = DialError::resolution(String::new());
+    for address in resolve(host, port).await.map_err(DialError::resolution)? {
         match connect_tcp(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = dial_error(address, &error),
@@ -212,18 +214,28 @@ async fn dial(host: &str, port: u16) -> Result<BoxStream, String> {
     Err(failure)
 }
 
-async fn dial_proxy(proxy: &Proxy) -> Result<BoxStream, String> {
+async fn dial_unix(path: &str) -> Result<BoxStream, DialError> {
+    let failed =
+        |error: io::Error| DialError::io(&error, format!("dial unix {path}: {}", io_words(&error)));
+    connect_unix(path).await.map_err(failed)
+}
+
+async fn dial_proxy(
+    proxy: &Proxy,
+    options: &ClientOptions,
+) -> Result<(BoxStream, Option<Open>), String> {
     let failed = |why: String| format!("proxyconnect tcp: {why}");
-    let stream = dial(&proxy.host, proxy.port).await.map_err(failed)?;
+    let dialed = counted(options.dials(), dial(&proxy.host, proxy.port)).await;
+    let (stream, open) = dialed.map_err(failed)?;
     if proxy.kind != ProxyKind::Https {
-        return Ok(stream);
+        return Ok((stream, open));
     }
     let tls = ClientOptions::plain().tls(&Default::default()).map_err(failed)?;
     // A proxy speaks HTTP/1.1 with us.
     let mut tls = (*tls).clone();
     tls.alpn_protocols.clear();
     let encrypted = encrypt(stream, tls.into(), &proxy.host).await.map_err(failed)?;
-    Ok(Box::new(encrypted))
+    Ok((Box::new(encrypted), open))
 }
 
 async fn encrypt(stream: BoxStream, tls: Tls, host: &str) -> Result<TlsStream, String> {
@@ -347,8 +359,8 @@ async fn read_exact(stream: &mut BoxStream, mut buffer: &mut [u8]) -> io::Result
     Ok(())
 }
 
-pub(super) fn dial_error(address: SocketAddr, error: &io::Error) -> String {
-    format!("dial tcp {address}: {}", io_words(error))
+pub(super) fn dial_error(address: SocketAddr, error: &io::Error) -> DialError {
+    DialError::io(error, format!("dial tcp {address}: {}", io_words(error)))
 }
 
 pub(super) fn io_words(error: &io::Error) -> String {

@@ -8,6 +8,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -18,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use super::FetchError;
 use super::body::Sink;
 use super::connect::{HEAD_BYTES_MAX, dial_error, io_words};
+use super::dials::{DialError, DialStats, Open, counted};
 use super::framing::{Framing, Progress};
 use super::room::Room;
 use crate::http::place::resolve;
@@ -54,16 +56,25 @@ pub(super) struct Lane {
 
 /// A connection that wakes its thread for bytes to read and for nothing else: a request is small
 /// and finds room, as a rule, and to be told of more room later costs as much as the answer.
-struct Wire(AsyncFd<TcpStream>);
+struct Wire {
+    stream: AsyncFd<TcpStream>,
+    /// Counts the connection as closed when it is.
+    _open: Option<Open>,
+}
 
 impl Wire {
-    async fn dial(url: &Url) -> Result<Wire, String> {
+    async fn dial(url: &Url, dials: Option<&Arc<DialStats>>) -> Result<Wire, String> {
         let (host, port) = url.host_port()?;
-        let mut failure = String::new();
-        for address in resolve(host, port).await? {
+        let (stream, open) = counted(dials, Wire::connect(host, port)).await?;
+        Ok(Wire { stream, _open: open })
+    }
+
+    async fn connect(host: &str, port: u16) -> Result<AsyncFd<TcpStream>, DialError> {
+        let mut failure = DialError::resolution(String::new());
+        for address in resolve(host, port).await.map_err(DialError::resolution)? {
             let connected = tokio::net::TcpStream::connect(address).await;
-            match connected.and_then(Wire::new) {
-                Ok(wire) => return Ok(wire),
+            match connected.and_then(Wire::watch) {
+                Ok(stream) => return Ok(stream),
                 Err(error) => failure = dial_error(address, &error),
             }
         }
@@ -74,15 +85,15 @@ impl Wire {
         deprecated,
         reason = "a TcpStream keeps its descriptor: all that the new way asks for"
     )]
-    fn new(stream: tokio::net::TcpStream) -> io::Result<Wire> {
+    fn watch(stream: tokio::net::TcpStream) -> io::Result<AsyncFd<TcpStream>> {
         // Fails only on a socket that is gone already, which the first write will say.
         let _ = stream.set_nodelay(true);
-        AsyncFd::with_interest(stream.into_std()?, Interest::READABLE).map(Wire)
+        AsyncFd::with_interest(stream.into_std()?, Interest::READABLE)
     }
 
     async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match self.0.get_ref().write(bytes) {
+            match self.stream.get_ref().write(bytes) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -102,7 +113,7 @@ impl Wire {
     /// would not leave them one.
     async fn receive(&self, room: &mut Room, count: usize) -> io::Result<usize> {
         loop {
-            let mut ready = self.0.readable().await?;
+            let mut ready = self.stream.readable().await?;
             let vacant = room.vacant(count);
             let capacity = vacant.len();
             let read = ready.try_io(|stream| stream.get_ref().read(vacant));
@@ -152,6 +163,7 @@ impl Lane {
         url: &Url,
         headers: &[&HeaderMap],
         limit: usize,
+        dials: Option<&Arc<DialStats>>,
         room: &mut Room,
     ) -> Result<Fetched, FetchError> {
         self.has_head = false;
@@ -169,7 +181,7 @@ impl Lane {
         let (authority, wire) = match answered {
             Some(answered) => answered,
             None => {
-                let wire = Wire::dial(url).await.map_err(fail)?;
+                let wire = Wire::dial(url, dials).await.map_err(fail)?;
                 match self.ask(&wire, room).await {
                     Ok(true) => (url.authority.clone(), wire),
                     Ok(false) => return Err(fail("EOF".to_owned())),

@@ -5,6 +5,7 @@
 //! oauth2    tokens, fetched and kept for all clients of a configuration
 //! proxy     which proxy, and what goes past it
 //! connect   name -> address -> proxy -> TLS -> HTTP/1.1 or HTTP/2
+//! dials     connections made, counted by the name of who makes them
 //! lane      plain HTTP/1.1 on the threads that scrape, without any of that
 //! room      where a body is read into
 //! body      decoded as it arrives, never above the limit
@@ -20,6 +21,7 @@
 
 mod body;
 mod connect;
+pub mod dials;
 mod framing;
 mod lane;
 mod oauth2;
@@ -40,19 +42,19 @@ use hyper::body::{Body as _, Incoming};
 
 use super::Body;
 use super::place::is_tokio;
-use super::url::Url;
+use super::url::{Url, User};
 use body::Sink;
 use connect::{Connection, go_error, is_other_host, key};
 use lane::{Fetched, Lane};
 pub use options::ClientOptions;
-use options::{Material, SENSITIVE};
+use options::{Material, SENSITIVE, basic_authorization};
 pub use room::Room;
 
 /// What hearth calls itself.
 pub const AGENT: &str = concat!("hearth/", env!("CARGO_PKG_VERSION"));
 
 /// Go's limit.
-const REDIRECT_COUNT_MAX: usize = 10;
+const REQUEST_COUNT_MAX: usize = 10;
 
 /// A client that keeps its connection as long as the server does.
 pub struct Client {
@@ -164,6 +166,7 @@ impl Client {
     fn has_lane(&self, ask: &Ask<'_>) -> bool {
         !self.is_redirected
             && ask.url.scheme == "http"
+            && ask.url.user.is_none()
             && ask.unix_socket.is_empty()
             && self.options.proxies.of(ask.url).is_none()
             && is_tokio()
@@ -178,7 +181,8 @@ impl Client {
             credentials.insert(AUTHORIZATION, value);
         }
         let headers = [ask.headers, &material.headers, &credentials];
-        self.lane.get(ask.url, &headers, ask.body_bytes_max, room).await
+        let dials = self.options.dials();
+        self.lane.get(ask.url, &headers, ask.body_bytes_max, dials, room).await
     }
 
     /// Asks, and takes an answer of any status with its body.
@@ -211,7 +215,8 @@ impl Client {
                 request.headers.insert(AUTHORIZATION, value);
             }
         }
-        for _ in 0..=REDIRECT_COUNT_MAX {
+        let mut led_to = String::new();
+        for _ in 0..REQUEST_COUNT_MAX {
             let answered = self.exchange(&request, &material).await;
             let response = answered.map_err(|why| fail(&request.url, &why))?;
             let location = options.follows_redirects().then(|| redirect(&response)).flatten();
@@ -222,9 +227,16 @@ impl Client {
                 return Ok(Answer { status: head.status, status_line, headers: head.headers });
             };
             self.leave_body();
-            request.follow(ask.url, &location, head.status).map_err(FetchError::Transport)?;
+            let followed = request.follow(ask.url, &location, head.status);
+            followed.map_err(|why| {
+                let why = format!("failed to parse Location header {location:?}: {why}");
+                fail(&request.url, &why)
+            })?;
+            led_to = location;
         }
-        Err(fail(&request.url, "stopped after 10 redirects"))
+        // Told is the place as the last answer named it.
+        let why = go_fail_at(&ask.method, &led_to, "stopped after 10 redirects");
+        Err(FetchError::Transport(why))
     }
 
     /// The next piece of the body that [`Client::open`] left, as it was sent; none at its end.
@@ -336,10 +348,14 @@ impl Request<'_> {
     fn to_http(&self, connection: &Connection) -> http::Request<Body> {
         let mut request = http::Request::new(Body::from(self.body.clone()));
         let whole = connection.is_http2() || connection.through_proxy;
-        let target = if whole { self.url.to_string() } else { self.url.path_and_query() };
+        let target = if whole { self.url.without_user() } else { self.url.path_and_query() };
         *request.uri_mut() = target.parse().unwrap_or_else(|_| http::Uri::from_static("/"));
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
+        if let Some(authorization) = self.url.user.as_ref().and_then(user_authorization) {
+            // Those of the configuration win.
+            request.headers_mut().entry(AUTHORIZATION).or_insert(authorization);
+        }
         if connection.is_http2() {
             return request;
         }
@@ -372,6 +388,14 @@ impl Request<'_> {
     }
 }
 
+/// How the user of a URL makes itself known.
+fn user_authorization(user: &User) -> Option<HeaderValue> {
+    let (name, password) = user.credentials();
+    let mut value = HeaderValue::from_str(&basic_authorization(&name, &password)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 /// Where a redirect that Go's client follows leads.
 fn redirect(response: &http::Response<Incoming>) -> Option<String> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -392,7 +416,11 @@ fn status_line(response: &http::Response<Incoming>) -> String {
 
 /// How Go's client wraps every failure.
 fn go_fail(method: &Method, url: &Url, why: &str) -> String {
+    go_fail_at(method, &url.to_string(), why)
+}
+
+fn go_fail_at(method: &Method, place: &str, why: &str) -> String {
     let method = method.as_str();
     let verb = format!("{}{}", &method[..1], method[1..].to_ascii_lowercase());
-    format!("{verb} {:?}: {why}", url.to_string())
+    format!("{verb} {place:?}: {why}")
 }

@@ -13,6 +13,7 @@ use crate::config::{HttpClientConfig, ProxyConfig, TlsConfig};
 use crate::http::encoding::base64;
 use crate::http::tls::client::{Identity, client_config, versions};
 
+use super::dials::{self, DialStats};
 use super::oauth2::TokenSource;
 use super::proxy::Proxies;
 
@@ -23,6 +24,8 @@ pub struct ClientOptions {
     fixed: Option<Arc<Material>>,
     tls: Mutex<Option<(Identity, Tls)>>,
     tokens: Option<TokenSource>,
+    /// None where connections are not counted.
+    dials: Option<Arc<DialStats>>,
 }
 
 pub(super) type Tls = Arc<rustls::ClientConfig>;
@@ -48,9 +51,18 @@ pub(super) const SENSITIVE: [&str; 6] = [
 impl ClientOptions {
     /// Errors: what no request could ever satisfy: a secret that nobody keeps, TLS versions that
     /// are not there, a proxy of an unknown kind. What stands in files is judged when it is used.
-    pub fn new(config: &HttpClientConfig) -> Result<Arc<ClientOptions>, String> {
+    ///
+    /// Connections are counted under `name`.
+    pub fn new(name: &str, config: &HttpClientConfig) -> Result<Arc<ClientOptions>, String> {
+        Self::counted(config, Some(dials::of(name)))
+    }
+
+    fn counted(
+        config: &HttpClientConfig,
+        dials: Option<Arc<DialStats>>,
+    ) -> Result<Arc<ClientOptions>, String> {
         refuse_references(config)?;
-        versions(&config.tls_config.min_version, &config.tls_config.max_version)?;
+        versions(&config.tls_config.min_version.0, &config.tls_config.max_version.0)?;
         let tokens = config.oauth2.as_ref().map(TokenSource::new).transpose()?;
         let fixed = if has_files(config) { None } else { Some(Arc::new(Material::read(config)?)) };
         Ok(Arc::new(ClientOptions {
@@ -59,6 +71,7 @@ impl ClientOptions {
             fixed,
             tls: Mutex::new(None),
             tokens,
+            dials,
         }))
     }
 
@@ -70,11 +83,17 @@ impl ClientOptions {
             fixed: Some(Arc::default()),
             tls: Mutex::new(None),
             tokens: None,
+            dials: None,
         })
     }
 
     pub(super) fn follows_redirects(&self) -> bool {
         self.config.follow_redirects
+    }
+
+    /// What counts connections.
+    pub(super) fn dials(&self) -> Option<&Arc<DialStats>> {
+        self.dials.as_ref()
     }
 
     pub(super) fn server_name(&self) -> &str {
@@ -226,10 +245,11 @@ fn refuse_references(config: &HttpClientConfig) -> Result<(), String> {
 
 /// The options of whoever needs TLS and a proxy only.
 pub(super) fn for_tls(tls: &TlsConfig, proxy: &ProxyConfig) -> Result<Arc<ClientOptions>, String> {
-    ClientOptions::new(&HttpClientConfig {
+    let config = HttpClientConfig {
         tls_config: tls.clone(),
         proxy: proxy.clone(),
         follow_redirects: true,
         ..HttpClientConfig::default()
-    })
+    };
+    ClientOptions::counted(&config, None)
 }

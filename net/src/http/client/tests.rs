@@ -36,7 +36,7 @@ impl Drop for Dir {
 fn options(config: &str) -> Arc<ClientOptions> {
     let mut read = HttpClientConfig::default();
     yaml::decode(config, &mut read).unwrap_or_else(|abort| panic!("{}", abort.message));
-    ClientOptions::new(&read).unwrap()
+    ClientOptions::new("test", &read).unwrap()
 }
 
 async fn fetch(client: &mut Client, url: &str) -> Result<String, String> {
@@ -194,7 +194,7 @@ fn credentials_and_headers() {
     check(&missing, &[&url], &[&error]);
     let mut reference = HttpClientConfig::default();
     yaml::decode("authorization: {credentials_ref: r}", &mut reference).ok().unwrap();
-    assert!(ClientOptions::new(&reference).is_err());
+    assert!(ClientOptions::new("test", &reference).is_err());
 }
 
 #[test]
@@ -207,15 +207,23 @@ fn redirects_keep_credentials_at_home() {
         "/away" => reply_status(302, ("location", &target)),
         "/here" => reply_status(307, ("location", "/end")),
         "/loop" => reply_status(302, ("location", "/loop")),
+        "/bad" => reply_status(302, ("location", "http://[::1")),
         _ => reply(format!("{} home {}", asked.method, asked.header("authorization"))),
     });
     let config = "basic_auth: {username: u, password: p}\nhttp_headers: {cookie: {values: [c]}}";
     let (out, here) = (home.url("/away"), home.url("/here"));
     check(config, &[&out, &here, &out], &["away |", "GET home Basic dTpw", "away |"]);
+    let by_url = here.replace("http://", "http://v:q@");
+    check("", &[&by_url, &here], &["GET home Basic djpx", "GET home "]);
+    check(config, &[&by_url], &["GET home Basic dTpw"]);
     let off = "follow_redirects: false\n";
     check(off, &[&here], &["server returned HTTP status 307 Temporary Redirect"]);
     let around = home.url("/loop");
-    check("", &[&around], &[&format!("Get \"{around}\": stopped after 10 redirects")]);
+    check("", &[&around], &["Get \"/loop\": stopped after 10 redirects"]);
+    let bad = home.url("/bad");
+    let why = "failed to parse Location header \"http://[::1\": parse \"http://[::1\": missing ']' in \
+               host";
+    check("", &[&bad], &[&format!("Get {bad:?}: {why}")]);
     on_control(async {
         let url = Url::parse(&here).unwrap();
         let headers = HeaderMap::new();
@@ -262,6 +270,33 @@ fn a_body_is_taken_in_pieces_or_left() {
         client.get(&whole, &mut room).await.unwrap();
         assert_eq!(room.body()[0], b'3', "connections whose bodies were left are not used again");
     });
+}
+
+#[test]
+fn connections_are_counted() {
+    let server = FakeServer::http(|_| reply("x"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let check = |name: &str, url: &str, expected: dials::DialCounts| {
+        let config = HttpClientConfig { follow_redirects: true, ..HttpClientConfig::default() };
+        let options = ClientOptions::new(name, &config).unwrap();
+        on_control(async {
+            let mut client = Client::new(options);
+            // Twice over one connection.
+            let _ = fetch(&mut client, url).await;
+            let _ = fetch(&mut client, url).await;
+        });
+        assert_eq!(dials::of(name).read(), expected, "{name}");
+    };
+    let counts = |attempted, established, closed, failed| dials::DialCounts {
+        attempted,
+        established,
+        closed,
+        failed,
+    };
+    check("tests::good", &server.url("/"), counts(1, 1, 1, [0; 4]));
+    check("tests::nobody", &nobody, counts(2, 0, 0, [2, 0, 0, 2]));
 }
 
 #[test]

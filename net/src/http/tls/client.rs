@@ -36,7 +36,7 @@ pub fn client_config(
     with_http2: bool,
 ) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&versions(&config.min_version, &config.max_version)?)
+        .with_protocol_versions(&versions(&config.min_version.0, &config.max_version.0)?)
         .map_err(|error| error.to_string())?;
     let verifier = Verifier::new(config.insecure_skip_verify, &identity.ca)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));

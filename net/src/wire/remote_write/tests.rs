@@ -60,7 +60,7 @@ fn labels_come_through_in_canonical_form() {
     check(&[("__name__", "up")], r#"{__name__="up"}"#);
     check(&[("__name__", "up"), ("job", "a")], r#"{__name__="up", job="a"}"#);
     check(&[("job", "a"), ("__name__", "up")], r#"{__name__="up", job="a"}"#);
-    check(&[("Z", "1"), ("__name__", "up"), ("é", "ü")], r#"{Z="1", __name__="up", é="ü"}"#);
+    check(&[("Z", "1"), ("__name__", "up"), ("é", "ü")], r#"{Z="1", __name__="up", "é"="ü"}"#);
     check(&[("__name__", "up"), ("empty", "")], r#"{__name__="up"}"#);
     let long = "x".repeat(300);
     check(&[("__name__", "up"), ("long", &long)], &format!(r#"{{__name__="up", long="{long}"}}"#));

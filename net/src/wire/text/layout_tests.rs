@@ -159,7 +159,7 @@ fn labels_are_made_from_the_text_of_a_series() {
     let labels = |bound| format!("{{__name__=\"h_bucket\", b=\"\\\"\\n\", le=\"{bound}\"}}");
     check_labels(bucket, MetricType::Histogram, &labels("1.0"));
     check_labels(bucket, MetricType::Unknown, &labels("1"));
-    check_labels("{\"a b\",\"c d\"=\"e\"}", MetricType::Gauge, "{__name__=\"a b\", c d=\"e\"}");
+    check_labels("{\"a b\",\"c d\"=\"e\"}", MetricType::Gauge, "{__name__=\"a b\", \"c d\"=\"e\"}");
     assert!(series_labels(b"a b", MetricType::Gauge, &mut LabelsBuilder::default()).is_err());
 }
 

@@ -131,7 +131,7 @@ impl Reflector {
 
     /// Reads the list into the store; the version to watch from.
     pub async fn list(&self, reporter: &Reporter) -> Result<String, String> {
-        let mut api = Api::new(&self.login.http().await?, LIST_TIMEOUT)?;
+        let mut api = Api::new("kubernetes_sd", &self.login.http().await?, LIST_TIMEOUT)?;
         let mut objects = Objects::new();
         let mut place = String::new();
         let path = Url::parse(&self.url)?.path;
@@ -189,7 +189,8 @@ impl Reflector {
         ]);
         let url = Url::parse(&format!("{}{}", self.url, query(pairs)))?;
         let headers = Api::plain(LIST_TIMEOUT).headers;
-        let mut client = Client::new(ClientOptions::new(&self.login.http().await?)?);
+        let mut client =
+            Client::new(ClientOptions::new("kubernetes_sd", &self.login.http().await?)?);
         let mut ask = Ask::get(&url, &headers, 0);
         // Events come one by one: compressed, they might wait for each other.
         let mut plain = headers.clone();

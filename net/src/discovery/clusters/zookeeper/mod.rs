@@ -28,6 +28,7 @@ use self::session::{Change, Session};
 use crate::config::{NerveSdConfig, ServersetSdConfig};
 use crate::discovery::TargetGroup;
 use crate::discovery::api::group;
+use crate::discovery::stats::DiscoveryStats;
 use crate::discovery::watch::Reporter;
 
 /// Pauses between sessions: the first, and the longest.
@@ -91,6 +92,26 @@ pub async fn watch(config: Config, reporter: Reporter) {
     }
 }
 
+/// Tells how many nodes a session watches, as long as it does.
+struct Watched<'a> {
+    stats: &'a DiscoveryStats,
+    count: u64,
+}
+
+impl Watched<'_> {
+    fn set(&mut self, count: u64) {
+        let mut counts = self.stats.counts();
+        counts.zookeeper_nodes = counts.zookeeper_nodes + count - self.count;
+        self.count = count;
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// The nodes below some paths, those paths included.
 struct Tree<'a> {
     roots: &'a [String],
@@ -115,7 +136,9 @@ impl Tree<'_> {
         for root in self.roots {
             self.read(&mut session, root).await?;
         }
+        let mut watched = Watched { stats: reporter.stats(), count: 0 };
         loop {
+            watched.set(self.nodes.len() as u64);
             if reporter.found(self.groups()).await.is_err() {
                 return Ok(());
             }

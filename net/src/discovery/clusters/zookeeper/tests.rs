@@ -175,7 +175,8 @@ fn members_come_and_go() {
         timeout: Millis::seconds(3),
     };
     on_control(async {
-        let (reporter, found) = Reporter::for_tests(Arc::new(DiscoveryStats::default()));
+        let stats = Arc::new(DiscoveryStats::default());
+        let (reporter, found) = Reporter::for_tests(stats.clone());
         tokio::task::spawn_local(watch(Config::Nerve(config), reporter));
         // Until the hosts are these.
         let until = async |hosts: &str| loop {
@@ -216,6 +217,8 @@ fn members_come_and_go() {
         keeper.hang_up();
         keeper.set("/s/c", &member("c"));
         until("/later=again /s/c=c").await;
+        // The one without a member is watched too.
+        assert_eq!(stats.counts().zookeeper_nodes, 4);
     });
 }
 
