@@ -125,8 +125,13 @@ impl PostingsStore {
         let tail = block_of(&self.pages, block, tail_count);
         let bitmap = &mut self.bitmaps[bitmap as usize];
         let containers_before = bitmap.max().map(|max| max >> 16);
-        // Whoever adds out of order may add below the bitmap's greatest.
-        if bitmap.append(tail.iter().copied()).is_err() {
+        // Series that come together share most of their labels, and have ids in a row. Whoever adds
+        // out of order may add below the bitmap's greatest.
+        if let [first, .., last] = *tail
+            && (last - first) as usize + 1 == tail.len()
+        {
+            bitmap.insert_range(first..=last);
+        } else if bitmap.append(tail.iter().copied()).is_err() {
             bitmap.extend(tail.iter().copied());
         }
         // Each filled container once: runs of consecutive series shrink to a few bytes.
