@@ -1,19 +1,12 @@
 //! Samples out of order, from their requests to blocks, over crashes, deletion and snapshots.
 
-use std::fs;
-
-use engine::head::Verdict;
-use engine::model::{Batch, MatchOp, Matcher};
-
-use super::tests::*;
-use super::upkeep_tests::*;
-use crate::scratch::Scratch;
-use crate::shard::Shard;
+use super::upkeep::*;
+use super::*;
 
 const COUNT: &str = "sum(count_over_time(requests[2h]))";
 const SUM: &str = "sum(sum_over_time(requests[2h]))";
 
-fn late_blocks(data_dir: &std::path::Path, shard_count: usize) -> super::BootOptions {
+fn late_blocks(data_dir: &std::path::Path, shard_count: usize) -> BootOptions {
     let options = small_blocks(data_dir, shard_count);
     options.settings.set_late_window(100_000);
     options
@@ -49,7 +42,7 @@ fn late_samples_are_judged_by_the_window() {
             assert_eq!(verdict(90_000).await, (None, 0, 50));
             assert_eq!(verdict(50_000).await, (None, 50, 0));
             assert_eq!(verdict(49_999).await, (Some(Verdict::TooOld), 0, 0));
-            let refused = crate::IngestOptions { late: engine::head::LateSamples::Refused, ..WAIT };
+            let refused = IngestOptions { late: LateSamples::Refused, ..WAIT };
             let report = shard.ingest(&batch(50, 60_000), refused).await.unwrap();
             assert_eq!(report.refused[0].verdict, Verdict::OutOfOrder);
             // A new series may begin with a late sample.
@@ -128,7 +121,7 @@ fn late_samples_are_deleted_and_taken_into_snapshots() {
         shard.ingest(&late, WAIT).await.unwrap();
         shard.snapshot("now", true).await.unwrap();
         let of = |number: &str| vec![Matcher::new("number", MatchOp::Equal, number)];
-        let all = engine::model::TimeRange { min_ms: 0, max_ms: 60_000 };
+        let all = TimeRange { min_ms: 0, max_ms: 60_000 };
         shard.delete_series(of("7"), all).await.unwrap();
         shard.delete_series(of("777"), all).await.unwrap();
         assert_eq!(value(&shard, COUNT, 140_000).await, 199.0);
