@@ -215,10 +215,6 @@ impl<T: Tree> Storage<T> {
         if is_due || is_adopting || is_doubtful {
             // What was adopted is in no frame of the own log: only a flush makes it durable here.
             self.flush(is_adopting || self.cut_due().is_some()).await?;
-            if is_adopting {
-                let tombstones = self.0.store.borrow().head_tombstones().clone();
-                self.set_head_tombstones((*tombstones).clone()).await?;
-            }
             if !self.0.has_flushed_adopted.replace(true) && self.0.is_adopting {
                 self.0.adoption.logs.say();
             }

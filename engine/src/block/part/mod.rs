@@ -11,9 +11,11 @@ mod late;
 mod read;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod write;
 
 pub use read::{Part, PartChunk, PartLabels, PartRuns};
+pub use tombstones::PartTombstones;
 pub use write::{PartPlan, PartWriter};
 
 use super::pages::{Section, le_u32, le_u64};

@@ -97,3 +97,24 @@ fn what_was_deleted_stays_deleted_over_a_change_of_the_shard_count() {
         });
     }
 }
+
+#[test]
+fn what_was_just_taken_over_is_deleted_too() {
+    let scratch = Scratch::new("boot");
+    let count = "sum(count_over_time(requests[1h]))";
+    with_shards(scratch.path(), 2, move |shard| async move {
+        for step in 1..=10 {
+            shard.ingest(&batch(100, step * 1000), WAIT).await.unwrap();
+        }
+    });
+    with_shards(scratch.path(), 3, move |shard| async move {
+        let some = vec![Matcher::new("number", MatchOp::Regexp, "1.")];
+        shard.delete_series(some, TimeRange { min_ms: 0, max_ms: 6_000 }).await.unwrap();
+        assert_eq!(value(&shard, count, 99_000).await, 940.0);
+    });
+    for shard_count in [3, 2] {
+        with_shards(scratch.path(), shard_count, move |shard| async move {
+            assert_eq!(value(&shard, count, 99_000).await, 940.0);
+        });
+    }
+}

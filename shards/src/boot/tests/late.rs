@@ -146,3 +146,39 @@ fn late_samples_are_deleted_and_taken_into_snapshots() {
         running.wait().unwrap();
     }
 }
+
+#[test]
+fn late_samples_of_a_time_that_was_deleted_are_seen_wherever_they_go() {
+    let scratch = Scratch::new("late");
+    let data_dir = scratch.path().join("data");
+    let image = scratch.path().join("image");
+    let (from, to) = (data_dir.clone(), image.clone());
+    let running = boot(late_blocks(&data_dir, 2), move |shard| {
+        let (from, to) = (from.clone(), to.clone());
+        async move {
+            for step in [10, 20, 30, 40] {
+                shard.ingest(&batch(100, step * 1000), WAIT).await.unwrap();
+            }
+            let tens = vec![Matcher::new("number", MatchOp::Regexp, "1.")];
+            let early = TimeRange { min_ms: 0, max_ms: 25_000 };
+            shard.delete_series(tens, early).await.unwrap();
+            assert_eq!(value(&shard, COUNT, 140_000).await, 380.0);
+            // One that was deleted, and one that never was there.
+            assert_eq!(shard.ingest(&batch(20, 20_000), WAIT).await.unwrap().accepted, 20);
+            assert_eq!(shard.ingest(&batch(20, 22_000), WAIT).await.unwrap().accepted, 20);
+            assert_eq!(value(&shard, COUNT, 140_000).await, 410.0);
+            crash_image(&from, &to);
+            maintain_all(&shard).await;
+            assert_eq!(value(&shard, COUNT, 140_000).await, 410.0);
+        }
+    });
+    running.wait().unwrap();
+    for (data_dir, shard_count) in [(&data_dir, 2), (&image, 2), (&data_dir, 3), (&image, 1)] {
+        let running = boot(late_blocks(data_dir, shard_count), |shard| async move {
+            assert_eq!(value(&shard, COUNT, 140_000).await, 410.0);
+            maintain_all(&shard).await;
+            assert_eq!(value(&shard, COUNT, 140_000).await, 410.0);
+        });
+        running.wait().unwrap();
+    }
+}
