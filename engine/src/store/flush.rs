@@ -202,10 +202,16 @@ impl Store {
         dropped
     }
 
-    /// Reads from the parts with these numbers only from now on: the others are damaged. The next
-    /// part is to be a base.
-    pub fn keep_parts(&mut self, numbers: &BTreeSet<u64>) {
-        self.parts.list.retain(|(part, _)| numbers.contains(&part.meta().number));
+    /// Reads from `part` from now on instead of the damaged one of its number; without one no more.
+    pub fn replace_part(&mut self, number: u64, part: Option<Arc<Part>>) {
+        let list = &mut self.parts.list;
+        let Some(at) = list.iter().position(|(part, _)| part.meta().number == number) else {
+            return;
+        };
+        match part {
+            Some(part) => list[at].0 = part,
+            None => drop(list.remove(at)),
+        }
     }
 }
 

@@ -9,12 +9,14 @@
 
 mod late;
 mod read;
+mod rescue;
 #[cfg(test)]
 mod tests;
 mod tombstones;
 mod write;
 
 pub use read::{Part, PartChunk, PartLabels, PartRuns};
+pub use rescue::PartRescue;
 pub use tombstones::PartTombstones;
 pub use write::{PartPlan, PartWriter};
 

@@ -29,6 +29,7 @@ mod starts;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod verify;
 mod write;
 mod write_index;
 

@@ -4,6 +4,7 @@ mod flush;
 mod late;
 mod queries;
 mod samples;
+mod scrub;
 mod stale;
 mod start;
 mod stop;
