@@ -12,6 +12,7 @@
 //! it would itself. So it may take the directory back at any time, with all but what came since.
 
 mod compact;
+mod copies;
 mod import;
 mod scrub;
 mod upkeep;
@@ -47,6 +48,8 @@ pub(crate) struct Guests {
     blocks: Mutex<Vec<Arc<Found>>>,
     /// Blocks whose merge failed, or that are damaged: they are left alone.
     failed: Mutex<BTreeSet<BlockId>>,
+    /// Blocks that are elsewhere already.
+    uploaded: OnceLock<BTreeSet<BlockId>>,
     /// Held by whoever writes blocks anew.
     rewriting: Mutex<()>,
     /// Held by whoever copies or removes directories.
@@ -101,6 +104,7 @@ impl Guests {
             root: root.to_owned(),
             blocks: Mutex::new(blocks),
             failed: Mutex::default(),
+            uploaded: OnceLock::new(),
             rewriting: Mutex::default(),
             moving: Mutex::default(),
         })

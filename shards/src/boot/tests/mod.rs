@@ -1,5 +1,6 @@
 //! Whole processes on scratch directories, by subject; here is what their tests have in common.
 
+mod copies;
 mod flush;
 mod late;
 mod queries;

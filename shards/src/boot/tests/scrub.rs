@@ -76,7 +76,7 @@ fn a_damaged_part_gives_way_to_its_series_that_are_whole() {
 }
 
 /// Puts a block of Prometheus into the directory; returns its name.
-fn put_guest(data_dir: &Path, number: u8) -> String {
+pub(super) fn put_guest(data_dir: &Path, number: u8) -> String {
     let id = engine::block::BlockId([number; 16]);
     let new = NewBlock { id, start_ms: 0, end_ms: 60_000, level: 1, ..NewBlock::default() };
     let mut block = BlockDir::create(data_dir, new, StartTimestamps::Drop).unwrap();
