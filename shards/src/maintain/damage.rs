@@ -81,9 +81,10 @@ impl<T: Tree> Storage<T> {
     /// Reads all parts, and has those that are damaged give way. Whether there were any. The caller has
     /// the permit of maintenance.
     pub(super) async fn put_damaged_parts_aside(&self) -> Result<bool, MaintainError> {
-        let store = self.0.store.borrow();
-        let numbers: Vec<u64> = store.parts().map(|part| part.meta().number).collect();
-        drop(store);
+        let numbers: Vec<u64> = {
+            let store = self.0.store.borrow();
+            store.parts().map(|part| part.meta().number).collect()
+        };
         let mut are_some = false;
         for number in numbers {
             are_some |= self.put_aside_if_damaged(PagedFile::Part(number)).await?;
