@@ -74,6 +74,17 @@ impl Options {
         }
     }
 
+    /// One of some words and what it stands for; the first where it is not given.
+    pub fn choice<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<T, OptionError> {
+        let given = self.take(name);
+        let word = given.as_deref().unwrap_or(words[0].0);
+        let found = words.iter().find(|(own, _)| *own == word).map(|(_, value)| *value);
+        found.ok_or_else(|| {
+            let all: Vec<&str> = words.iter().map(|(own, _)| *own).collect();
+            format!("--{name}={word}: {}", all.join(" or "))
+        })
+    }
+
     /// Nothing may be left.
     pub fn done(self) -> Result<(), OptionError> {
         match self.0.first() {
@@ -97,6 +108,12 @@ mod tests {
         assert_eq!(options.numbers::<usize>("multiples", "7"), Ok(vec![2, 5]));
         assert_eq!(options.numbers::<usize>("multiples", "7"), Ok(vec![7]));
         assert_eq!(options.clone().done(), Ok(()));
+        let mut options = parse(&["--by=id"]).unwrap();
+        let words = [("labels", 1), ("id", 2)];
+        assert_eq!(options.choice("by", &words), Ok(2));
+        assert_eq!(options.choice("by", &words), Ok(1));
+        let refused = parse(&["--by=x"]).unwrap().choice("by", &words);
+        assert_eq!(refused, Err("--by=x: labels or id".to_owned()));
         let errors = [
             parse(&["series=5"]).unwrap_err(),
             parse(&["--x=1"]).unwrap().done().unwrap_err(),

@@ -29,6 +29,36 @@ const fn item(
     Item { name, scenario, options, figure }
 }
 
+// Runs that stand once in a size, under the name of their scenario.
+
+const fn ramp(options: &'static str) -> Item {
+    item("ramp", "ramp", options, "rate that was held, samples per second")
+}
+
+const fn fleet(options: &'static str) -> Item {
+    item("fleet", "fleet", options, "cores in use")
+}
+
+const fn tsbs(options: &'static str) -> Item {
+    item("tsbs", "tsbs", options, PER_CPU)
+}
+
+const fn query(options: &'static str) -> Item {
+    item("query", "query", options, "all medians, ms")
+}
+
+const fn rules(options: &'static str) -> Item {
+    item("rules", "rules", options, "CPU seconds a round")
+}
+
+const fn start(options: &'static str) -> Item {
+    item("start", "start", options, "ready after SIGKILL, s")
+}
+
+const fn append(options: &'static str) -> Item {
+    item("append", "append", options, PER_CPU)
+}
+
 /// Everything that a comparison is made of. With all peers it takes about an hour.
 const FULL: &[Item] = &[
     item("steady-10k", "remote-write", "--series=10000", PER_CPU),
@@ -53,19 +83,14 @@ const FULL: &[Item] = &[
     item("overload", "overload", "", "5 x: accepted, share of the peak"),
     item("scrape-200x1000", "scrape", "--targets=200 --series=1000", PER_CPU),
     item("scrape-20x20000", "scrape", "--targets=20 --series=20000", PER_CPU),
-    item(
-        "ramp",
-        "ramp",
-        "--series=1000000 --interval-ms=15000",
-        "rate that was held, samples per second",
-    ),
-    item("fleet", "fleet", "--seconds=60", "cores in use"),
-    item("tsbs", "tsbs", "--hosts=4000", PER_CPU),
-    item("query", "query", "", "all medians, ms"),
+    ramp("--series=1000000 --interval-ms=15000"),
+    fleet("--seconds=60"),
+    tsbs("--hosts=4000"),
+    query(""),
     item("query-at-rest", "query", "--restart=1", "all medians, ms"),
-    item("rules", "rules", "--seconds=60", "CPU seconds a round"),
-    item("start", "start", "--series=1000000 --minutes=15", "ready after SIGKILL, s"),
-    item("append", "append", "--by=id", PER_CPU),
+    rules("--seconds=60"),
+    start("--series=1000000 --minutes=15"),
+    append("--by=id"),
 ];
 
 /// What a laptop does in some minutes.
@@ -81,18 +106,13 @@ const SMALL: &[Item] = &[
     item("new-series", "remote-write", "--churn-percent=100 --seconds=5", PER_CPU),
     item("overload", "overload", "--seconds=5 --multiples=5", "5 x: accepted, share of the peak"),
     item("scrape-100x1000", "scrape", "--targets=100 --series=1000 --seconds=10", PER_CPU),
-    item("ramp", "ramp", "--seconds=1.5 --factor=1.5", "rate that was held, samples per second"),
-    item("fleet", "fleet", "--targets=200 --interval-ms=5000 --seconds=10", "cores in use"),
-    item("tsbs", "tsbs", "--hosts=100 --hours=3 --repeat=10", PER_CPU),
-    item("query", "query", "--pods=300 --repeat=3", "all medians, ms"),
-    item(
-        "rules",
-        "rules",
-        "--pods=1000 --rules=200 --interval-ms=2000 --seconds=10",
-        "CPU seconds a round",
-    ),
-    item("start", "start", "--series=100000 --minutes=15", "ready after SIGKILL, s"),
-    item("append", "append", "--by=id --series=100000 --rounds=50", PER_CPU),
+    ramp("--seconds=1.5 --factor=1.5"),
+    fleet("--targets=200 --interval-ms=5000 --seconds=10"),
+    tsbs("--hosts=100 --hours=3 --repeat=10"),
+    query("--pods=300 --repeat=3"),
+    rules("--pods=1000 --rules=200 --interval-ms=2000 --seconds=10"),
+    start("--series=100000 --minutes=15"),
+    append("--by=id --series=100000 --rounds=50"),
 ];
 
 /// Whether everything runs, in a few seconds: the numbers say nothing.
@@ -117,28 +137,13 @@ const TRIAL: &[Item] = &[
         "2 x: accepted, share of the peak",
     ),
     item("scrape", "scrape", "--targets=3 --series=50 --interval-ms=200 --seconds=0.2", PER_CPU),
-    item(
-        "ramp",
-        "ramp",
-        "--series=2000 --request=200 --from=20000 --factor=20 --p99-ms=0.01 --seconds=0.1",
-        "rate that was held, samples per second",
-    ),
-    item(
-        "fleet",
-        "fleet",
-        "--targets=2 --request=500 --interval-ms=1000 --seconds=0.3",
-        "cores in use",
-    ),
-    item("tsbs", "tsbs", "--hosts=8 --hours=1 --repeat=1", PER_CPU),
-    item("query", "query", "--pods=10 --minutes=10 --repeat=1", "all medians, ms"),
-    item(
-        "rules",
-        "rules",
-        "--pods=50 --rules=10 --interval-ms=300 --seconds=0.3",
-        "CPU seconds a round",
-    ),
-    item("start", "start", "--series=2000 --minutes=2", "ready after SIGKILL, s"),
-    item("append", "append", "--by=id --series=2000 --rounds=5", PER_CPU),
+    ramp("--series=2000 --request=200 --from=20000 --factor=20 --p99-ms=0.01 --seconds=0.1"),
+    fleet("--targets=2 --request=500 --interval-ms=1000 --seconds=0.3"),
+    tsbs("--hosts=8 --hours=1 --repeat=1"),
+    query("--pods=10 --minutes=10 --repeat=1"),
+    rules("--pods=50 --rules=10 --interval-ms=300 --seconds=0.3"),
+    start("--series=2000 --minutes=2"),
+    append("--by=id --series=2000 --rounds=5"),
 ];
 
 const SIZES: &[(&str, &[Item])] = &[("full", FULL), ("small", SMALL), ("trial", TRIAL)];

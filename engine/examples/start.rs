@@ -3,36 +3,16 @@
 //! A store takes ROUNDS samples of each series. Its flush is restored, as after a stop in order; its log
 //! is replayed, as after a kill. No disk. Prints nanoseconds a series and a sample.
 
+mod work;
+
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use engine::block::part::Part;
 use engine::model::{Batch, Labels};
 use engine::store::{Restore, Store, StoreOptions};
-
-const BATCH_SERIES: usize = 2000;
-
-/// Scrambles `n`: reproducible noise.
-fn noise(n: usize) -> u64 {
-    let mixed = (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32
-}
-
-fn labels(series: usize) -> Labels {
-    Labels::from_pairs([
-        ("__name__", format!("node_network_receive_bytes_total_{}", series % 300)),
-        ("cluster", "eu-central-1-production".to_owned()),
-        ("device", format!("eth{}", series / 300 % 4)),
-        ("instance", format!("10.0.{}.{}:9100", series / 1200 / 250, series / 1200 % 250)),
-        ("job", "node-exporter".to_owned()),
-        ("namespace", "monitoring".to_owned()),
-    ])
-}
-
-fn each(took: Duration, count: usize) -> f64 {
-    took.as_secs_f64() * 1e9 / count as f64
-}
+use work::{BATCH_SERIES, labels, nanoseconds, value};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse().expect("a number"));
@@ -48,10 +28,7 @@ fn main() {
             batch.clear();
             for (series, labels) in sets.iter().enumerate().skip(first).take(BATCH_SERIES) {
                 let index = batch.push_series(labels.as_ref());
-                let moves = series % 2 == 0;
-                let value =
-                    if moves { round * 1500 + noise(series + round) as usize % 300 } else { 1 };
-                batch.push_sample(index, round as i64 * 15_000, value as f64);
+                batch.push_sample(index, round as i64 * 15_000, value(series, round));
             }
             store.append(&batch, i64::MAX, &mut log);
         }
@@ -64,7 +41,10 @@ fn main() {
     let begun = Instant::now();
     let report = again.replay_segment(&log).expect("a whole log");
     let sample_count = report.appended_count;
-    println!("replay: {:.1} ns a sample of {sample_count}", each(begun.elapsed(), sample_count));
+    println!(
+        "replay: {:.1} ns a sample of {sample_count}",
+        nanoseconds(begun.elapsed(), sample_count)
+    );
     drop((again, log));
 
     let mut file = vec![];
@@ -74,7 +54,7 @@ fn main() {
     store.end_flush(flush, &mut file);
     println!(
         "flush: {:.1} ns a sample, {:.2} B a sample",
-        each(begun.elapsed(), sample_count),
+        nanoseconds(begun.elapsed(), sample_count),
         file.len() as f64 / sample_count as f64
     );
     drop(store);
@@ -89,7 +69,7 @@ fn main() {
     black_box(again.flushed());
     println!(
         "restore: {:.0} ns a series, and {:.0} for ids of the log",
-        each(restored, series_count),
-        each(begun.elapsed(), series_count)
+        nanoseconds(restored, series_count),
+        nanoseconds(begun.elapsed(), series_count)
     );
 }

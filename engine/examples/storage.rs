@@ -3,6 +3,8 @@
 //! Prints nanoseconds a sample for appending (by number of series, whole batches, series in random
 //! order), for the log's frames, for replay, and for encoding and decoding each kind of column.
 
+mod work;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -10,12 +12,7 @@ use engine::encode::{self, ChunkHeader, Columns};
 use engine::model::{Batch, Labels, Samples, Selection, Source, TimeRange};
 use engine::store::{Store, StoreOptions};
 use engine::wal::{Chain, FrameWriter, SampleColumns};
-
-const BATCH_SERIES: usize = 2000;
-
-fn nanoseconds(duration: Duration, count: usize) -> f64 {
-    duration.as_secs_f64() * 1e9 / count as f64
-}
+use work::{BATCH_SERIES, labels, nanoseconds, noise, value};
 
 /// The shortest of five runs of `work`: the machine is shared.
 fn best(mut work: impl FnMut()) -> Duration {
@@ -31,31 +28,6 @@ fn best(mut work: impl FnMut()) -> Duration {
 fn spread(times: &mut [Duration]) -> (Duration, Duration) {
     times.sort_unstable();
     (times[times.len() / 2], times[times.len() * 99 / 100])
-}
-
-/// Scrambles `n`: reproducible noise.
-fn noise(n: u64) -> u64 {
-    let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ mixed >> 32
-}
-
-fn labels(series: usize) -> Labels {
-    Labels::from_pairs([
-        ("__name__", format!("node_network_receive_bytes_total_{}", series % 300)),
-        ("cluster", "eu-central-1-production".to_owned()),
-        ("device", format!("eth{}", series / 300 % 4)),
-        ("instance", format!("10.0.{}.{}:9100", series / 1200 / 250, series / 1200 % 250)),
-        ("job", "node-exporter".to_owned()),
-        ("namespace", "monitoring".to_owned()),
-    ])
-}
-
-/// Half of the series never change, the others count.
-fn value(series: usize, round: usize) -> f64 {
-    match series % 2 {
-        0 => 1.0,
-        _ => (round * 1500 + (noise((series * 64 + round) as u64) % 300) as usize) as f64,
-    }
 }
 
 fn append(series_count: usize, round_count: usize) {

@@ -7,6 +7,7 @@ use engine::disk::Tree;
 use engine::model::TimeRange;
 
 use crate::maintain::MaintainError;
+use crate::runtime::blocking;
 use crate::shard::Shard;
 use crate::storage::Storage;
 
@@ -33,10 +34,13 @@ impl<T: Tree> Storage<T> {
 }
 
 impl Shard {
-    /// The time of own blocks from `from_ms` on in which nothing changes any more, but for deletion
-    /// and retention; it begins with a block. None: there is no such time.
+    /// The time of blocks from `from_ms` on in which nothing changes any more, but for deletion and
+    /// retention; it begins with a sample of a block of Prometheus or with an own block. None: there is
+    /// no such time.
     pub async fn finished_span(&self, from_ms: i64) -> Result<Option<Range<i64>>, String> {
         let late_window_ms = self.0.settings.late_window_ms();
+        let guests = self.0.guests.clone();
+        let oldest_guest_ms = blocking(move || guests.oldest_to_copy_ms(from_ms)).await;
         let spans = self.on_every_shard(move |shard| async move {
             let storage = &shard.0.storage;
             let span =
@@ -44,24 +48,30 @@ impl Shard {
             Ok::<_, MaintainError>(span)
         });
         let spans = spans.await?;
-        let start_ms = spans.iter().filter_map(|(oldest_ms, _)| *oldest_ms).min();
+        let oldest_ms = spans.iter().filter_map(|(oldest_ms, _)| *oldest_ms);
+        let start_ms = oldest_ms.chain(oldest_guest_ms).min();
         let end_ms = spans.iter().map(|(_, before_ms)| *before_ms).min();
         let span = start_ms.zip(end_ms).map(|(start_ms, end_ms)| start_ms..end_ms);
         Ok(span.filter(|span| !span.is_empty()))
     }
 
-    /// The own blocks of all shards that overlap `range`, each with what was deleted of it; of a shard
-    /// in the order in which samples count.
+    /// The blocks of all shards, and those of Prometheus, that overlap `range`, each with what was
+    /// deleted of it; in the order in which samples count, as queries have it.
     pub async fn block_sources(&self, range: TimeRange) -> Result<Vec<Source>, String> {
         let sources = self.on_every_shard(move |shard| async move {
             let store = shard.0.store.borrow();
             let own = store.blocks().iter().filter(|open| open.block.meta().overlaps(range));
-            let source = |open: &engine::store::OpenBlock| Source {
-                block: SourceBlock::Own(open.block.clone(), open.series.clone()),
-                tombstones: open.tombstones.clone(),
+            let source = |open: &engine::store::OpenBlock| {
+                let block = SourceBlock::Own(open.block.clone(), open.series.clone());
+                let tombstones = open.tombstones.clone();
+                (open.block.meta().min_ms, Source { block, tombstones })
             };
             Ok::<_, MaintainError>(own.map(source).collect::<Vec<_>>())
         });
-        Ok(sources.await?.into_iter().flatten().collect())
+        let mut sources: Vec<(i64, Source)> = sources.await?.into_iter().flatten().collect();
+        let guests = self.0.guests.clone();
+        sources.extend(blocking(move || guests.sources(range)).await);
+        sources.sort_by_key(|(min_ms, _)| *min_ms);
+        Ok(sources.into_iter().map(|(_, source)| source).collect())
     }
 }

@@ -394,6 +394,8 @@ impl<T: Tree> Storage<T> {
         stats.histograms_late.add(report.late_histogram_count as u64);
         stats.samples_repeated.add(report.repeated_count as u64);
         stats.series_created.add(report.new_series_count as u64);
+        // Counted anew with every heartbeat.
+        stats.series.add(report.new_series_count as u64);
         for (refused, counters) in [
             (&report.refused, &stats.samples_refused),
             (&report.refused_histograms, &stats.histograms_refused),

@@ -155,7 +155,7 @@ impl Shard {
         let inner = &self.0;
         spawn(Class::Storage, inner.storage.clone().maintain()).detach();
         spawn(Class::Storage, inner.storage.clone().watch_space()).detach();
-        spawn(Class::Storage, inner.storage.clone().scrub()).detach();
+        spawn(Class::Storage, self.clone().scrub()).detach();
         spawn(Class::Storage, self.clone().serve_ingest()).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.control)).detach();
         spawn(Class::Storage, self.clone().serve_jobs(|lanes| &lanes.query)).detach();

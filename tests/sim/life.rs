@@ -184,8 +184,8 @@ impl Life {
         if let Some(late) = LATE_STEPS.iter().find(|&&late| step % late == 0)
             && step > *late
         {
-            // Not of series of which something is deleted: what was deleted stays so.
-            let series = (0..SERIES_COUNT).filter(|series| !DELETED.contains(series));
+            // Into times of which something was deleted, too: what comes later is not.
+            let series = 0..SERIES_COUNT;
             let sent = hearth.ingest_of(&self.ledger, series, step_ms(step - late) + STEP_MS / 2);
             is_acknowledged &= sent.await.map_err(Failure::Violation)?;
             self.done("late");

@@ -84,11 +84,7 @@ struct Shard {
 fn run_with(_: &Common, mut options: Options) -> Result<Run, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let parameters = Parameters {
-        by: match options.take("by").as_deref() {
-            None | Some("labels") => By::Labels,
-            Some("id") => By::Id,
-            Some(other) => return Err(format!("--by={other}: labels or id")),
-        },
+        by: options.choice("by", &[("labels", By::Labels), ("id", By::Id)])?,
         series_count: options.count("series", 1_000_000)?,
         series_per_batch: options.count("request", 2000)?,
         thread_count: options.count("threads", cores)?,

@@ -55,11 +55,7 @@ fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, S
         connection_count: options.count("connections", 4)?,
         multiples: options.numbers("multiples", "2,5,10")?,
         duration: options.seconds(20.0)?,
-        idle_senders: match options.take("senders").as_deref() {
-            None | Some("idle") => true,
-            Some("equal") => false,
-            Some(other) => return Err(format!("--senders={other}: idle or equal")),
-        },
+        idle_senders: options.choice("senders", &[("idle", true), ("equal", false)])?,
         seed: options.number("seed", 1)?,
     };
     if parameters.multiples.contains(&0) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::part::{Part, PartExemplar, PartMetadata, PartPlan, PartWriter};
+use super::part::{Part, PartExemplar, PartMetadata, PartPlan, PartTombstones, PartWriter};
 use super::*;
 use crate::encode;
 use crate::model::histogram::{CounterReset, Side, Span};
@@ -13,6 +13,7 @@ use crate::model::{FloatHistogram, HistogramSample, Labels, Samples, TimeRange};
 const BLOCK: &[u8] = include_bytes!("golden/block");
 const PART: &[u8] = include_bytes!("golden/part");
 const TOMBSTONES: &[u8] = include_bytes!("golden/tombstones");
+const PART_TOMBSTONES: &[u8] = include_bytes!("golden/part-tombstones");
 
 const ALL: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
 
@@ -110,12 +111,22 @@ fn tombstones() -> Tombstones {
     tombstones
 }
 
+fn part_tombstones() -> PartTombstones {
+    let mut tombstones = PartTombstones::default();
+    tombstones.add(1, TimeRange { min_ms: -5, max_ms: 7 }, 3);
+    tombstones.add(2, TimeRange { min_ms: 0, max_ms: 100 }, 3);
+    tombstones.add(1, ALL, 300);
+    tombstones
+}
+
 #[test]
 fn bytes_are_as_they_were() {
     assert!(write_block() == BLOCK, "the bytes of a block changed");
     assert!(write_part() == PART, "the bytes of a part changed");
     let id = BlockId([9; 16]);
     assert!(tombstones().encode(id) == TOMBSTONES, "the bytes of tombstones changed");
+    let of_parts = part_tombstones().encode();
+    assert!(of_parts == PART_TOMBSTONES, "the bytes of tombstones of parts changed");
 }
 
 #[test]
@@ -150,4 +161,5 @@ fn bytes_of_before_are_read() {
     assert_eq!(part.labels().next(&part).unwrap(), Some((2, labels("a").as_ref())));
     assert_eq!(part.exemplars().unwrap()[0].value, 0.5);
     assert_eq!(Tombstones::decode(TOMBSTONES, BlockId([9; 16])), Ok(tombstones()));
+    assert_eq!(PartTombstones::decode(PART_TOMBSTONES, 1), Ok(part_tombstones()));
 }

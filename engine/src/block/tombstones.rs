@@ -16,10 +16,10 @@ use super::samples::SeriesSamples;
 use crate::mem::varint::{push_i64, push_u64, take_bytes, take_i64, take_u64};
 use crate::model::{Samples, TimeRange};
 
-const MAGIC: &[u8; 8] = b"HEARTHTS";
+pub(super) const MAGIC: &[u8; 8] = b"HEARTHTS";
 const VERSION: u32 = 1;
 
-/// Deleted intervals by series: of a block its numbers, of the head its ids.
+/// Deleted intervals by series: of a block its numbers, of parts the head's ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tombstones {
     /// Intervals ascend, and neither overlap nor touch each other.
@@ -73,17 +73,7 @@ impl Tombstones {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&block.0);
-        push_u64(&mut out, self.series.len() as u64);
-        let mut previous = 0;
-        for (&series, intervals) in &self.series {
-            push_u64(&mut out, u64::from(series - previous));
-            push_u64(&mut out, intervals.len() as u64);
-            for interval in intervals {
-                push_i64(&mut out, interval.min_ms);
-                push_u64(&mut out, interval.max_ms.wrapping_sub(interval.min_ms) as u64);
-            }
-            previous = series;
-        }
+        self.push(&mut out);
         let crc = crc32c::crc32c(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out
@@ -109,24 +99,42 @@ impl Tombstones {
         if head[4..] != block.0 {
             return Err(foreign);
         }
-        take(&mut bytes)
+        Tombstones::take(&mut bytes)
             .filter(|_| bytes.is_empty())
             .ok_or_else(|| error(Problem::Broken("tombstones")))
     }
 }
 
-fn take(bytes: &mut &[u8]) -> Option<Tombstones> {
-    let mut tombstones = Tombstones::default();
-    let mut series = 0u32;
-    for _ in 0..take_u64(bytes)? {
-        series = series.checked_add(u32::try_from(take_u64(bytes)?).ok()?)?;
-        for _ in 0..take_u64(bytes)? {
-            let min_ms = take_i64(bytes)?;
-            let max_ms = min_ms.checked_add_unsigned(take_u64(bytes)?)?;
-            tombstones.add(series, TimeRange { min_ms, max_ms });
+impl Tombstones {
+    /// Appends the table of series and intervals.
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
+        push_u64(out, self.series.len() as u64);
+        let mut previous = 0;
+        for (&series, intervals) in &self.series {
+            push_u64(out, u64::from(series - previous));
+            push_u64(out, intervals.len() as u64);
+            for interval in intervals {
+                push_i64(out, interval.min_ms);
+                push_u64(out, interval.max_ms.wrapping_sub(interval.min_ms) as u64);
+            }
+            previous = series;
         }
     }
-    Some(tombstones)
+
+    /// Takes what [`Tombstones::push`] appended.
+    pub(super) fn take(bytes: &mut &[u8]) -> Option<Tombstones> {
+        let mut tombstones = Tombstones::default();
+        let mut series = 0u32;
+        for _ in 0..take_u64(bytes)? {
+            series = series.checked_add(u32::try_from(take_u64(bytes)?).ok()?)?;
+            for _ in 0..take_u64(bytes)? {
+                let min_ms = take_i64(bytes)?;
+                let max_ms = min_ms.checked_add_unsigned(take_u64(bytes)?)?;
+                tombstones.add(series, TimeRange { min_ms, max_ms });
+            }
+        }
+        Some(tombstones)
+    }
 }
 
 /// Whether `intervals` have anything of `min_ms..=max_ms`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::select::source_error;
 use super::{Flushed, Store};
 use crate::block::delete_intervals;
-use crate::block::part::{Part, PartChunk, PartLabels, PartRuns};
+use crate::block::part::{Part, PartChunk, PartLabels, PartRuns, PartTombstones};
 use crate::encode::{self, ValueCodec};
 use crate::head::Head;
 use crate::model::{HistogramSample, Samples, SeriesId, SourceError, TimeRange};
@@ -30,20 +30,22 @@ pub struct Adopt {
     ids: Vec<Option<SeriesId>>,
     /// The last part, and the time before which blocks have the samples of it and of those before.
     cut: (u64, i64),
+    /// Of the parts.
+    tombstones: PartTombstones,
 }
 
 impl Adopt {
-    /// `parts` in order of number. Of those up to the part `cut` names, samples before its time are
-    /// passed over: blocks have them, without what was deleted.
-    pub fn new(parts: Vec<Arc<Part>>, cut: Option<(u64, i64)>) -> Adopt {
+    /// `parts` in order of number, without what `tombstones` delete of them. Of those up to the part
+    /// `cut` names, samples before its time are passed over: blocks have them.
+    pub fn new(
+        parts: Vec<Arc<Part>>,
+        cut: Option<(u64, i64)>,
+        tombstones: PartTombstones,
+    ) -> Adopt {
         let labels = parts.first().map(|part| part.labels());
         let cut = cut.unwrap_or((0, i64::MIN));
-        Adopt { parts, at: 0, labels, runs: PartRuns::default(), ids: vec![], cut }
-    }
-
-    /// What the own head calls the series `series` of the parts, if it lives here.
-    pub fn own_id(&self, series: u32) -> Option<SeriesId> {
-        self.ids.get(series as usize).copied().flatten()
+        let (runs, ids) = (PartRuns::default(), vec![]);
+        Adopt { parts, at: 0, labels, runs, ids, cut, tombstones }
     }
 
     /// Where the log of that shard goes on behind its parts.
@@ -52,7 +54,7 @@ impl Adopt {
             return Flushed::default();
         };
         let ids = (0u32..).zip(self.ids.iter().copied()).collect();
-        Flushed { next_lsn: last.next_lsn, epoch: Some(last.epoch), ids }
+        Flushed { next_lsn: last.next_lsn, epoch: Some(last.epoch), ids, is_former: true }
     }
 }
 
@@ -92,9 +94,10 @@ impl Store {
                             let (last, before_ms) = adopt.cut;
                             let is_cut = part.meta().number <= last;
                             let from_ms = if is_cut { before_ms } else { i64::MIN };
+                            let deleted = adopt.tombstones.get(id, part.meta().number);
                             for chunk in chunks {
                                 let chunk = chunk.map_err(source_error)?;
-                                self.adopt_chunk(series, &chunk, from_ms)?;
+                                self.adopt_chunk(series, &chunk, from_ms, &deleted)?;
                             }
                         }
                     }
@@ -108,12 +111,13 @@ impl Store {
         Ok(true)
     }
 
-    /// Takes the samples of a chunk in that are not before `from_ms`.
+    /// Takes the samples of a chunk in that are not before `from_ms`, and not `deleted`.
     fn adopt_chunk(
         &mut self,
         series: SeriesId,
         chunk: &PartChunk<'_>,
         from_ms: i64,
+        deleted: &[TimeRange],
     ) -> Result<(), SourceError> {
         if chunk.header.max_ms < from_ms {
             return Ok(());
@@ -124,6 +128,9 @@ impl Store {
             let passed = [TimeRange { min_ms: i64::MIN, max_ms: from_ms - 1 }];
             delete_intervals(&mut samples, (0, 0), &passed);
         }
+        delete_intervals(&mut samples, (0, 0), deleted);
+        // After a start that was interrupted they may be in own parts already, and deleted from those.
+        delete_intervals(&mut samples, (0, 0), &self.head_tombstones.of_series(series.0));
         let (append, append_histograms) = match chunk.is_late {
             true => (LATE_FLOATS, LATE_HISTOGRAMS),
             false => (FLOATS, HISTOGRAMS),

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::select::source_error;
 use super::{Parts, Store};
-use crate::block::part::Part;
+use crate::block::part::{Part, PartTombstones};
 use crate::block::{Block, BlockError, BlockId, MergeSource, Tombstones};
 use crate::head::Expired;
 use crate::index::CompiledMatcher;
@@ -167,33 +167,61 @@ impl Store {
         self.parts.note_removed(&ended);
     }
 
-    /// What was deleted of the head's series, in parts and in memory.
-    pub fn head_tombstones(&self) -> &Arc<Tombstones> {
+    /// What was deleted of the head's series.
+    pub fn head_tombstones(&self) -> &Arc<PartTombstones> {
         &self.head_tombstones
     }
 
-    pub fn set_head_tombstones(&mut self, tombstones: Tombstones) {
+    pub fn set_head_tombstones(&mut self, tombstones: PartTombstones) {
         self.head_tombstones = Arc::new(tombstones);
     }
 
-    /// The head's tombstones after the deletion of the samples in `range` of series that match;
-    /// `None` when it changes nothing. Samples that come later are not deleted.
-    pub fn deleted_from_head(
+    /// Whether the head or parts may have samples in `range` of series that match.
+    pub fn may_have_in_head(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-    ) -> Result<Option<Tombstones>, SourceError> {
-        let matching = self.matching(matchers)?;
-        let mut tombstones = (*self.head_tombstones).clone();
-        for series in &matching {
-            let Some(newest_ms) = self.head.newest_ms(SeriesId(series)) else { continue };
-            let max_ms = range.max_ms.min(newest_ms);
-            tombstones.add(series, TimeRange { min_ms: range.min_ms, max_ms });
-        }
-        Ok((tombstones != *self.head_tombstones).then_some(tombstones))
+    ) -> Result<bool, SourceError> {
+        let reaches = |series| self.head.newest_ms(SeriesId(series)) >= Some(range.min_ms);
+        Ok(self.matching(matchers)?.iter().any(reaches))
     }
 
-    /// As [`Store::deleted_from_head`], of the blocks: those that change, with their tombstones.
+    /// The head's tombstones after the deletion of the samples in `range` that parts have of series
+    /// that match; `None` when it changes nothing.
+    pub fn deleted_from_parts(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Option<PartTombstones>, SourceError> {
+        let matching = self.matching(matchers)?;
+        let all = matching.iter().map(|series| (SeriesId(series), range));
+        Ok(self.with_deleted(all))
+    }
+
+    /// The head's tombstones with the deletion of these from all parts that there are; `None` when it
+    /// changes nothing.
+    pub(super) fn with_deleted(
+        &self,
+        deleted: impl Iterator<Item = (SeriesId, TimeRange)>,
+    ) -> Option<PartTombstones> {
+        let last_part = self.parts.last_number();
+        let mut tombstones = (*self.head_tombstones).clone();
+        for (series, range) in deleted {
+            let Some(newest_ms) = self.head.newest_ms(series) else { continue };
+            let max_ms = range.max_ms.min(newest_ms);
+            tombstones.add(series.0, TimeRange { min_ms: range.min_ms, max_ms }, last_part);
+        }
+        (tombstones != *self.head_tombstones).then_some(tombstones)
+    }
+
+    /// The head's tombstones without those that are of no part any more; `None` when all are.
+    pub fn needed_head_tombstones(&self) -> Option<PartTombstones> {
+        let first_part = self.parts().next().map_or(u64::MAX, |part| part.meta().number);
+        let needed = self.head_tombstones.since(first_part);
+        (needed != *self.head_tombstones).then_some(needed)
+    }
+
+    /// As [`Store::deleted_from_parts`], of the blocks: those that change, with their tombstones.
     pub fn deleted_from_blocks(
         &self,
         matchers: &[Matcher],

@@ -86,29 +86,6 @@ impl Combine {
         self.end = Start::of(out);
     }
 
-    /// Appends what a place gave apart.
-    pub(super) fn append(&mut self, out: &mut Samples, mut own: Samples) {
-        let pad = |starts_ms: &mut Vec<i64>, other: &mut Vec<i64>, count: usize, own: usize| {
-            if !starts_ms.is_empty() || !other.is_empty() {
-                starts_ms.resize(count, 0);
-                other.resize(own, 0);
-                starts_ms.append(other);
-            }
-        };
-        pad(&mut out.starts_ms, &mut own.starts_ms, out.values.len(), own.values.len());
-        pad(
-            &mut out.histogram_starts_ms,
-            &mut own.histogram_starts_ms,
-            out.histograms.len(),
-            own.histograms.len(),
-        );
-        out.timestamps_ms.append(&mut own.timestamps_ms);
-        out.values.append(&mut own.values);
-        out.histogram_timestamps_ms.append(&mut own.histogram_timestamps_ms);
-        out.histograms.append(&mut own.histograms);
-        self.take(out);
-    }
-
     /// After the last place.
     pub(super) fn finish(self, out: &mut Samples) {
         if self.is_mixed {

@@ -77,7 +77,9 @@ impl Store {
     /// The caller has one flush at a time, and removes no series meanwhile.
     pub fn begin_flush(&mut self, is_base: bool, out: &mut Vec<u8>) -> Flush {
         let parts = &self.parts;
-        let number = parts.list.last().map_or(1, |(last, _)| last.meta().number + 1);
+        // What was deleted from a part that was damaged and is gone is not deleted from this one.
+        let last_number = parts.last_number().max(self.head_tombstones.last_part());
+        let number = last_number.saturating_add(1);
         let is_base = is_base || parts.list.is_empty();
         let id_count = self.head.id_count() as u32; // At most SERIES_COUNT_MAX.
         let writer = PartWriter::new(
@@ -200,10 +202,16 @@ impl Store {
         dropped
     }
 
-    /// Reads from the parts with these numbers only from now on: the others are damaged. The next
-    /// part is to be a base.
-    pub fn keep_parts(&mut self, numbers: &BTreeSet<u64>) {
-        self.parts.list.retain(|(part, _)| numbers.contains(&part.meta().number));
+    /// Reads from `part` from now on instead of the damaged one of its number; without one no more.
+    pub fn replace_part(&mut self, number: u64, part: Option<Arc<Part>>) {
+        let list = &mut self.parts.list;
+        let Some(at) = list.iter().position(|(part, _)| part.meta().number == number) else {
+            return;
+        };
+        match part {
+            Some(part) => list[at].0 = part,
+            None => drop(list.remove(at)),
+        }
     }
 }
 
@@ -425,6 +433,7 @@ impl Store {
             next_lsn: last.next_lsn,
             epoch: Some(last.epoch),
             ids: ids.map(|id| (id, Some(SeriesId(id)))).collect(),
+            is_former: false,
         }
     }
 }

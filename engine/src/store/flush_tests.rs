@@ -7,7 +7,7 @@ use crate::model::{
     FloatHistogram, HistogramSample, Labels, Samples, Selection, Source, TimeRange,
 };
 
-const ALL_TIME: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+pub(super) const ALL_TIME: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
 
 /// A stream of numbers from a seed.
 struct Random(u64);
@@ -59,7 +59,7 @@ fn everything(store: &Store, range: TimeRange) -> Vec<String> {
 }
 
 /// What [`everything`] shows of floats, through a selection that was made before.
-fn floats(store: &Store, selection: &StoreSelection) -> Vec<(usize, i64, u64)> {
+pub(super) fn floats(store: &Store, selection: &StoreSelection) -> Vec<(usize, i64, u64)> {
     let mut all = vec![];
     for index in 0..selection.len() {
         let mut samples = Samples::default();
@@ -93,7 +93,11 @@ fn a_query_that_a_flush_overtakes_sees_all_samples() {
 }
 
 /// Flushes to a part that is installed; `on_the_way` runs between pieces.
-fn flush(store: &mut Store, is_base: bool, mut on_the_way: impl FnMut(&mut Store)) -> Arc<Part> {
+pub(super) fn flush(
+    store: &mut Store,
+    is_base: bool,
+    mut on_the_way: impl FnMut(&mut Store),
+) -> Arc<Part> {
     let mut out = vec![];
     let mut flush = store.begin_flush(is_base, &mut out);
     while !store.flush_some(&mut flush, &mut out, || true).unwrap() {
@@ -108,7 +112,7 @@ fn flush(store: &mut Store, is_base: bool, mut on_the_way: impl FnMut(&mut Store
 }
 
 /// The store that parts and a log make.
-fn start_again(parts: &[Arc<Part>], log: &[Vec<u8>]) -> Store {
+pub(super) fn start_again(parts: &[Arc<Part>], log: &[Vec<u8>]) -> Store {
     let mut store = Store::new(StoreOptions::default());
     let mut restore = Restore::new(parts.to_vec()).unwrap();
     while !store.restore_some(&mut restore, || true).unwrap() {}
@@ -278,7 +282,7 @@ fn another_shard_takes_its_series_from_parts_and_log() {
     let halves = [0, 1].map(|half| {
         let keep = |hash: u64| hash % 2 == half;
         let mut store = Store::new(StoreOptions::default());
-        let mut adopt = Adopt::new(parts.clone(), None);
+        let mut adopt = Adopt::new(parts.clone(), None, PartTombstones::default());
         while !store.adopt_some(&mut adopt, keep, || true).unwrap() {}
         store.begin_log_after(&adopt.flushed());
         let report = store.replay_segment_of(&log, keep).unwrap();

@@ -18,8 +18,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::Store;
+use crate::block::part::PartTombstones;
 use crate::block::prometheus::{head_chunk_at, head_chunks};
-use crate::block::{SeriesSamples, Tombstones, merge_series_samples};
+use crate::block::{SeriesSamples, merge_series_samples};
 use crate::disk::FileBytes;
 use crate::head::StoredExemplar;
 use crate::model::{Labels, SeriesId, TimeRange};
@@ -312,17 +313,9 @@ impl Store {
     }
 
     /// The head's tombstones with what the log said was deleted; `None` when that is nothing new. To
-    /// be called when the head is flushed, so that its ids are those of parts.
-    pub fn import_tombstones(&self, import: &Import) -> Option<Tombstones> {
-        let mut tombstones = (*self.head_tombstones).clone();
-        for &(series, range) in &import.deleted {
-            let Some(newest_ms) = self.head.newest_ms(series) else { continue };
-            let max_ms = range.max_ms.min(newest_ms);
-            if range.min_ms <= max_ms {
-                tombstones.add(series.0, TimeRange { min_ms: range.min_ms, max_ms });
-            }
-        }
-        (tombstones != *self.head_tombstones).then_some(tombstones)
+    /// be called when all that was imported is in parts.
+    pub fn import_tombstones(&self, import: &Import) -> Option<PartTombstones> {
+        self.with_deleted(import.deleted.iter().copied())
     }
 }
 

@@ -13,6 +13,8 @@
 mod adopt;
 mod blocks;
 mod combine;
+#[cfg(test)]
+mod delete_tests;
 mod exemplars;
 mod flush;
 #[cfg(test)]
@@ -41,7 +43,7 @@ use std::sync::Arc;
 
 use flush::Parts;
 
-use crate::block::Tombstones;
+use crate::block::part::PartTombstones;
 use crate::head::{
     AppendBounds, AppendOutcome, ExemplarRing, Expired, Head, HeadBytes, HeadOptions, KnownOutcome,
     MetadataStore, Refusal,
@@ -115,7 +117,7 @@ pub struct Store {
     blocks: Vec<OpenBlock>,
     /// Blocks of Prometheus, by time.
     guests: Vec<OpenGuest>,
-    head_tombstones: Arc<Tombstones>,
+    head_tombstones: Arc<PartTombstones>,
     chain: Chain,
     /// Starts of the process on this log: one more than the replayed segments say.
     epoch: u32,

@@ -1,6 +1,7 @@
 //! From the bytes of the log back to the store.
 
 use super::Store;
+use crate::block::part::PartTombstones;
 use crate::head::{Head, StoredExemplar};
 use crate::model::{HistogramSample, SeriesId};
 use crate::wal::{
@@ -77,6 +78,8 @@ pub struct Flushed {
     /// knew: `(id in that epoch, id now)`, `None` for series of other shards. Later frames of that epoch need not name them.
     pub epoch: Option<u32>,
     pub ids: Vec<(u32, Option<SeriesId>)>,
+    /// The log is of a former number of shards: what was deleted from own parts came later.
+    pub is_former: bool,
 }
 
 /// What the replay of a log carries from segment to segment.
@@ -87,6 +90,8 @@ pub(super) struct ReplayState {
     flushed_ids: Option<(u32, IdMap)>,
     /// Frames before this are passed over.
     first_lsn: u64,
+    /// See [`Flushed::is_former`].
+    is_former: bool,
     /// Epoch of the record read last, whose ids `ids` has.
     epoch: Option<u32>,
     chain: Option<Chain>,
@@ -221,6 +226,7 @@ impl Store {
     /// As [`Store::begin_log`], of a log whose beginning is in parts.
     pub fn begin_log_after(&mut self, flushed: &Flushed) {
         self.begin_log();
+        self.replay.is_former = flushed.is_former;
         let mut ids = IdMap::default();
         for &(epoch_id, id) in &flushed.ids {
             ids.set(epoch_id, id.map_or(ELSEWHERE, |id| id.0));
@@ -295,8 +301,11 @@ impl Store {
             report.malformed_count += 1;
             return;
         }
-        let ReplayState { ids, when, series, values, .. } = state;
+        let ReplayState { ids, when, series, values, is_former, .. } = state;
         find_series(ids, when, values, series, report);
+        if *is_former {
+            drop_deleted(&self.head_tombstones, when, values, series);
+        }
         let append = match samples.header.is_out_of_order {
             true => Head::append_replayed_late,
             false => Head::append_replayed,
@@ -312,8 +321,11 @@ impl Store {
             report.malformed_count += 1;
             return;
         }
-        let ReplayState { ids, when, series, histograms, .. } = state;
+        let ReplayState { ids, when, series, histograms, is_former, .. } = state;
         find_series(ids, when, histograms, series, report);
+        if *is_former {
+            drop_deleted(&self.head_tombstones, when, histograms, series);
+        }
         let append = match record.header.is_out_of_order {
             true => Head::append_replayed_late_histograms,
             false => Head::append_replayed_histograms,
@@ -379,6 +391,36 @@ fn find_series<T>(
             lost.before_ms = Some(newest_ms);
         }
     }
+}
+
+/// Moves samples that were deleted since behind the others, as [`find_series`] does those without a
+/// series.
+fn drop_deleted<T>(
+    tombstones: &PartTombstones,
+    when: &mut DecodedWhen,
+    samples: &mut [T],
+    series: &mut Vec<SeriesId>,
+) {
+    if tombstones.is_empty() {
+        return;
+    }
+    let has_starts = !when.starts_ms.is_empty();
+    let mut kept = 0;
+    for sample in 0..series.len() {
+        let (id, time_ms) = (series[sample], when.timestamps_ms[sample]);
+        let deleted = tombstones.of_series(id.0);
+        if deleted.iter().any(|gone| gone.min_ms <= time_ms && time_ms <= gone.max_ms) {
+            continue;
+        }
+        (series[kept], when.timestamps_ms[kept]) = (id, time_ms);
+        if has_starts {
+            when.starts_ms[kept] = when.starts_ms[sample];
+        }
+        samples.swap(kept, sample);
+        kept += 1;
+    }
+    series.truncate(kept);
+    when.timestamps_ms.truncate(kept);
 }
 
 /// A series of the log that the head did not take.

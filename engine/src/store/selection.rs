@@ -20,8 +20,8 @@ use super::Store;
 use super::combine::Combine;
 use super::guests::AnyBlock;
 use super::select::source_error;
-use crate::block::part::Part;
-use crate::block::{Scratch, Tombstones, delete_intervals};
+use crate::block::part::{Part, PartTombstones};
+use crate::block::{Scratch, delete_intervals};
 use crate::disk::FileBytes;
 use crate::encode::{self, ChunkHeader};
 use crate::index::CompiledMatcher;
@@ -60,8 +60,8 @@ pub struct StoreSelection {
     parts: Vec<(Arc<Part>, i64)>,
     /// Number of the last part that there was, in range or not.
     last_part: u64,
-    /// Of the head's series.
-    tombstones: Arc<Tombstones>,
+    /// Of parts.
+    tombstones: Arc<PartTombstones>,
 }
 
 impl Selection for StoreSelection {
@@ -283,33 +283,40 @@ impl Store {
     }
 }
 
-/// Appends the samples of a part.
+/// Appends the samples of a part that are not `deleted`.
 fn part_samples(
     part: &Part,
     series: u32,
     range: TimeRange,
+    deleted: &[TimeRange],
     out: &mut Samples,
     combine: &mut Combine,
 ) -> Result<(), SourceError> {
     for chunk in part.chunks(series).map_err(source_error)? {
         let chunk = chunk.map_err(source_error)?;
-        chunk_samples(chunk.bytes, &chunk.header, range, out, combine)?;
+        chunk_samples(chunk.bytes, &chunk.header, range, deleted, out, combine)?;
     }
     Ok(())
 }
 
-/// Appends the samples of a chunk.
+/// Appends the samples of a chunk that are not `deleted`.
 fn chunk_samples(
     chunk: &[u8],
     header: &ChunkHeader,
     range: TimeRange,
+    deleted: &[TimeRange],
     out: &mut Samples,
     combine: &mut Combine,
 ) -> Result<(), SourceError> {
     if header.min_ms > range.max_ms || header.max_ms < range.min_ms {
         return Ok(());
     }
+    let before = (out.values.len(), out.histograms.len());
     encode::decode_samples(chunk, out).map_err(source_error)?;
+    // What was deleted is gone before it can hide anything of another place.
+    if !deleted.is_empty() {
+        delete_intervals(out, before, deleted);
+    }
     if header.min_ms < range.min_ms || header.max_ms > range.max_ms {
         combine.trim(out, range);
     }
@@ -354,12 +361,9 @@ impl Source for Store {
         out: &mut Samples,
     ) -> Result<(), SourceError> {
         let head = selection.heads[index];
-        let deleted = selection.tombstones.get(head);
         let is_flushed_since = self.parts.last_number() != selection.last_part;
-        let is_plain = selection.chain(index).first == NONE
-            && selection.parts.is_empty()
-            && deleted.is_empty()
-            && !is_flushed_since;
+        let is_plain =
+            selection.chain(index).first == NONE && selection.parts.is_empty() && !is_flushed_since;
         if is_plain && !self.head.has_late(SeriesId(head)) {
             return self.head_samples(SeriesId(head), range, out);
         }
@@ -381,29 +385,19 @@ impl Source for Store {
             combine.finish(out);
             return Ok(());
         }
-        // What was deleted from the head is hidden before it can hide anything of a block.
-        let mut own = Samples::default();
-        let mut of_head = Combine::begin(&own);
-        let direct = deleted.is_empty();
-        let (target, taker) =
-            if direct { (&mut *out, &mut combine) } else { (&mut own, &mut of_head) };
         let since = if is_flushed_since { &self.parts.list[..] } else { &[] };
         // What has left the head since the selection was made.
         let since = since.iter().filter(|(part, _)| part.meta().number > selection.last_part);
         for (part, before_ms) in selection.parts.iter().chain(since) {
             let range = TimeRange { min_ms: range.min_ms.max(*before_ms), ..range };
             if part.overlaps(range) && range.min_ms <= range.max_ms {
-                part_samples(part, head, range, target, taker)?;
+                let deleted = selection.tombstones.get(head, part.meta().number);
+                part_samples(part, head, range, &deleted, out, &mut combine)?;
             }
         }
-        self.head_samples(SeriesId(head), range, target)?;
-        taker.take(target);
-        self.late_samples(SeriesId(head), range, target, taker)?;
-        if !direct {
-            of_head.finish(&mut own);
-            delete_intervals(&mut own, (0, 0), deleted);
-            combine.append(out, own);
-        }
+        self.head_samples(SeriesId(head), range, out)?;
+        combine.take(out);
+        self.late_samples(SeriesId(head), range, out, &mut combine)?;
         combine.finish(out);
         Ok(())
     }
@@ -448,7 +442,7 @@ impl Store {
         }
         for chunk in self.head.late_chunks(series) {
             let header = ChunkHeader::decode(chunk).map_err(source_error)?;
-            chunk_samples(chunk, &header, range, out, combine)?;
+            chunk_samples(chunk, &header, range, &[], out, combine)?;
         }
         self.head.open_late_samples(series, range, out);
         combine.take(out);

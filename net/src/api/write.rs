@@ -19,7 +19,7 @@ use shards::{IngestOptions, IngestReport, SeriesOwner, Shard};
 use crate::http::{BodyError, Request, Response, text, text_error};
 use crate::observe::stats::RemoteWriteStats;
 use crate::scrape::append::AHEAD_MS_MAX;
-use crate::wire::remote_write::known::{Key, Keys, KnownSeries, Owner, SECRET_BYTES};
+use crate::wire::remote_write::known::{Key, Keys, KnownSeries, Owner, SECRET_BYTES, SeriesCounts};
 use crate::wire::remote_write::{self as wire, Decoded, Decoder, Protocol, REQUEST_BYTES_MAX};
 
 use super::admission::Admission;
@@ -218,7 +218,7 @@ impl Buffers {
             Ok(report) => report,
             Err(error) => return unavailable(&error),
         };
-        learn(&mut known.borrow_mut(), &decoded.keys, &report.owners);
+        learn(&mut known.borrow_mut(), &decoded.keys, &report.owners, shard);
         let mut refusals = Refusals::of(protocol);
         refusals.add(decoded, &report);
         refusals.add_series(decoded);
@@ -241,7 +241,7 @@ impl Buffers {
                 Ok(report) => report,
                 Err(error) => return unavailable(&error),
             };
-            learn(&mut known.borrow_mut(), &again.keys, &report.owners);
+            learn(&mut known.borrow_mut(), &again.keys, &report.owners, shard);
             refusals.add(again, &report);
         }
         let exemplars_written = decoded.batch.exemplars().len() - refusals.exemplar_count;
@@ -286,7 +286,19 @@ fn open_places(decoded: &Decoded, report: &IngestReport) -> Vec<u32> {
 const LEARN_COUNT: usize = 64;
 
 /// Remembers where the series of a batch are.
-fn learn(known: &mut KnownSeries, keys: &[Option<Key>], owners: &[Option<SeriesOwner>]) {
+fn learn(
+    known: &mut KnownSeries,
+    keys: &[Option<Key>],
+    owners: &[Option<SeriesOwner>],
+    shard: &Shard,
+) {
+    if known.wants_counts() {
+        let stats = shard.stats();
+        known.reclaim(SeriesCounts {
+            living: stats.iter().map(|stats| stats.series.get()).sum(),
+            made: stats.iter().map(|stats| stats.series_created.get()).sum(),
+        });
+    }
     for (keys, owners) in keys.chunks(LEARN_COUNT).zip(owners.chunks(LEARN_COUNT)) {
         keys.iter().flatten().for_each(|&key| known.prefetch(key));
         for (key, owner) in keys.iter().zip(owners) {

@@ -431,7 +431,7 @@ pub const FLAGS: &[Flag] = &[
         "storage.scrub-rate",
         Bytes,
         "8MB",
-        "Own: so much of the blocks is read and verified in a second, once a day all; 0 is nothing.",
+        "Own: so much of parts and blocks is read and verified in a second, once a day all; 0 is nothing.",
     ),
     flag(
         "storage.memory-limit",

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use engine::head::{LATENESS_BOUNDS_MS, Lateness};
 use engine::model::MetricType;
-use shards::stats::ShardStats;
+use shards::stats::{Durations, MaintenanceStats, ShardStats};
 
 use super::page::Page;
 use crate::ship::ShipStats;
@@ -42,7 +42,7 @@ pub fn write(out: &mut Page<'_>, stats: &[Arc<ShardStats>]) {
                 if one of the series timestamp is in future compared to rest series.";
     let name = "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds";
     out.gauge(name, help, oldest_ms as f64 / 1000.0);
-    write_log(out, &total);
+    write_log(out, stats, &total);
     write_blocks(out, stats, &total);
 }
 
@@ -182,7 +182,7 @@ fn write_exemplars(out: &mut Page<'_>, total: Total<'_>) {
     }
 }
 
-fn write_log(out: &mut Page<'_>, total: Total<'_>) {
+fn write_log(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>) {
     let help = "WAL segment index that TSDB is currently writing to.";
     let segment = total(|s| s.wal.segment.get());
     out.gauge("prometheus_tsdb_wal_segment_current", help, segment as f64);
@@ -190,10 +190,8 @@ fn write_log(out: &mut Page<'_>, total: Total<'_>) {
     let failures = total(|s| s.wal.write_failures.get() + s.wal.sync_failures.get());
     out.counter("prometheus_tsdb_wal_writes_failed_total", help, failures);
     let name = "prometheus_tsdb_wal_fsync_duration_seconds";
-    out.family(name, "Duration of write log fsync.", MetricType::Summary);
-    let seconds = total(|s| s.wal.writes.total_ns.get()) as f64 / 1e9;
-    out.sample(&format!("{name}_sum"), &[], seconds);
-    out.sample(&format!("{name}_count"), &[], total(|s| s.wal.writes.count.get()) as f64);
+    let writes = stats.iter().map(|stats| &stats.wal.writes);
+    write_durations(out, name, "Duration of write log fsync.", MetricType::Summary, writes);
     let help = "Frames of the log that are durable.";
     out.counter("hearth_wal_frames_total", help, total(|s| s.wal.frames.get()));
     let help = "Bytes written to the log.";
@@ -213,7 +211,6 @@ fn write_log(out: &mut Page<'_>, total: Total<'_>) {
 }
 
 fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>) {
-    let seconds = |of: fn(&ShardStats) -> u64| total(of) as f64 / 1e9;
     for (name, help, value) in [
         (
             "prometheus_tsdb_blocks_loaded",
@@ -255,89 +252,151 @@ fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>)
     let help = "How long to retain samples in storage.";
     let retained = first(|s| s.maintenance.retention_ms.get()) / 1000.0;
     out.gauge("prometheus_tsdb_retention_limit_seconds", help, retained);
-    for (name, help, value) in [
+    let counters: [(&str, &str, fn(&MaintenanceStats) -> u64); 10] = [
         (
             "prometheus_tsdb_compactions_total",
             "Total number of compactions that were executed for the partition.",
-            total(|s| s.maintenance.compactions.count.get() + s.maintenance.cuts.count.get()),
+            |m| m.compactions.count.get() + m.cuts.count.get(),
         ),
         (
             "prometheus_tsdb_compactions_failed_total",
             "Total number of compactions that failed for the partition.",
-            total(|s| s.maintenance.failures.get()),
+            |m| m.failures.get(),
         ),
         (
             "prometheus_tsdb_head_truncations_total",
             "Total number of head truncations attempted.",
-            total(|s| s.maintenance.cuts.count.get()),
+            |m| m.cuts.count.get(),
         ),
         (
             "prometheus_tsdb_checkpoint_creations_total",
             "Total number of checkpoint creations attempted.",
-            total(|s| s.maintenance.flushes.count.get()),
+            |m| m.flushes.count.get(),
         ),
         (
             "prometheus_tsdb_time_retentions_total",
             "The number of times that blocks were deleted because the maximum time limit was \
              exceeded.",
-            total(|s| s.maintenance.time_retentions.get()),
+            |m| m.time_retentions.get(),
         ),
         (
             "prometheus_tsdb_size_retentions_total",
             "The number of times that blocks were deleted because the maximum number of bytes was \
              exceeded.",
-            total(|s| s.maintenance.size_retentions.get()),
+            |m| m.size_retentions.get(),
         ),
         (
             "prometheus_tsdb_stale_series_compactions_triggered_total",
             "Total number of triggered stale series compactions.",
-            total(|s| {
-                let maintenance = &s.maintenance;
-                maintenance.stale_compactions.count.get()
-                    + maintenance.stale_compaction_failures.get()
-            }),
+            |m| m.stale_compactions.count.get() + m.stale_compaction_failures.get(),
         ),
         (
             "prometheus_tsdb_stale_series_compactions_failed_total",
             "Total number of stale series compactions that failed.",
-            total(|s| s.maintenance.stale_compaction_failures.get()),
+            |m| m.stale_compaction_failures.get(),
         ),
         (
             "hearth_scrubbed_bytes_total",
-            "Bytes of blocks that were read to find damage before a query does.",
-            total(|s| s.maintenance.scrubbed_bytes.get()),
-        ),
-        (
-            "hearth_scrubs_total",
-            "Times that a shard has read all its blocks.",
-            total(|s| s.maintenance.scrubs.get()),
+            "Bytes of parts and blocks that were read to find damage before a query does.",
+            |m| m.scrubbed_bytes.get(),
         ),
         (
             "hearth_storage_damages_total",
             "Files, and places in logs, that did not hold what was written; each is told in the log.",
-            total(|s| s.maintenance.damages.get()),
+            |m| m.damages.get(),
+        ),
+    ];
+    for (name, help, of) in counters {
+        out.counter(name, help, stats.iter().map(|stats| of(&stats.maintenance)).sum());
+    }
+    let help = "Times that a shard has read all its parts and blocks.";
+    out.counter("hearth_scrubs_total", help, total(|s| s.maintenance.scrubs.get()));
+    let help = "Ranges of files that queries had to wait for, because they were not in memory.";
+    out.counter("hearth_query_cold_ranges_total", help, total(|s| s.cold_ranges.get()));
+    let durations: [(&str, &str, MetricType, fn(&ShardStats) -> Vec<&Durations>); 3] = [
+        (
+            "prometheus_tsdb_compaction_duration_seconds",
+            "Duration of compaction runs",
+            MetricType::Histogram,
+            |s| vec![&s.maintenance.compactions, &s.maintenance.cuts],
         ),
         (
-            "hearth_query_cold_ranges_total",
-            "Ranges of files that queries had to wait for, because they were not in memory.",
-            total(|s| s.cold_ranges.get()),
+            "prometheus_tsdb_stale_series_compaction_duration_seconds",
+            "Duration of stale series compaction runs.",
+            MetricType::Histogram,
+            |s| vec![&s.maintenance.stale_compactions],
         ),
-    ] {
-        out.counter(name, help, value);
+        (
+            "hearth_tsdb_flush_duration_seconds",
+            "Duration of flushes of the head.",
+            MetricType::Summary,
+            |s| vec![&s.maintenance.flushes],
+        ),
+    ];
+    for (name, help, kind, of) in durations {
+        write_durations(out, name, help, kind, stats.iter().flat_map(|stats| of(stats)));
     }
-    // Without buckets: their bounds would be those of a compaction's whole minutes.
-    let name = "prometheus_tsdb_compaction_duration_seconds";
-    out.family(name, "Duration of compaction runs", MetricType::Histogram);
-    let count = total(|s| s.maintenance.compactions.count.get() + s.maintenance.cuts.count.get());
-    out.bucket(&format!("{name}_bucket"), &[], f64::INFINITY, count);
-    let compacted =
-        seconds(|s| s.maintenance.compactions.total_ns.get() + s.maintenance.cuts.total_ns.get());
-    out.sample(&format!("{name}_sum"), &[], compacted);
+}
+
+/// A family of durations of which only their number and sum are known.
+fn write_durations<'a>(
+    out: &mut Page<'_>,
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    all: impl Iterator<Item = &'a Durations>,
+) {
+    let (mut count, mut total_ns) = (0, 0);
+    for durations in all {
+        count += durations.count.get();
+        total_ns += durations.total_ns.get();
+    }
+    out.family(name, help, kind);
+    if kind == MetricType::Histogram {
+        // No other bucket: Prometheus's bounds are whole seconds up to hours, and tell nothing here.
+        out.bucket(&format!("{name}_bucket"), &[], f64::INFINITY, count);
+    }
+    out.sample(&format!("{name}_sum"), &[], total_ns as f64 / 1e9);
     out.sample(&format!("{name}_count"), &[], count as f64);
-    let name = "hearth_tsdb_flush_duration_seconds";
-    out.family(name, "Duration of flushes of the head.", MetricType::Summary);
-    let flush_seconds = seconds(|s| s.maintenance.flushes.total_ns.get());
-    out.sample(&format!("{name}_sum"), &[], flush_seconds);
-    let count = total(|s| s.maintenance.flushes.count.get()) as f64;
-    out.sample(&format!("{name}_count"), &[], count);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_shards_did_is_added_up() {
+        #[track_caller]
+        fn check(record: fn(&MaintenanceStats), expected: &str) {
+            let stats: Vec<Arc<ShardStats>> = (0..2).map(|_| Arc::default()).collect();
+            stats.iter().for_each(|stats| record(&stats.maintenance));
+            let mut page = vec![];
+            write(&mut Page::new(&mut page), &stats);
+            let page = String::from_utf8(page).unwrap();
+            assert!(page.contains(expected), "{page}");
+        }
+        check(
+            |stats| stats.stale_compactions.record(Duration::from_millis(1500)),
+            "# TYPE prometheus_tsdb_stale_series_compaction_duration_seconds histogram\n\
+             prometheus_tsdb_stale_series_compaction_duration_seconds_bucket{le=\"+Inf\"} 2\n\
+             prometheus_tsdb_stale_series_compaction_duration_seconds_sum 3\n\
+             prometheus_tsdb_stale_series_compaction_duration_seconds_count 2\n",
+        );
+        check(
+            |stats| {
+                stats.cuts.record(Duration::from_secs(1));
+                stats.compactions.record(Duration::from_secs(2));
+            },
+            "prometheus_tsdb_compaction_duration_seconds_sum 6\n\
+             prometheus_tsdb_compaction_duration_seconds_count 4\n",
+        );
+        check(
+            |stats| stats.flushes.record(Duration::from_secs(1)),
+            "# TYPE hearth_tsdb_flush_duration_seconds summary\n\
+             hearth_tsdb_flush_duration_seconds_sum 2\n",
+        );
+        check(|stats| stats.damages.add(3), "\nhearth_storage_damages_total 6\n");
+    }
 }

@@ -12,8 +12,8 @@
 //! passed over. Its id is fixed when it is staged, so that no range is ever there twice.
 //!
 //! Ranges are those of the shortest blocks. One is finished when every shard has its block and no late
-//! sample can come any more; what is deleted later is not deleted there, and blocks of Prometheus that
-//! were in the data directory are not shipped.
+//! sample can come any more; what is deleted later is not deleted there. Blocks of Prometheus that were
+//! in the data directory are in it, too, but for those that its Thanos had copied.
 
 mod destination;
 mod record;

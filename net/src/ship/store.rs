@@ -1,5 +1,6 @@
 //! An object store as a destination: S3, GCS and Azure in builds with their features.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path as FilePath;
@@ -12,6 +13,23 @@ use super::stats::ShipStats;
 /// Bytes that are sent at once; the least that every store takes is 5 MiB.
 const PART_BYTES: u64 = 8 << 20;
 
+/// How the variables begin that are about stores, and those that begin otherwise.
+const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+const NAMES: [&str; 2] = ["SERVICE_ACCOUNT", "IDENTITY_ENDPOINT"];
+
+/// What the environment says to stores, under the names by which they know it.
+pub(super) fn settings(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Vec<(String, String)> {
+    let known = variables.filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        let is_known = PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || NAMES.contains(&name.as_str());
+        is_known.then(|| (name.to_ascii_lowercase(), value))
+    });
+    known.collect()
+}
+
 #[derive(Debug)]
 pub struct Store {
     store: Box<dyn ObjectStore>,
@@ -23,7 +41,7 @@ impl Store {
     pub fn parse(url: &str) -> Result<Store, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{url}: {error}");
         let parsed = url::Url::parse(url).map_err(|error| failed(&error))?;
-        let opened = object_store::parse_url_opts(&parsed, std::env::vars());
+        let opened = object_store::parse_url_opts(&parsed, settings(std::env::vars_os()));
         let (store, prefix) = opened.map_err(|error| failed(&error))?;
         Ok(Store { store, prefix })
     }

@@ -159,6 +159,28 @@ fn a_destination_that_is_none_says_so() {
     }
 }
 
+/// Stores know their settings in small letters only.
+#[cfg(feature = "ship")]
+#[test]
+fn the_environment_speaks_to_stores() {
+    #[track_caller]
+    fn check(name: &str, expected: Option<&str>) {
+        let variables = [(name.into(), "v".into())];
+        let expected: Vec<_> =
+            expected.map(|name| (name.to_owned(), "v".to_owned())).into_iter().collect();
+        assert_eq!(super::store::settings(variables.into_iter()), expected);
+    }
+    check("AWS_SECRET_ACCESS_KEY", Some("aws_secret_access_key"));
+    check("GOOGLE_APPLICATION_CREDENTIALS", Some("google_application_credentials"));
+    check("AZURE_STORAGE_ACCOUNT_KEY", Some("azure_storage_account_key"));
+    check("SERVICE_ACCOUNT", Some("service_account"));
+    check("IDENTITY_ENDPOINT", Some("identity_endpoint"));
+    // Names that a store would know without its prefix are of something else.
+    for other in ["TOKEN", "REGION", "BUCKET", "ENDPOINT", "aws_region", "XAWS_REGION"] {
+        check(other, None);
+    }
+}
+
 /// The store of a URL does as a directory does.
 #[cfg(feature = "ship")]
 #[test]

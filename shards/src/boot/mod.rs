@@ -386,10 +386,4 @@ fn lock(data_dir: &Path) -> Result<File, BootError> {
 }
 
 #[cfg(test)]
-mod late_tests;
-#[cfg(test)]
-mod stale_tests;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod upkeep_tests;

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::block::part::Part;
+use engine::block::part::{Part, PartTombstones};
 use engine::disk::{DirUse, DiskError, Tree};
 use engine::head::HeadOptions;
 use engine::store::{Adopt, Flushed, Store, StoreOptions};
@@ -65,7 +65,8 @@ impl<T: Tree> OpenPlan<T> {
         if let Some((last_part, before_ms)) = read_cut(&parts_disk).await.map_err(text)? {
             store.take_cut(last_part, before_ms);
         }
-        let deleted = read_head_tombstones(&parts_disk, &mut total.losses);
+        let last_part = parts.last().map_or(0, |part| part.meta().number);
+        let deleted = read_head_tombstones(&parts_disk, last_part, &mut total.losses);
         store.set_head_tombstones(deleted.await.map_err(text)?);
         let flushed = store.flushed();
         let blocks_disk = self.tree.open("blocks", DirUse::default()).await.map_err(text)?;
@@ -122,7 +123,7 @@ impl<T: Tree> OpenPlan<T> {
     }
 
     /// Takes this shard's series from the parts and the log of shard `log` of a former generation,
-    /// and what was deleted of them; whether there was anything.
+    /// but for what was deleted of them; whether there was anything.
     async fn adopt(
         &self,
         generation: usize,
@@ -130,14 +131,17 @@ impl<T: Tree> OpenPlan<T> {
         store: &mut Store,
         total: &mut Replayed,
     ) -> Result<bool, String> {
-        let mut former = Adopt::new(vec![], None);
+        let mut former = Adopt::new(vec![], None, PartTombstones::default());
         let has_parts = self.has("parts", generation, log).await.map_err(text)?;
         if has_parts {
             let disk = self.open_parts(generation, log).await.map_err(text)?;
             let mut parts = open_parts(&disk, &mut total.losses).await.map_err(text)?;
             let cut = read_cut(&disk).await.map_err(text)?;
+            let last_part = parts.last().map_or(0, |part| part.meta().number);
+            let deleted = read_head_tombstones(&disk, last_part, &mut total.losses);
+            let deleted = deleted.await.map_err(text)?;
             loop {
-                former = Adopt::new(parts.clone(), cut);
+                former = Adopt::new(parts.clone(), cut, deleted.clone());
                 let keep = keeps(self.id, self.stats.len());
                 match adopt(store, &mut former, keep, &self.stop).await {
                     Ok(()) => break,
@@ -145,13 +149,6 @@ impl<T: Tree> OpenPlan<T> {
                     Err(why) => self.only_whole(&disk, &mut parts, total, why).await?,
                 }
             }
-            let deleted = read_head_tombstones(&disk, &mut total.losses).await.map_err(text)?;
-            let mut all = (**store.head_tombstones()).clone();
-            for (series, intervals) in deleted.iter() {
-                let Some(own) = former.own_id(series) else { continue };
-                intervals.iter().for_each(|&interval| all.add(own.0, interval));
-            }
-            store.set_head_tombstones(all);
         }
         let has_log = self.has(LOG, generation, log).await.map_err(text)?;
         if has_log {

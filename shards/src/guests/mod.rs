@@ -12,7 +12,9 @@
 //! it would itself. So it may take the directory back at any time, with all but what came since.
 
 mod compact;
+mod copies;
 mod import;
+mod scrub;
 mod upkeep;
 mod write;
 
@@ -44,8 +46,10 @@ const DELETION: &str = ".tmp-for-deletion";
 pub(crate) struct Guests {
     root: PathBuf,
     blocks: Mutex<Vec<Arc<Found>>>,
-    /// Blocks whose merge failed: they are left alone.
+    /// Blocks whose merge failed, or that are damaged: they are left alone.
     failed: Mutex<BTreeSet<BlockId>>,
+    /// Blocks that are elsewhere already.
+    uploaded: OnceLock<BTreeSet<BlockId>>,
     /// Held by whoever writes blocks anew.
     rewriting: Mutex<()>,
     /// Held by whoever copies or removes directories.
@@ -100,6 +104,7 @@ impl Guests {
             root: root.to_owned(),
             blocks: Mutex::new(blocks),
             failed: Mutex::default(),
+            uploaded: OnceLock::new(),
             rewriting: Mutex::default(),
             moving: Mutex::default(),
         })
@@ -258,6 +263,26 @@ fn replace_file(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     sync_dir(dir)
 }
 
+/// The files of the block in `dir`, mapped anew. Errors: which of them, and why.
+fn block_files(dir: &Path) -> Result<BlockFiles, (&'static str, io::Error)> {
+    let failed = |what| move |error: io::Error| (what, error);
+    let map = |path: &Path| Mapping::open(path).map(|mapping| Arc::new(mapping) as Arc<_>);
+    let meta = fs::read(dir.join("meta.json")).map_err(failed("meta.json"))?;
+    let mut segments = vec![];
+    for entry in fs::read_dir(dir.join("chunks")).map_err(failed("chunks"))? {
+        let name = entry.map_err(failed("chunks"))?.file_name();
+        let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
+        segments.extend(number.map(|number| (number, dir.join("chunks").join(name))));
+    }
+    segments.sort_unstable();
+    let segments: io::Result<Vec<_>> = segments.iter().map(|(_, path)| map(path)).collect();
+    Ok(BlockFiles {
+        meta,
+        index: map(&dir.join("index")).map_err(failed("index"))?,
+        segments: segments.map_err(failed("chunks"))?,
+    })
+}
+
 impl Guest {
     fn open(
         dir: &Path,
@@ -265,25 +290,8 @@ impl Guest {
         shard_count: usize,
         stop: &CancelToken,
     ) -> Result<Guest, String> {
-        let failed = |what: &str| {
-            let what = what.to_owned();
-            move |error: io::Error| format!("block {id}: {what}: {error}")
-        };
-        let map = |path: &Path| Mapping::open(path).map(|mapping| Arc::new(mapping) as Arc<_>);
-        let meta = fs::read(dir.join("meta.json")).map_err(failed("meta.json"))?;
-        let mut segments = vec![];
-        for entry in fs::read_dir(dir.join("chunks")).map_err(failed("chunks"))? {
-            let name = entry.map_err(failed("chunks"))?.file_name();
-            let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
-            segments.extend(number.map(|number| (number, dir.join("chunks").join(name))));
-        }
-        segments.sort_unstable();
-        let segments: io::Result<Vec<_>> = segments.iter().map(|(_, path)| map(path)).collect();
-        let files = BlockFiles {
-            meta,
-            index: map(&dir.join("index")).map_err(failed("index"))?,
-            segments: segments.map_err(failed("chunks"))?,
-        };
+        let files =
+            block_files(dir).map_err(|(what, error)| format!("block {id}: {what}: {error}"))?;
         let block = PrometheusBlock::open(files).map_err(|error| format!("block {id}: {error}"))?;
         if block.id() != id {
             return Err(format!("block {id}: its meta.json is that of block {}", block.id()));

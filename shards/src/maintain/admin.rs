@@ -2,13 +2,12 @@
 //! a snapshot.
 //!
 //! ```text
-//! delete     flushed, so that ids are those of parts ─► tombstones, durable ─► hidden from queries
+//! delete     flushed ─► tombstones of the parts that there are, durable ─► hidden from queries
 //! snapshot   flushed ─► a second name for each file in snapshots/<name>: a data directory of its own
 //! ```
 
-use std::sync::Arc;
-
-use engine::block::{BlockId, BlockMeta, Tombstones};
+use engine::block::part::PartTombstones;
+use engine::block::{BlockId, BlockMeta};
 use engine::disk::{DirUse, Disk, DiskError, DiskErrorKind, Tree};
 use engine::model::{Matcher, TimeRange};
 use futures_util::future::try_join_all;
@@ -25,23 +24,26 @@ use crate::storage::Storage;
 /// File of what was deleted of the head's series, beside the parts.
 const HEAD_TOMBSTONES: &str = "head.tombstones";
 
-/// What was deleted of the head's series. A damaged file is kept aside, taken away, and told in
-/// `losses`: without it deleted samples are back.
+/// What was deleted of the head's series, in a directory whose last part is `last_part`. A damaged
+/// file is kept aside, taken away, and told in `losses`: without it deleted samples are back.
 pub(crate) async fn read_head_tombstones<D: Disk>(
     disk: &D,
+    last_part: u64,
     losses: &mut Vec<(String, String)>,
-) -> Result<Tombstones, DiskError> {
+) -> Result<PartTombstones, DiskError> {
     let bytes = match disk.read(HEAD_TOMBSTONES).await {
-        Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(Tombstones::default()),
+        Err(error) if error.kind == DiskErrorKind::NotFound => {
+            return Ok(PartTombstones::default());
+        }
         read => read?,
     };
-    match Tombstones::decode(&bytes, BlockId::default()) {
+    match PartTombstones::decode(&bytes, last_part) {
         Ok(tombstones) => Ok(tombstones),
         Err(error) => {
             let kept = disk.quarantine(HEAD_TOMBSTONES).await?;
             disk.remove(HEAD_TOMBSTONES).await?;
             losses.push((HEAD_TOMBSTONES.to_owned(), format!("{error}; kept as {kept}")));
-            Ok(Tombstones::default())
+            Ok(PartTombstones::default())
         }
     }
 }
@@ -52,7 +54,7 @@ async fn write_file<D: Disk>(disk: &D, name: &str, mut bytes: Vec<u8>) -> Result
 
 impl Shard {
     /// Deletes the samples in `range` of all series that match, durably, on all shards. Samples that
-    /// come later are not deleted.
+    /// come later are not deleted, whatever their time; of those that come meanwhile some may be.
     ///
     /// Errors: why it may have been done in part only; to do it again is safe.
     pub async fn delete_series(
@@ -155,10 +157,13 @@ impl<T: Tree> Storage<T> {
         let inner = &self.0;
         let _permit = inner.maintenance.acquire().await;
         self.remove_orphans().await?;
-        if inner.store.borrow().deleted_from_head(matchers, range)?.is_some() {
-            // Ids of series that only the log names may be others after a start.
-            self.flush(false).await?;
-            let deleted = inner.store.borrow().deleted_from_head(matchers, range)?;
+        if inner.store.borrow().may_have_in_head(matchers, range)? {
+            // What is stored now is in parts then, and what comes later is not in those. Ids of series
+            // that only the log names may be others after a start, too.
+            // What was taken over of another number of shards is in no frame of the own log.
+            let is_adopting = inner.is_adopting && !inner.has_flushed_adopted.get();
+            self.flush(is_adopting).await?;
+            let deleted = inner.store.borrow().deleted_from_parts(matchers, range)?;
             if let Some(tombstones) = deleted {
                 self.set_head_tombstones(tombstones).await?;
             }
@@ -174,25 +179,21 @@ impl<T: Tree> Storage<T> {
 
     pub(super) async fn set_head_tombstones(
         &self,
-        tombstones: Tombstones,
+        tombstones: PartTombstones,
     ) -> Result<(), MaintainError> {
         let inner = &self.0;
-        let bytes = tombstones.encode(BlockId::default());
-        write_file(&inner.parts_disk, HEAD_TOMBSTONES, bytes).await?;
+        write_file(&inner.parts_disk, HEAD_TOMBSTONES, tombstones.encode()).await?;
         inner.store.borrow_mut().set_head_tombstones(tombstones);
         Ok(())
     }
 
-    /// Forgets what was deleted of the head before `before_ms`: blocks have been made without it.
-    pub(super) async fn forget_head_tombstones(&self, before_ms: i64) -> Result<(), MaintainError> {
-        let before: Arc<Tombstones> = self.0.store.borrow().head_tombstones().clone();
-        let mut left = Tombstones::default();
-        for (series, intervals) in before.iter() {
-            for &interval in intervals.iter().filter(|interval| interval.max_ms >= before_ms) {
-                left.add(series, interval);
-            }
+    /// Forgets what was deleted of parts that are gone.
+    pub(super) async fn forget_head_tombstones(&self) -> Result<(), MaintainError> {
+        let needed = self.0.store.borrow().needed_head_tombstones();
+        match needed {
+            Some(needed) => self.set_head_tombstones(needed).await,
+            None => Ok(()),
         }
-        if left == *before { Ok(()) } else { self.set_head_tombstones(left).await }
     }
 
     /// As [`Shard::clean_tombstones`], of this shard.

@@ -1,13 +1,12 @@
 //! Blocks to larger blocks, and blocks of other shard counts to own ones.
 
-use engine::block::{
-    BlockId, MergeScope, MergeSource, PlannedBlock, block_ranges, hashes_of_shard, plan_merge,
-};
+use engine::block::{BlockId, MergeScope, PlannedBlock, block_ranges, hashes_of_shard, plan_merge};
 use engine::disk::Tree;
 use engine::store::OpenBlock;
 
 use super::MaintainError;
-use super::merge::NewBlock;
+use super::merge::{NewBlock, block_source};
+use super::scrub::PagedFile;
 use crate::runtime::now;
 use crate::storage::Storage;
 
@@ -41,7 +40,7 @@ impl<T: Tree> Storage<T> {
         }
         if let Err(MaintainError::Data(_)) = merged {
             for id in ids {
-                self.put_aside_if_damaged(id).await?;
+                self.put_aside_if_damaged(PagedFile::Block(id)).await?;
             }
         }
         merged.map(|()| true)
@@ -64,19 +63,11 @@ impl<T: Tree> Storage<T> {
             range: start_ms..end_ms,
             is_out_of_order: metas().all(|meta| meta.is_out_of_order),
         };
-        let deleted: Vec<_> = sources.iter().map(|open| open.tombstones.clone()).collect();
-        let merge_sources = sources
-            .iter()
-            .map(|OpenBlock { block, tombstones, .. }| MergeSource::Block {
-                block: block.clone(),
-                tombstones: tombstones.clone(),
-            })
-            .collect();
+        let merge_sources = sources.iter().map(block_source).collect();
         let block = self.merge(merge_sources, MergeScope::default(), new).await?;
         if self.is_stopping() && block.is_none() {
             return Ok(());
         }
-        debug_assert!(deleted.len() == sources.len());
         self.0.store.borrow_mut().replace_blocks(ids, block);
         self.remove_blocks(ids).await?;
         self.own_stats().maintenance.compactions.record(now() - begun);
@@ -94,19 +85,12 @@ impl<T: Tree> Storage<T> {
             };
             let Some(open) = foreign else { return Ok(()) };
             let meta = open.block.meta();
-            let new = NewBlock {
-                level: meta.level,
-                parents: vec![meta.id],
-                range: meta.range_start_ms..meta.range_end_ms,
-                is_out_of_order: meta.is_out_of_order,
-            };
             let scope = MergeScope {
                 hashes: hashes_of_shard(self.id().0, self.count() as u16),
                 ..MergeScope::default()
             };
-            let source =
-                MergeSource::Block { block: open.block.clone(), tombstones: open.tombstones };
-            let merged = self.merge(vec![source], scope, new).await;
+            let new = NewBlock::instead_of(meta);
+            let merged = self.merge(vec![block_source(&open)], scope, new).await;
             if matches!(merged, Err(MaintainError::Data(_))) {
                 self.0.failed_merges.borrow_mut().insert(meta.id);
             }

@@ -108,7 +108,7 @@ impl<T: Tree> Storage<T> {
         inner.store.borrow_mut().mark_cut(last_part, end_ms);
         self.remove_cut_parts().await?;
         self.expire_before(end_ms).await;
-        self.forget_head_tombstones(end_ms).await?;
+        self.forget_head_tombstones().await?;
         self.own_stats().maintenance.cuts.record(now() - begun);
         Ok(())
     }

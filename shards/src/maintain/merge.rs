@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use engine::block::{Block, BlockId, BlockPlan, Merge, MergeScope, MergeSource, Progress};
+use engine::block::{
+    Block, BlockId, BlockMeta, BlockPlan, Merge, MergeScope, MergeSource, Progress,
+};
 use engine::disk::{Disk, Tree};
 use engine::store::OpenBlock;
 
@@ -44,6 +46,23 @@ pub(super) struct NewBlock {
     /// The time it stands for.
     pub range: std::ops::Range<i64>,
     pub is_out_of_order: bool,
+}
+
+impl NewBlock {
+    /// One that takes the place of another, for the same time.
+    pub fn instead_of(meta: &BlockMeta) -> NewBlock {
+        NewBlock {
+            level: meta.level,
+            parents: vec![meta.id],
+            range: meta.range_start_ms..meta.range_end_ms,
+            is_out_of_order: meta.is_out_of_order,
+        }
+    }
+}
+
+/// A block as a merge reads it.
+pub(super) fn block_source(open: &OpenBlock) -> MergeSource {
+    MergeSource::Block { block: open.block.clone(), tombstones: open.tombstones.clone() }
 }
 
 impl<T: Tree> Storage<T> {

@@ -8,7 +8,7 @@
 //! stale     series that ended ─► blocks           when they are many
 //! retain    blocks that retention has passed go
 //! space     samples are refused before the disk is full
-//! scrub     blocks are read, slowly, before a query finds what is wrong with them
+//! scrub     parts and blocks are read, slowly, before a query finds what is wrong with them
 //! ```
 //!
 //! Work is done in turns of the class background, and between two of them the shard serves. What
@@ -44,6 +44,7 @@ pub(crate) use damage::whole_parts;
 pub(crate) use flush::part_number;
 pub(crate) use merge::{block_name, new_block_id, tombstones_name};
 pub(crate) use retain::RetentionClock;
+pub(crate) use scrub::{Rot, read_in};
 
 use crate::observe::Event;
 use crate::route::ShardId;
@@ -71,7 +72,8 @@ pub struct KeepOptions {
     pub flush_every: Duration,
     /// … and whenever the log of a shard has grown by this.
     pub flush_log_bytes: u64,
-    /// So much of the blocks is read and verified in a second, by all shards together; zero: nothing.
+    /// So much of parts and blocks is read and verified in a second, by all shards together; zero:
+    /// nothing.
     pub scrub_bytes_per_second: u64,
     /// Time that a block spans at least, and at most.
     pub block_ms_min: i64,
@@ -215,10 +217,6 @@ impl<T: Tree> Storage<T> {
         if is_due || is_adopting || is_doubtful {
             // What was adopted is in no frame of the own log: only a flush makes it durable here.
             self.flush(is_adopting || self.cut_due().is_some()).await?;
-            if is_adopting {
-                let tombstones = self.0.store.borrow().head_tombstones().clone();
-                self.set_head_tombstones((*tombstones).clone()).await?;
-            }
             if !self.0.has_flushed_adopted.replace(true) && self.0.is_adopting {
                 self.0.adoption.logs.say();
             }
@@ -231,9 +229,8 @@ impl<T: Tree> Storage<T> {
         // A start that takes former generations over once more must find in parts what was deleted.
         if self.has_own_logs() {
             let cut = self.cut().await;
-            if matches!(cut, Err(MaintainError::Data(_))) && self.put_damaged_parts_aside().await? {
-                // Names the series that they named.
-                self.flush(true).await?;
+            if matches!(cut, Err(MaintainError::Data(_))) {
+                self.put_damaged_parts_aside().await?;
             }
             if cut? {
                 due.flush = now() + keep.flush_every;

@@ -1,9 +1,9 @@
-//! Looking for rot before a query meets it: every block is read, slowly, and held against its
+//! Looking for rot before a query meets it: every part and block is read, slowly, and held against its
 //! checksums.
 //!
 //! ```text
-//! a block ─► its pages in pieces, off the shard ─► whole
-//!     └► damaged: kept in quarantine ─► a block of the series that are whole takes its place
+//! a file ─► its pages in pieces, off the shard ─► whole
+//!     └► damaged: see `damage`
 //!     └► the disk does not give it out: told, and left, because it may another time
 //! ```
 
@@ -11,12 +11,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::block::{Block, BlockId, MergeScope, MergeSource};
-use engine::disk::{Disk, DiskErrorKind, Tree};
-use engine::store::OpenBlock;
+use engine::block::part::Part;
+use engine::block::{Block, BlockError, BlockId};
+use engine::disk::{Disk, DiskErrorKind, FileBytes, Tree};
 
 use super::MaintainError;
-use super::merge::{NewBlock, block_name};
+use super::flush::part_name;
+use super::merge::block_name;
 use crate::disk::populate;
 use crate::observe::Event;
 use crate::runtime::{blocking, now, sleep};
@@ -36,17 +37,65 @@ const PAGES_PER_LOOK: usize = 256;
 
 const PAGE_BYTES: usize = 4096;
 
-/// What is wrong with a block.
-enum Rot {
+/// What is wrong with a file.
+pub(crate) enum Rot {
     /// It does not hold what was written.
     Damaged(String),
     /// The disk does not give it out.
     Unreadable(String),
 }
 
+impl From<BlockError> for Rot {
+    fn from(error: BlockError) -> Rot {
+        Rot::Damaged(error.to_string())
+    }
+}
+
+/// A file of pages.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PagedFile {
+    Part(u64),
+    Block(BlockId),
+}
+
+/// A view of one: pages that were verified in another are verified again.
+pub(super) enum Paged {
+    Part(Arc<Part>),
+    Block(Arc<Block>),
+}
+
+impl Paged {
+    fn bytes(&self) -> &FileBytes {
+        match self {
+            Paged::Part(part) => part.bytes(),
+            Paged::Block(block) => block.bytes(),
+        }
+    }
+
+    /// Reads and verifies the pages from `page` on; where to go on. Blocks.
+    fn verify(&self, page: usize) -> Result<Option<usize>, Rot> {
+        let bytes = (**self.bytes()).as_ref();
+        let start = (page * PAGE_BYTES).min(bytes.len());
+        read_in(self.bytes(), start..start + PAGES_PER_LOOK * PAGE_BYTES)?;
+        Ok(match self {
+            Paged::Part(part) => part.verify(page, PAGES_PER_LOOK),
+            Paged::Block(block) => block.verify(page, PAGES_PER_LOOK),
+        }?)
+    }
+}
+
+/// Brings a range of a file into memory, so that touching it is safe. Blocks.
+pub(crate) fn read_in(file: &FileBytes, range: std::ops::Range<usize>) -> Result<(), Rot> {
+    let bytes = (**file).as_ref();
+    let (start, end) = (range.start.min(bytes.len()), range.end.min(bytes.len()));
+    populate(bytes, start..end)
+        .map_err(|error: io::Error| Rot::Unreadable(format!("bytes {start} to {end}: {error}")))
+}
+
 impl<T: Tree> Storage<T> {
-    /// Reads all blocks once a day until the process stops: a task of its own.
-    pub async fn scrub(self) {
+    /// Reads everything once a day until the process stops: parts, blocks, and what `rest` reads of
+    /// other things with so many bytes a second.
+    pub(crate) async fn scrub(self, rest: impl AsyncFn(u64)) {
         let bytes_per_second = self.0.keep.scrub_bytes_per_second / self.count() as u64;
         if bytes_per_second == 0 {
             return;
@@ -58,23 +107,28 @@ impl<T: Tree> Storage<T> {
                 continue;
             }
             due = now() + PASS_EVERY;
-            self.scrub_blocks(Some(bytes_per_second)).await;
+            self.scrub_files(Some(bytes_per_second)).await;
+            rest(bytes_per_second).await;
+            if !self.is_stopping() {
+                self.own_stats().maintenance.scrubs.add(1);
+            }
         }
     }
 
-    /// Reads all blocks now, as fast as it goes.
+    /// Reads all parts and blocks now, as fast as it goes.
     pub async fn scrub_now(&self) {
-        self.scrub_blocks(None).await;
+        self.scrub_files(None).await;
     }
 
-    async fn scrub_blocks(&self, bytes_per_second: Option<u64>) {
-        let ids: Vec<BlockId> = {
+    async fn scrub_files(&self, bytes_per_second: Option<u64>) {
+        let files: Vec<PagedFile> = {
             let store = self.0.store.borrow();
+            let parts = store.parts().map(|part| PagedFile::Part(part.meta().number));
             let own = store.blocks().iter().filter(|open| open.series.is_none());
-            own.map(|open| open.block.id()).collect()
+            parts.chain(own.map(|open| PagedFile::Block(open.block.id()))).collect()
         };
-        for id in ids {
-            if let Err(error) = self.scrub_block(id, bytes_per_second).await {
+        for file in files {
+            if let Err(error) = self.scrub_file(file, bytes_per_second).await {
                 self.own_stats().maintenance.failures.add(1);
                 let (shard, message) = (self.id().index(), error.to_string());
                 self.0.reporter.report(Event::MaintenanceFailed { shard, message });
@@ -83,16 +137,15 @@ impl<T: Tree> Storage<T> {
                 return;
             }
         }
-        self.own_stats().maintenance.scrubs.add(1);
     }
 
-    /// Reads one block; what is damaged is put aside.
-    async fn scrub_block(
+    /// Reads one file; what is damaged is put aside.
+    async fn scrub_file(
         &self,
-        id: BlockId,
+        file: PagedFile,
         bytes_per_second: Option<u64>,
     ) -> Result<(), MaintainError> {
-        match self.find_rot(id, bytes_per_second).await? {
+        match self.find_rot(file, bytes_per_second).await? {
             None => Ok(()),
             Some(Rot::Unreadable(why)) => {
                 self.own_stats().maintenance.damages.add(1);
@@ -100,47 +153,61 @@ impl<T: Tree> Storage<T> {
             }
             Some(Rot::Damaged(why)) => {
                 let _permit = self.0.maintenance.acquire().await;
-                self.put_block_aside(id, &why).await
+                self.put_aside(file, &why).await
             }
         }
     }
 
-    /// Reads a block that a merge could not, and puts it aside if it is damaged. The caller has the
-    /// permit of maintenance.
-    pub(super) async fn put_aside_if_damaged(&self, id: BlockId) -> Result<(), MaintainError> {
-        match self.find_rot(id, None).await? {
-            Some(Rot::Damaged(why)) => self.put_block_aside(id, &why).await,
-            Some(Rot::Unreadable(_)) | None => Ok(()),
-        }
-    }
-
-    async fn find_rot(
+    /// Opens a file anew; `None` when it is not there: merged or forgotten meanwhile.
+    pub(super) async fn open_anew(
         &self,
-        id: BlockId,
-        bytes_per_second: Option<u64>,
-    ) -> Result<Option<Rot>, MaintainError> {
-        // A view of its own: pages that were verified once are verified again.
-        let bytes = match self.0.blocks_disk.map(&block_name(id)).await {
+        file: PagedFile,
+    ) -> Result<Option<Result<Paged, BlockError>>, MaintainError> {
+        let mapped = match file {
+            PagedFile::Part(number) => self.0.parts_disk.map(&part_name(number)).await,
+            PagedFile::Block(id) => self.0.blocks_disk.map(&block_name(id)).await,
+        };
+        let bytes = match mapped {
             Ok(bytes) => bytes,
-            // Merged or forgotten meanwhile.
             Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let block = match Block::open(bytes) {
-            Ok(block) => Arc::new(block),
-            Err(error) => return Ok(Some(Rot::Damaged(error.to_string()))),
+        Ok(Some(match file {
+            PagedFile::Part(_) => Part::open(bytes).map(Arc::new).map(Paged::Part),
+            PagedFile::Block(_) => Block::open(bytes).map(Arc::new).map(Paged::Block),
+        }))
+    }
+
+    /// Reads a file, and says what is wrong with it.
+    pub(super) async fn find_rot(
+        &self,
+        file: PagedFile,
+        bytes_per_second: Option<u64>,
+    ) -> Result<Option<Rot>, MaintainError> {
+        let mut opened = match self.open_anew(file).await? {
+            None => return Ok(None),
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => return Ok(Some(error.into())),
         };
+        let file_bytes = (**opened.bytes()).as_ref().len() as u64;
         let mut page = Some(0);
         while let Some(at) = page {
             let begun = now();
-            let looked_at = block.clone();
-            let looked = blocking(move || verify(&looked_at, at)).await;
+            let looked = blocking(move || {
+                let looked = opened.verify(at);
+                (opened, looked)
+            });
+            let (looked_at, looked) = looked.await;
+            opened = looked_at;
             page = match looked {
                 Ok(next) => next,
+                Err(Rot::Unreadable(why)) => {
+                    return Ok(Some(Rot::Unreadable(format!("{file}, {why}"))));
+                }
                 Err(rot) => return Ok(Some(rot)),
             };
             let piece = (PAGES_PER_LOOK * PAGE_BYTES) as u64;
-            self.own_stats().maintenance.scrubbed_bytes.add(piece.min(block.file_bytes()));
+            self.own_stats().maintenance.scrubbed_bytes.add(piece.min(file_bytes));
             if self.is_stopping() {
                 return Ok(None);
             }
@@ -151,62 +218,13 @@ impl<T: Tree> Storage<T> {
         }
         Ok(None)
     }
-
-    /// Takes a damaged block out of use: it is kept, and a block of those of its series that are whole
-    /// takes its place. The caller has the permit of maintenance.
-    pub(super) async fn put_block_aside(
-        &self,
-        id: BlockId,
-        why: &str,
-    ) -> Result<(), MaintainError> {
-        let inner = &self.0;
-        let damaged =
-            inner.store.borrow().blocks().iter().find(|open| open.block.id() == id).cloned();
-        let Some(damaged) = damaged else { return Ok(()) };
-        let kept = inner.blocks_disk.quarantine(&block_name(id)).await?;
-        let rescued = self.rescue(&damaged).await?;
-        if self.is_stopping() && rescued.is_none() {
-            return Ok(());
-        }
-        let meta = damaged.block.meta();
-        let whole_count = rescued.as_ref().map_or(0, |open| open.block.meta().series_count);
-        let message = format!(
-            "{why}; {whole_count} of its {} series, {} to {} ms, are whole and go on being served; \
-             the file is kept as {kept}",
-            meta.series_count, meta.min_ms, meta.max_ms
-        );
-        inner.store.borrow_mut().replace_blocks(&[id], rescued);
-        self.own_stats().maintenance.damages.add(1);
-        inner.reporter.report(Event::LogDamaged { path: block_name(id).into(), message });
-        self.remove_blocks(&[id]).await
-    }
-
-    /// A block of the series of `damaged` that can be read.
-    async fn rescue(&self, damaged: &OpenBlock) -> Result<Option<OpenBlock>, MaintainError> {
-        let meta = damaged.block.meta();
-        let new = NewBlock {
-            level: meta.level,
-            parents: vec![meta.id],
-            range: meta.range_start_ms..meta.range_end_ms,
-            is_out_of_order: meta.is_out_of_order,
-        };
-        // Read anew: what the open one has seen whole may be damaged now.
-        let bytes = self.0.blocks_disk.map(&block_name(meta.id)).await?;
-        let Ok(block) = Block::open(bytes) else { return Ok(None) };
-        let tombstones = damaged.tombstones.clone();
-        let source = MergeSource::Block { block: Arc::new(block), tombstones };
-        let scope = MergeScope { skips_damaged: true, ..MergeScope::default() };
-        self.merge(vec![source], scope, new).await
-    }
 }
 
-/// Reads and verifies the pages from `page` on; where to go on. Blocks.
-fn verify(block: &Block, page: usize) -> Result<Option<usize>, Rot> {
-    let bytes = (**block.bytes()).as_ref();
-    let start = (page * PAGE_BYTES).min(bytes.len());
-    let end = (start + PAGES_PER_LOOK * PAGE_BYTES).min(bytes.len());
-    populate(bytes, start..end).map_err(|error: io::Error| {
-        Rot::Unreadable(format!("block {}, bytes {start} to {end}: {error}", block.id()))
-    })?;
-    block.verify(page, PAGES_PER_LOOK).map_err(|error| Rot::Damaged(error.to_string()))
+impl std::fmt::Display for PagedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PagedFile::Part(number) => write!(f, "part {number}"),
+            PagedFile::Block(id) => write!(f, "block {id}"),
+        }
+    }
 }

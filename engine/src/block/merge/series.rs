@@ -27,6 +27,8 @@ struct Candidate<'a> {
     cursor: usize,
     /// In the order in which chunks count: of two samples the lower one's stays.
     rank: usize,
+    /// Number of the part that has it; zero: a block does.
+    part: u64,
     chunk: Chunk<'a>,
     min_ms: i64,
     max_ms: i64,
@@ -128,12 +130,12 @@ impl SeriesMerger {
         let is_float = matches!(chunk.codec, ValueCodec::Floats(_));
         let pending =
             if is_float { self.pending.values.len() } else { self.pending.histograms.len() };
-        let deleted = cursors[candidate.cursor].deleted();
+        let deleted = cursors[candidate.cursor].deleted(candidate.part);
         let stays = row.count as usize >= CHUNK_COUNT_MIN
             && (pending == 0 || pending >= CHUNK_COUNT_MIN)
             && scope.range.min_ms <= row.min_ms
             && row.max_ms <= scope.range.max_ms
-            && !touches(deleted, row.min_ms, row.max_ms);
+            && !touches(&deleted, row.min_ms, row.max_ms);
         if !stays {
             let work = self.join(&[*candidate], cursors, scope)?;
             self.write_full(writer, out);
@@ -174,7 +176,8 @@ impl SeriesMerger {
             self.chunk.clear();
             self.decode(candidate)?;
             work += self.chunk.len();
-            delete_from_series(&mut self.chunk, cursors[candidate.cursor].deleted());
+            let deleted = cursors[candidate.cursor].deleted(candidate.part);
+            delete_from_series(&mut self.chunk, &deleted);
             merge_series_samples(&mut self.cluster, &self.chunk, scope.range);
         }
         if cluster.len() > 1 {
@@ -257,25 +260,28 @@ fn collect<'a>(
     out: &mut Vec<Candidate<'a>>,
 ) -> Result<(), BlockError> {
     let cursor = &cursors[index];
-    let deleted = cursor.deleted();
-    let mut push = |chunk, min_ms, max_ms| {
+    let mut push = |chunk, deleted: &[TimeRange], part, (min_ms, max_ms)| {
         let is_in_range = min_ms <= range.max_ms && range.min_ms <= max_ms;
         if is_in_range && !covers(deleted, min_ms, max_ms) {
-            out.push(Candidate { cursor: index, rank: out.len(), chunk, min_ms, max_ms });
+            out.push(Candidate { cursor: index, rank: out.len(), part, chunk, min_ms, max_ms });
         }
     };
     match cursor.source() {
         MergeSource::Block { block, .. } => {
+            let deleted = cursor.deleted(0);
             for chunk in block.chunks(cursor.series())? {
                 let (chunk, row) = chunk?;
-                push(Chunk::Block(block, chunk, row), row.min_ms, row.max_ms);
+                push(Chunk::Block(block, chunk, row), &deleted, 0, (row.min_ms, row.max_ms));
             }
         }
         MergeSource::Parts { parts, .. } => {
             for part in parts.iter().filter(|part| part.overlaps(range)) {
+                let number = part.meta().number;
+                let deleted = cursor.deleted(number);
                 for chunk in part.chunks(cursor.series())? {
                     let chunk = chunk?;
-                    push(Chunk::Part(chunk), chunk.header.min_ms, chunk.header.max_ms);
+                    let span = (chunk.header.min_ms, chunk.header.max_ms);
+                    push(Chunk::Part(chunk), &deleted, number, span);
                 }
             }
         }

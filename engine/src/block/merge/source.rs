@@ -1,9 +1,10 @@
 //! Inputs of a merge, each walked in order of labels.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::super::error::BlockError;
-use super::super::part::Part;
+use super::super::part::{Part, PartTombstones};
 use super::super::read::{Block, Scratch};
 use super::super::samples::SeriesSamples;
 use super::super::tombstones::Tombstones;
@@ -22,8 +23,7 @@ pub enum MergeSource {
         parts: Vec<Arc<Part>>,
         /// The series to be merged, in order of their labels: see [`super::LabelOrder`].
         order: Vec<u32>,
-        /// By id of the head.
-        tombstones: Arc<Tombstones>,
+        tombstones: Arc<PartTombstones>,
     },
 }
 
@@ -73,12 +73,11 @@ impl Cursor {
         }
     }
 
-    /// Deleted intervals of the series.
-    pub fn deleted(&self) -> &[TimeRange] {
+    /// Deleted intervals of the series, in the part `part` if the source is parts.
+    pub fn deleted(&self, part: u64) -> Cow<'_, [TimeRange]> {
         match &self.source {
-            MergeSource::Block { tombstones, .. } | MergeSource::Parts { tombstones, .. } => {
-                tombstones.get(self.series())
-            }
+            MergeSource::Block { tombstones, .. } => tombstones.get(self.series()).into(),
+            MergeSource::Parts { tombstones, .. } => tombstones.get(self.series(), part),
         }
     }
 

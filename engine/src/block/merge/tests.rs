@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::block::part::{Part, PartPlan, PartWriter};
+use crate::block::part::{Part, PartPlan, PartTombstones, PartWriter};
 use crate::block::{Block, BlockId, Scratch, SeriesSamples, Tombstones};
 use crate::encode;
 use crate::model::histogram::{CounterReset, Side, Span};
@@ -73,9 +73,9 @@ fn block(id: u8, model: &Model) -> Arc<Block> {
 }
 
 /// A part of the same; the id of a series is the number in its label `n`.
-fn part(model: &Model) -> Arc<Part> {
+fn part(number: u64, model: &Model) -> Arc<Part> {
     let mut out = vec![];
-    let plan = PartPlan { shard_count: 1, ..PartPlan::default() };
+    let plan = PartPlan { number, shard_count: 1, ..PartPlan::default() };
     let mut writer = PartWriter::new(plan, &mut out);
     let by_id: BTreeMap<u32, &Series> =
         model.iter().map(|(labels, series)| (id_of(labels), series)).collect();
@@ -194,8 +194,17 @@ fn source(number: usize, model: &Model, tombstones: &Tombstones, is_part: bool) 
     let all: BTreeMap<u32, Labels> = model.keys().map(|l| (id_of(l), l.clone())).collect();
     let order = order.step(|one, other| all[&one].cmp(&all[&other]), usize::MAX).unwrap();
     // Two parts: the second has what the first has, and must not count twice.
-    let parts = vec![part(model), part(model)];
-    MergeSource::Parts { parts, order, tombstones: Arc::new(tombstones.clone()) }
+    let parts = vec![part(1, model), part(2, model)];
+    MergeSource::Parts { parts, order, tombstones: Arc::new(of_parts(tombstones, 2)) }
+}
+
+/// The same tombstones, of the parts up to `last_part`.
+fn of_parts(tombstones: &Tombstones, last_part: u64) -> PartTombstones {
+    let mut own = PartTombstones::default();
+    for (series, intervals) in tombstones.iter() {
+        intervals.iter().for_each(|&interval| own.add(series, interval, last_part));
+    }
+    own
 }
 
 fn any_series() -> impl Strategy<Value = Series> {
@@ -363,7 +372,7 @@ fn resets_that_were_said_stay_said() {
     let source = MergeSource::Parts {
         parts: vec![Arc::new(Part::open(Arc::new(out)).unwrap())],
         order: vec![1],
-        tombstones: Arc::new(Tombstones::default()),
+        tombstones: Arc::new(PartTombstones::default()),
     };
     let merged = run(vec![source], MergeScope::default(), usize::MAX);
     assert_eq!(merged.meta().chunk_count, 2);
@@ -373,4 +382,31 @@ fn resets_that_were_said_stay_said() {
         .map(|chunk| encode::histogram_resets(chunk.unwrap().0.values).unwrap())
         .collect();
     assert_eq!(resets, [CounterReset::Unknown, CounterReset::Reset]);
+}
+
+#[test]
+fn what_was_deleted_of_a_part_is_not_deleted_of_later_ones() {
+    let of = |times_ms: std::ops::Range<i64>, value: f64| -> Model {
+        let points = times_ms.map(|time_ms| (time_ms, Point::Float(value.to_bits())));
+        Model::from([(labels(1), points.collect())])
+    };
+    #[track_caller]
+    fn check(parts: &[Model], deleted: &[(i64, i64, u64)], expected: &[(i64, f64)]) {
+        let mut tombstones = PartTombstones::default();
+        for &(min_ms, max_ms, last_part) in deleted {
+            tombstones.add(1, TimeRange { min_ms, max_ms }, last_part);
+        }
+        let parts = (1..).zip(parts).map(|(number, model)| part(number, model)).collect();
+        let (order, tombstones) = (vec![1], Arc::new(tombstones));
+        let source = MergeSource::Parts { parts, order, tombstones };
+        let merged = run(vec![source], MergeScope::default(), usize::MAX);
+        let found = read_all(&merged).remove(&labels(1)).unwrap_or_default();
+        let expected = expected.iter().map(|&(time_ms, v)| (time_ms, Point::Float(v.to_bits())));
+        assert_eq!(found, expected.collect());
+    }
+    let parts = [of(1..5, 1.0), of(2..4, 2.0), of(3..6, 3.0)];
+    check(&parts, &[], &[(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0), (5, 3.0)]);
+    check(&parts, &[(2, 9, 1)], &[(1, 1.0), (2, 2.0), (3, 2.0), (4, 3.0), (5, 3.0)]);
+    check(&parts, &[(2, 9, 1), (3, 3, 2)], &[(1, 1.0), (2, 2.0), (3, 3.0), (4, 3.0), (5, 3.0)]);
+    check(&parts, &[(0, 9, 3)], &[]);
 }

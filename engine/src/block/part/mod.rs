@@ -9,11 +9,15 @@
 
 mod late;
 mod read;
+mod rescue;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod write;
 
 pub use read::{Part, PartChunk, PartLabels, PartRuns};
+pub use rescue::PartRescue;
+pub use tombstones::PartTombstones;
 pub use write::{PartPlan, PartWriter};
 
 use super::pages::{Section, le_u32, le_u64};

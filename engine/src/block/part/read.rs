@@ -105,7 +105,7 @@ impl Part {
         self.pages.get(section.start, section.bytes as usize)
     }
 
-    fn group_count(&self) -> u64 {
+    pub(super) fn group_count(&self) -> u64 {
         self.sections[SectionName::Groups as usize].bytes / GROUP_ROW_BYTES as u64 - 1
     }
 
@@ -134,6 +134,25 @@ impl Part {
             take_u64(&mut bytes).ok_or_else(broken)?;
         }
         Ok(Group { first, heads, runs: bytes, count })
+    }
+
+    /// Gives the series of a group to `take`, each with its chunks, but for those whose chunks are none.
+    ///
+    /// Errors: the group cannot be read, or not to its end.
+    pub(super) fn walk_group(
+        &self,
+        group: u64,
+        mut take: impl FnMut(u32, Vec<PartChunk<'_>>),
+    ) -> Result<(), BlockError> {
+        let mut group = self.group(group)?;
+        let mut id = group.first;
+        while let Some((step, run)) = group.next().ok_or_else(|| self.broken("groups"))? {
+            id = id.wrapping_add(step);
+            if let Ok(chunks) = self.chunks_of(run).collect::<Result<Vec<_>, _>>() {
+                take(id, chunks);
+            }
+        }
+        Ok(())
     }
 
     /// What is left of a group behind a place in it.

@@ -93,6 +93,12 @@ impl<'a> Chunk<'a> {
         if has_starts { number & 0x3fff } else { number }
     }
 
+    /// Whether all of the chunk at the front of `bytes` is there, going by its length.
+    pub(super) fn is_within(bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        take_u64(&mut rest).is_some_and(|length| length.saturating_add(5) <= rest.len() as u64)
+    }
+
     /// The chunk at the front of `bytes`, and the bytes it takes there.
     ///
     /// Errors: cut short, damaged, or of an encoding that is not known.

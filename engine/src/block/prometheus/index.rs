@@ -207,6 +207,11 @@ impl Index {
         self.version
     }
 
+    /// As [`Index::names`], and that under which all series stand.
+    pub fn all_names(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter()
+    }
+
     /// The names of labels, sorted.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.names.iter().filter(|name| !name.name.is_empty())

@@ -3,6 +3,8 @@
 //! Source: Prometheus `tsdb/block.go`, `BlockMeta`: the same fields in the same order, so that what is
 //! written here is the same to the byte.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::error::{BlockError, Problem};
@@ -103,6 +105,21 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// The blocks that `thanos.shipper.json` lists: they are in an object store, brought there by what ran
+/// beside Prometheus. Nothing when it is none.
+///
+/// Source: Thanos `pkg/shipper/shipper.go`, `Meta`.
+pub fn uploaded_blocks(bytes: &[u8]) -> BTreeSet<BlockId> {
+    #[derive(Deserialize)]
+    struct Shipper {
+        #[serde(default, deserialize_with = "null_is_empty")]
+        uploaded: Vec<String>,
+    }
+    let listed: Option<Shipper> = serde_json::from_slice(bytes).ok();
+    let listed = listed.map(|shipper| shipper.uploaded).unwrap_or_default();
+    listed.iter().filter_map(|id| id.parse().ok()).collect()
+}
+
 /// Go writes a list that was never made as `null`.
 fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
@@ -113,6 +130,12 @@ where
 }
 
 impl Meta {
+    /// Whether the blocks `uploaded` have all that is in this one.
+    pub fn is_in(&self, uploaded: &BTreeSet<BlockId>) -> bool {
+        uploaded.contains(&self.id)
+            || !self.sources.is_empty() && self.sources.iter().all(|id| uploaded.contains(id))
+    }
+
     /// Errors: no JSON of this form, another version, or times that make no sense.
     pub fn decode(bytes: &[u8]) -> Result<Meta, BlockError> {
         let error = |problem| BlockError { file: "meta.json".into(), problem };

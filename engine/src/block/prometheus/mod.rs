@@ -29,6 +29,7 @@ mod starts;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod verify;
 mod write;
 mod write_index;
 
@@ -36,7 +37,7 @@ pub use chunk::{Chunk, ChunkEncoding};
 pub use head_chunks::{HeadChunk, head_chunk_at, head_chunks};
 pub use index::ChunkMeta;
 pub use merge::{PrometheusMerge, Source, SourceBlock};
-pub use meta::{Meta, Parent, Stats};
+pub use meta::{Meta, Parent, Stats, uploaded_blocks};
 pub use read::{BlockFiles, PrometheusBlock, Survey};
 pub use tombstones::{decode_tombstones, encode_tombstones};
 pub use write::{BlockFile, NewBlock, Pieces, PrometheusWriter, StartTimestamps};

@@ -303,6 +303,17 @@ impl PrometheusBlock {
         ranges.into_iter().filter_map(of_segment).collect()
     }
 
+    /// Whether there is a file that is longer than where a chunk begins.
+    pub(super) fn has_place(&self, reference: u64) -> bool {
+        let segment = self.segments.get((reference >> 32) as usize);
+        segment.is_some_and(|segment| (reference as u32 as usize) < segment.bytes().len())
+    }
+
+    /// The files of chunks.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &FileBytes> {
+        self.segments.iter().map(|segment| &segment.0)
+    }
+
     /// The whole index, to bring it into memory before series are selected.
     pub fn index_bytes(&self) -> &FileBytes {
         self.index.bytes()

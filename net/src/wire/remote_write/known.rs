@@ -19,6 +19,9 @@
 //! The key is keyed by a secret of the process, so nobody can choose bytes that collide; two series
 //! of ten million meet by chance in one of four hundred million such tables. An entry may be outdated:
 //! the owner says so when the series is gone.
+//!
+//! Entries of series that are gone and that nobody names again stay: which they are, nobody knows. When
+//! most must be of that kind, all are forgotten, and those that live are met once more.
 
 use engine::kernels;
 use engine::mem::Column;
@@ -33,6 +36,16 @@ const ROW_COUNT_MIN: usize = 4;
 
 /// Series that are known at most; beyond, all are forgotten. In 250 MiB, with [`ROW_COUNT_MAX`].
 const ENTRY_COUNT_MAX: usize = 8 << 20;
+
+/// As many entries are kept whatever becomes of their series: in a megabyte and a half.
+const ENTRY_COUNT_KEPT: usize = 64 << 10;
+
+/// Entries for each series that lives, beyond which some are of series that are gone: a series may have
+/// several names, one in each protocol and one in each order of its labels.
+const ENTRIES_PER_SERIES: u64 = 4;
+
+/// Entries that come between two looks at how many series live.
+const LOOK_COUNT: usize = 16 << 10;
 
 /// Rows of a partition at most: twice what an even share of the entries takes.
 const ROW_COUNT_MAX: usize = 1 << 14;
@@ -138,6 +151,17 @@ pub struct KnownSeries {
     entries: Column<Entry>,
     partitions: Box<[Partition]>,
     pub(super) repeats: Repeats,
+    /// How many entries there are when it is looked at next how many series live.
+    look_at: usize,
+    /// What there was when the first of the entries came.
+    began: Option<SeriesCounts>,
+}
+
+/// Series of all shards: those that live, and how many were ever made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeriesCounts {
+    pub living: u64,
+    pub made: u64,
 }
 
 /// Where in the order of the entries a request is.
@@ -184,7 +208,35 @@ impl KnownSeries {
             entries: Column::default(),
             partitions: vec![Partition::default(); 1 << PARTITION_BITS].into(),
             repeats: Repeats::default(),
+            look_at: LOOK_COUNT,
+            began: None,
         }
+    }
+
+    /// Whether [`KnownSeries::reclaim`] is to be called.
+    pub fn wants_counts(&self) -> bool {
+        self.began.is_none() || self.entries.len() >= self.look_at
+    }
+
+    /// Forgets all when most of the entries must be of series that are gone: when there are many for
+    /// each that lives, and more than half of those that there were since the first entry are gone.
+    pub fn reclaim(&mut self, now: SeriesCounts) {
+        let began = *self.began.get_or_insert(now);
+        self.look_at = self.entries.len() + LOOK_COUNT;
+        let entry_count = self.entries.len() as u64;
+        let ever = began.living.saturating_add(now.made.saturating_sub(began.made));
+        let are_many = self.entries.len() > ENTRY_COUNT_KEPT
+            && entry_count > ENTRIES_PER_SERIES.saturating_mul(now.living);
+        if are_many && ever > now.living.saturating_mul(2) {
+            self.forget_all();
+            self.began = Some(now);
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.entries = Column::default();
+        self.partitions.fill(Partition::default());
+        self.look_at = LOOK_COUNT;
     }
 
     /// Asks for the line where the lookup of `key` starts.
@@ -229,8 +281,7 @@ impl KnownSeries {
             return;
         }
         if self.entries.len() == ENTRY_COUNT_MAX || self.partitions[partition].is_full() {
-            self.entries = Column::default();
-            self.partitions.fill(Partition::default());
+            self.forget_all();
         }
         self.entries.push(entry);
         let number = self.entries.len() as u64; // Fits 32 bits, see `ENTRY_COUNT_MAX`.
@@ -302,7 +353,10 @@ impl Partition {
 mod tests {
     use engine::model::SeriesId;
 
-    use super::{Cursor, ENTRY_COUNT_MAX, Key, Keys, KnownSeries, Owner, SECRET_BYTES, Sequence};
+    use super::{
+        Cursor, ENTRY_COUNT_MAX, Key, Keys, KnownSeries, Owner, SECRET_BYTES, Sequence,
+        SeriesCounts,
+    };
 
     fn keys() -> Keys {
         Keys::new(std::array::from_fn(|index| (index * 37 + 11) as u8))
@@ -378,6 +432,38 @@ mod tests {
         assert_eq!(find(&known, key(0)), None);
         assert_eq!(known.entries.len(), 1);
         assert!(ENTRY_COUNT_MAX < count_max << super::PARTITION_BITS);
+    }
+
+    #[test]
+    fn entries_of_series_that_are_gone_do_not_pile_up() {
+        let keys = keys();
+        /// `living` and `made` are those of all shards when the entries begin and when they are
+        /// looked at; whether the entries are still there then.
+        #[track_caller]
+        fn check(keys: &Keys, entry_count: u32, began: (u64, u64), now: (u64, u64), stay: bool) {
+            let counts = |(living, made)| SeriesCounts { living, made };
+            let mut known = KnownSeries::new(keys.clone());
+            assert!(known.wants_counts());
+            known.reclaim(counts(began));
+            assert!(!known.wants_counts());
+            let key = |number: u32| keys.of(&number.to_le_bytes());
+            (0..entry_count).for_each(|number| known.insert(key(number), owner(number)));
+            assert_eq!(known.wants_counts(), entry_count >= 16 << 10);
+            known.reclaim(counts(now));
+            assert!(!known.wants_counts());
+            let found = (0..entry_count).filter(|&number| find(&known, key(number)).is_some());
+            assert_eq!(found.count(), if stay { entry_count as usize } else { 0 });
+            assert!(stay || known.bytes() < 1 << 20);
+        }
+        check(&keys, 100_000, (0, 0), (10_000, 100_000), false);
+        check(&keys, 100_000, (5_000, 900_000), (10_000, 995_000), false);
+        // Each has a few names, and none is gone.
+        check(&keys, 100_000, (0, 0), (10_000, 10_000), true);
+        check(&keys, 100_000, (10_000, 500), (10_000, 5_000), true);
+        // Many live, or there are few.
+        check(&keys, 100_000, (0, 0), (25_000, 100_000), true);
+        check(&keys, 60_000, (0, 0), (10, 100_000), true);
+        check(&keys, 100, (0, 0), (10, 100_000), true);
     }
 
     #[test]

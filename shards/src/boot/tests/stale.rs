@@ -1,11 +1,9 @@
 //! Series that ended: out of memory before their time, readable all the same, over crashes.
 
-use engine::model::{Batch, STALE_NAN_BITS};
+use engine::model::STALE_NAN_BITS;
 
-use super::tests::*;
-use super::upkeep_tests::*;
-use crate::scratch::Scratch;
-use crate::shard::Shard;
+use super::upkeep::*;
+use super::*;
 
 const COUNT: &str = "sum(count_over_time(requests[2h]))";
 
@@ -75,7 +73,7 @@ fn many_series_that_ended_leave_memory_and_nothing_changes() {
     });
     running.wait().unwrap();
     for data_dir in [first, image.clone(), image] {
-        let running = boot(super::tests::options(&data_dir, 2), |shard| async move {
+        let running = boot(super::options(&data_dir, 2), |shard| async move {
             let one = "sum(count_over_time(requests{number=\"71\"}[2h]))";
             assert_eq!(value(&shard, one, 25_000).await, 20.0);
             assert_eq!(value(&shard, "count(requests)", 20_500).await, 100.0);

@@ -1,20 +1,6 @@
 //! Parts on their way to blocks, their merges and their end by retention, over crashes.
 
-use std::fs;
-use std::path::Path;
-use std::time::Duration;
-
-use engine::exec::Value;
-use engine::model::{MatchOp, Matcher, TimeRange};
-
-use super::BootOptions;
-use super::tests::*;
-use crate::cancel::CancelToken;
-use crate::query::QueryRequest;
-use crate::route::ShardId;
-use crate::runtime::sleep;
-use crate::scratch::Scratch;
-use crate::shard::Shard;
+use super::*;
 
 /// Options with blocks of ten seconds and more.
 pub(super) fn small_blocks(data_dir: &Path, shard_count: usize) -> BootOptions {

@@ -1,19 +1,12 @@
 //! Samples out of order, from their requests to blocks, over crashes, deletion and snapshots.
 
-use std::fs;
-
-use engine::head::Verdict;
-use engine::model::{Batch, MatchOp, Matcher};
-
-use super::tests::*;
-use super::upkeep_tests::*;
-use crate::scratch::Scratch;
-use crate::shard::Shard;
+use super::upkeep::*;
+use super::*;
 
 const COUNT: &str = "sum(count_over_time(requests[2h]))";
 const SUM: &str = "sum(sum_over_time(requests[2h]))";
 
-fn late_blocks(data_dir: &std::path::Path, shard_count: usize) -> super::BootOptions {
+fn late_blocks(data_dir: &std::path::Path, shard_count: usize) -> BootOptions {
     let options = small_blocks(data_dir, shard_count);
     options.settings.set_late_window(100_000);
     options
@@ -49,7 +42,7 @@ fn late_samples_are_judged_by_the_window() {
             assert_eq!(verdict(90_000).await, (None, 0, 50));
             assert_eq!(verdict(50_000).await, (None, 50, 0));
             assert_eq!(verdict(49_999).await, (Some(Verdict::TooOld), 0, 0));
-            let refused = crate::IngestOptions { late: engine::head::LateSamples::Refused, ..WAIT };
+            let refused = IngestOptions { late: LateSamples::Refused, ..WAIT };
             let report = shard.ingest(&batch(50, 60_000), refused).await.unwrap();
             assert_eq!(report.refused[0].verdict, Verdict::OutOfOrder);
             // A new series may begin with a late sample.
@@ -128,7 +121,7 @@ fn late_samples_are_deleted_and_taken_into_snapshots() {
         shard.ingest(&late, WAIT).await.unwrap();
         shard.snapshot("now", true).await.unwrap();
         let of = |number: &str| vec![Matcher::new("number", MatchOp::Equal, number)];
-        let all = engine::model::TimeRange { min_ms: 0, max_ms: 60_000 };
+        let all = TimeRange { min_ms: 0, max_ms: 60_000 };
         shard.delete_series(of("7"), all).await.unwrap();
         shard.delete_series(of("777"), all).await.unwrap();
         assert_eq!(value(&shard, COUNT, 140_000).await, 199.0);
@@ -149,6 +142,42 @@ fn late_samples_are_deleted_and_taken_into_snapshots() {
             shard.ingest(&batch(100, 130_000), WAIT).await.unwrap();
             maintain_all(&shard).await;
             assert_eq!(value(&shard, COUNT, 140_000).await, count + 101.0);
+        });
+        running.wait().unwrap();
+    }
+}
+
+#[test]
+fn late_samples_of_a_time_that_was_deleted_are_seen_wherever_they_go() {
+    let scratch = Scratch::new("late");
+    let data_dir = scratch.path().join("data");
+    let image = scratch.path().join("image");
+    let (from, to) = (data_dir.clone(), image.clone());
+    let running = boot(late_blocks(&data_dir, 2), move |shard| {
+        let (from, to) = (from.clone(), to.clone());
+        async move {
+            for step in [10, 20, 30, 40] {
+                shard.ingest(&batch(100, step * 1000), WAIT).await.unwrap();
+            }
+            let tens = vec![Matcher::new("number", MatchOp::Regexp, "1.")];
+            let early = TimeRange { min_ms: 0, max_ms: 25_000 };
+            shard.delete_series(tens, early).await.unwrap();
+            assert_eq!(value(&shard, COUNT, 140_000).await, 380.0);
+            // One that was deleted, and one that never was there.
+            assert_eq!(shard.ingest(&batch(20, 20_000), WAIT).await.unwrap().accepted, 20);
+            assert_eq!(shard.ingest(&batch(20, 22_000), WAIT).await.unwrap().accepted, 20);
+            assert_eq!(value(&shard, COUNT, 140_000).await, 410.0);
+            crash_image(&from, &to);
+            maintain_all(&shard).await;
+            assert_eq!(value(&shard, COUNT, 140_000).await, 410.0);
+        }
+    });
+    running.wait().unwrap();
+    for (data_dir, shard_count) in [(&data_dir, 2), (&image, 2), (&data_dir, 3), (&image, 1)] {
+        let running = boot(late_blocks(data_dir, shard_count), |shard| async move {
+            assert_eq!(value(&shard, COUNT, 140_000).await, 410.0);
+            maintain_all(&shard).await;
+            assert_eq!(value(&shard, COUNT, 140_000).await, 410.0);
         });
         running.wait().unwrap();
     }
