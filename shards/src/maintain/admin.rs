@@ -65,6 +65,7 @@ impl Shard {
         self.on_every_shard(move |shard| {
             let matchers = matchers.clone();
             async move {
+                shard.0.storage.adopted().await;
                 shard.0.storage.delete_here(&matchers, range).await?;
                 shard.delete_in_guests(&matchers, range).await
             }
@@ -149,6 +150,8 @@ impl Shard {
 
 impl<T: Tree> Storage<T> {
     /// As [`Shard::delete_series`], of this shard.
+    ///
+    /// Errors: also while something of former shard counts is left, see [`Storage::adopted`].
     pub async fn delete_here(
         &self,
         matchers: &[Matcher],
@@ -156,13 +159,16 @@ impl<T: Tree> Storage<T> {
     ) -> Result<(), MaintainError> {
         let inner = &self.0;
         let _permit = inner.maintenance.acquire().await;
+        if !self.has_own_logs() {
+            // A start that took it over once more would bring back what is deleted now.
+            let why = "samples of another number of shards are being taken over: try again later";
+            return Err(MaintainError::Data(why.to_owned()));
+        }
         self.remove_orphans().await?;
         if inner.store.borrow().may_have_in_head(matchers, range)? {
             // What is stored now is in parts then, and what comes later is not in those. Ids of series
             // that only the log names may be others after a start, too.
-            // What was taken over of another number of shards is in no frame of the own log.
-            let is_adopting = inner.is_adopting && !inner.has_flushed_adopted.get();
-            self.flush(is_adopting).await?;
+            self.flush(false).await?;
             let deleted = inner.store.borrow().deleted_from_parts(matchers, range)?;
             if let Some(tombstones) = deleted {
                 self.set_head_tombstones(tombstones).await?;

@@ -2,12 +2,18 @@
 //! parts of its own, their blocks once every shard has its share in blocks of its own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use engine::disk::Tree;
 
 use super::MaintainError;
 use crate::layout::{Layout, LayoutError};
+use crate::runtime::{now, sleep};
 use crate::storage::Storage;
+
+/// How long a deletion waits for the end of it at most, and how often it looks.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How far the shards of a process are with what former generations left.
 #[derive(Debug, Default)]
@@ -45,6 +51,15 @@ impl<T: Tree> Storage<T> {
     /// Whether no start will take over logs and parts of former generations once more.
     pub(super) fn has_own_logs(&self) -> bool {
         !self.0.is_adopting || self.0.adoption.logs.is_gone(self.count())
+    }
+
+    /// Waits until [`Storage::has_own_logs`], which is so some seconds after a start, but no longer than
+    /// a client does.
+    pub(super) async fn adopted(&self) {
+        let begun = now();
+        while !self.has_own_logs() && !self.is_stopping() && now() - begun < WAIT_MAX {
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Whether no block of another count of shards is left.

@@ -99,7 +99,7 @@ fn what_was_deleted_stays_deleted_over_a_change_of_the_shard_count() {
 }
 
 #[test]
-fn what_was_just_taken_over_is_deleted_too() {
+fn nothing_is_deleted_before_all_is_taken_over() {
     let scratch = Scratch::new("boot");
     let count = "sum(count_over_time(requests[1h]))";
     with_shards(scratch.path(), 2, move |shard| async move {
@@ -109,10 +109,14 @@ fn what_was_just_taken_over_is_deleted_too() {
     });
     with_shards(scratch.path(), 3, move |shard| async move {
         let some = vec![Matcher::new("number", MatchOp::Regexp, "1.")];
-        shard.delete_series(some, TimeRange { min_ms: 0, max_ms: 6_000 }).await.unwrap();
+        let early = TimeRange { min_ms: 0, max_ms: 6_000 };
+        let why = shard.0.storage.delete_here(&some, early).await.unwrap_err().to_string();
+        assert!(why.contains("being taken over"), "{why}");
+        upkeep::maintain_all(&shard).await;
+        shard.delete_series(some, early).await.unwrap();
         assert_eq!(value(&shard, count, 99_000).await, 940.0);
     });
-    for shard_count in [3, 2] {
+    for shard_count in [3, 2, 1] {
         with_shards(scratch.path(), shard_count, move |shard| async move {
             assert_eq!(value(&shard, count, 99_000).await, 940.0);
         });
