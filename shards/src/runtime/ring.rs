@@ -90,11 +90,14 @@ pub(super) struct Ring {
     ring: IoUring,
     slots: Slab<Slot>,
     bell: Bell,
+    /// Whom completions wake, since the last turn.
+    woken: Vec<Waker>,
 }
 
 impl Ring {
     pub fn new() -> io::Result<Ring> {
-        let mut ring = Ring { ring: set_up()?, slots: Slab::new(), bell: Bell::new()? };
+        let (slots, woken) = Default::default();
+        let mut ring = Ring { ring: set_up()?, slots, bell: Bell::new()?, woken };
         ring.hear_bell();
         Ok(ring)
     }
@@ -146,6 +149,8 @@ impl Ring {
                 return;
             }
             self.enter(Wait::No);
+            // The kernel may take nothing before there is room for completions.
+            self.reap();
         }
     }
 
@@ -188,7 +193,8 @@ impl Ring {
 
     /// Hands over what was pushed, waits, and collects whom completions wake.
     pub fn turn(&mut self, wait: Wait, woken: &mut Vec<Waker>) {
-        let wait = if self.has_completions() { Wait::No } else { wait };
+        let has_news = self.has_completions() || !self.woken.is_empty();
+        let wait = if has_news { Wait::No } else { wait };
         let is_quiet = {
             let submission = self.ring.submission();
             submission.is_empty() && !submission.taskrun() && !submission.cq_overflow()
@@ -196,7 +202,8 @@ impl Ring {
         if wait != Wait::No || !is_quiet {
             self.enter(wait);
         }
-        self.reap(woken);
+        self.reap();
+        woken.append(&mut self.woken);
     }
 
     /// # Panics
@@ -227,7 +234,7 @@ impl Ring {
         }
     }
 
-    fn reap(&mut self, woken: &mut Vec<Waker>) {
+    fn reap(&mut self) {
         let mut is_deaf = false;
         for entry in self.ring.completion() {
             match entry.user_data() {
@@ -237,7 +244,7 @@ impl Ring {
                     let slot = slot as usize;
                     let done = State::Done(entry.result());
                     match mem::replace(&mut self.slots[slot].state, done) {
-                        State::UnderWay(waker) => woken.extend(waker),
+                        State::UnderWay(waker) => self.woken.extend(waker),
                         State::Abandoned => drop(self.slots.remove(slot)),
                         State::Done(_) => unreachable!("an operation ends once"),
                     }
@@ -260,7 +267,7 @@ impl Drop for Ring {
                 mem::take(&mut self.slots).into_iter().for_each(mem::forget);
                 return;
             }
-            self.reap(&mut vec![]);
+            self.reap();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::local::{on_local, with_local};
@@ -48,8 +48,12 @@ enum Timer {
     Simulated(simulation::Timer),
 }
 
-/// Deadline, and a number that tells timers of one deadline apart.
-struct RealTimer((Instant, u64));
+struct RealTimer {
+    /// Deadline, and a number that tells timers of one deadline apart.
+    key: (Instant, u64),
+    /// Whom it wakes.
+    waker: Option<Waker>,
+}
 
 impl Timer {
     fn new(duration: Duration) -> Timer {
@@ -57,7 +61,7 @@ impl Timer {
             Some(simulation) => Timer::Simulated(simulation.timer(duration)),
             None => {
                 let number = on_local(|local| local.timer_number());
-                Timer::Real(RealTimer((Instant::now() + duration, number)))
+                Timer::Real(RealTimer { key: (Instant::now() + duration, number), waker: None })
             }
         }
     }
@@ -68,11 +72,14 @@ impl Future for Timer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self {
-            Timer::Real(RealTimer(key)) => {
+            Timer::Real(RealTimer { key, waker }) => {
                 if key.0 <= Instant::now() {
                     return Poll::Ready(());
                 }
-                on_local(|local| local.set_timer(*key, cx.waker()));
+                if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                    *waker = Some(cx.waker().clone());
+                    on_local(|local| local.set_timer(*key, cx.waker()));
+                }
                 Poll::Pending
             }
             Timer::Simulated(timer) => pin!(timer).poll(cx),
@@ -82,7 +89,9 @@ impl Future for Timer {
 
 impl Drop for RealTimer {
     fn drop(&mut self) {
-        with_local(|local| local.remove_timer(self.0));
+        if self.waker.is_some() {
+            with_local(|local| local.remove_timer(self.key));
+        }
     }
 }
 
