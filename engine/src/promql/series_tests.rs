@@ -48,7 +48,7 @@ fn floats_repeat_rise_and_fall() {
     check("my_metric", r#"{__name__="my_metric"}"#);
     check("", "{}");
     check(r#"a{b="c",d='e'} -1 +2"#, r#"{__name__="a", b="c", d="e"} -1 2"#);
-    check(r#"{"a.b", "c d"="e"}		0+50x2"#, r#"{__name__="a.b", c d="e"} 0 50 100"#);
+    check(r#"{"a.b", "c d"="e"}		0+50x2"#, r#"{__name__="a.b", "c d"="e"} 0 50 100"#);
     check("sum 1x0 1+1x0 3-10x4", r#"{__name__="sum"} 1 1 3 -7 -17 -27 -37"#);
     check("a 1 _ _x3 stale 5   ", r#"{__name__="a"} 1 _ _ _ _ stale 5"#);
     check("a stale NaN Inf -Inf .5", r#"{__name__="a"} stale NaN +Inf -Inf 0.5"#);
