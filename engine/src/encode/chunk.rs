@@ -277,6 +277,18 @@ pub fn decode(
     decoded
 }
 
+/// The last value of the chunk `bytes` (the whole of it and no more) of floats, without its
+/// timestamps; `None` of a chunk of histograms. `values` is room to decode in.
+///
+/// Errors: bytes that no encoder wrote.
+pub fn last_float(bytes: &[u8], values: &mut Vec<f64>) -> Result<Option<f64>, DecodeError> {
+    let (header, sections) = ChunkHeader::split(bytes).ok_or(DecodeError::Header)?;
+    let ValueCodec::Floats(codec) = header.value_codec else { return Ok(None) };
+    values.clear();
+    columns::decode_floats(sections.values, codec, header.count, values)?;
+    Ok(values.last().copied())
+}
+
 /// Appends the samples of the chunk `bytes` (the whole of it and no more) of either kind to `out`.
 ///
 /// Errors: bytes that no encoder wrote; `out` is then as it was.

@@ -27,7 +27,7 @@ use std::fmt;
 
 pub use chunk::{
     ChunkHeader, ValueCodec, decode, decode_samples, encode, encode_floats, encode_histograms,
-    encode_with,
+    encode_with, last_float,
 };
 pub use columns::{
     decode_floats, decode_histograms, decode_starts, decode_timestamps, push_floats,

@@ -205,19 +205,15 @@ impl Head {
     }
 }
 
-/// The newest sample of a chunk, and its timestamp. `samples` is room to decode in.
-pub fn newest_of(chunk: &[u8], samples: &mut Samples) -> Result<(i64, Newest), DecodeError> {
-    let header = ChunkHeader::decode(chunk)?;
+/// The newest sample of a chunk. `samples` is room to decode in.
+pub fn newest_of(chunk: &[u8], samples: &mut Samples) -> Result<Newest, DecodeError> {
     samples.clear();
+    if let Some(value) = encode::last_float(chunk, &mut samples.values)? {
+        return Ok(Newest::Float(value.to_bits()));
+    }
     encode::decode_samples(chunk, samples)?;
-    let newest = match (samples.values.last(), samples.histograms.pop()) {
-        (Some(value), _) => Newest::Float(value.to_bits()),
-        (None, Some(histogram)) => {
-            let is_integer =
-                header.value_codec == encode::ValueCodec::Histograms { is_integer: true };
-            Newest::Histogram(HistogramSample { histogram, is_integer })
-        }
-        (None, None) => return Err(DecodeError::Values),
-    };
-    Ok((header.max_ms, newest))
+    let histogram = samples.histograms.pop().ok_or(DecodeError::Values)?;
+    let codec = ChunkHeader::decode(chunk)?.value_codec;
+    let is_integer = codec == encode::ValueCodec::Histograms { is_integer: true };
+    Ok(Newest::Histogram(HistogramSample { histogram, is_integer }))
 }

@@ -347,11 +347,10 @@ impl Store {
                                         newest = Some((max_ms, chunk.bytes));
                                     }
                                 }
-                                if let Some((_, bytes)) = newest.filter(|_| is_new) {
+                                if let Some((max_ms, bytes)) = newest.filter(|_| is_new) {
                                     is_known[id as usize] = true;
-                                    let newest = newest_of(bytes, samples);
-                                    let (max_ms, sample) = newest.map_err(source_error)?;
-                                    self.head.set_newest(series, max_ms, sample);
+                                    let newest = newest_of(bytes, samples).map_err(source_error)?;
+                                    self.head.set_newest(series, max_ms, newest);
                                 }
                             }
                         }
