@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::{now, park};
 
-/// Length of a turn. Shorter ones lose more to parking (4 % at this length, 13 % at 200 us), longer
-/// ones make everybody else wait longer.
+/// Length of a turn. Shorter ones lose more to what stands between two of them, longer ones make
+/// everybody else wait longer.
 pub const TURN: Duration = Duration::from_micros(500);
 
 /// Length of a turn while somebody waits for acknowledgements: a request needs several shards, each

@@ -4,9 +4,8 @@
 
 use xxhash_rust::xxh64::xxh64;
 
-/// Groups wake at ticks, so that those whose slots lie close together are evaluated together: what
-/// a shard that sleeps costs to wake, and every message to another one, is shared. A tick is this
-/// part of an interval,
+/// Groups wake at ticks, so that those whose slots lie close together are evaluated in one go, by a
+/// shard that is awake. A tick is this part of an interval,
 const TICKS_PER_INTERVAL: i64 = 40;
 /// and at most so long. It delays an evaluation, not the time that it is of.
 const TICK_MS_MAX: i64 = 500;

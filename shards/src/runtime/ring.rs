@@ -35,7 +35,7 @@ const NOBODY: u64 = u64::MAX - 1;
 /// How long to wait when the kernel has no memory for an operation.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(1);
 
-/// What woke or will wake a shard from other threads.
+/// Wakes a shard that sleeps, from any thread.
 #[derive(Clone, Debug)]
 pub(super) struct Bell(Arc<File>);
 
