@@ -215,9 +215,10 @@ impl<T: Tree> OpenPlan<T> {
             replay_stats.segments_read.set(before_read + replayed.read_count);
             !self.stop.is_canceled()
         };
-        let replayed = replay(disk, self.wal.segment_bytes, store, flushed, keep, progress)
-            .await
-            .map_err(|error| error.to_string())?;
+        let replayed =
+            replay(disk, self.id, self.wal.segment_bytes, store, flushed, keep, progress)
+                .await
+                .map_err(|error| error.to_string())?;
         total.frame_count += replayed.frame_count;
         total.sample_count += replayed.sample_count;
         total.bytes += replayed.bytes;

@@ -6,6 +6,8 @@
 
 use engine::disk::{Disk, DiskError, DiskErrorKind};
 
+use crate::route::ShardId;
+
 /// Bytes are appended in pieces of about this size …
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -15,19 +17,34 @@ const SYNC_BYTES: usize = 8 << 20;
 pub struct FileStream<'d, D: Disk> {
     disk: &'d D,
     name: String,
+    /// What it is called until it is whole.
+    aside: String,
     file: D::File,
     unsynced_bytes: usize,
 }
 
-/// The name that a file has until it is whole.
-fn aside(name: &str) -> String {
-    format!("{name}.tmp")
-}
-
 impl<'d, D: Disk> FileStream<'d, D> {
     pub async fn create(disk: &'d D, name: &str) -> Result<FileStream<'d, D>, DiskError> {
-        let file = disk.create_empty(&aside(name)).await?;
-        Ok(FileStream { disk, name: name.to_owned(), file, unsynced_bytes: 0 })
+        FileStream::create_aside(disk, name, format!("{name}.tmp")).await
+    }
+
+    /// As [`FileStream::create`], where several shards may write `name` at once, each the same: each
+    /// has its own file until it is whole.
+    pub async fn create_by(
+        disk: &'d D,
+        name: &str,
+        by: ShardId,
+    ) -> Result<FileStream<'d, D>, DiskError> {
+        FileStream::create_aside(disk, name, format!("{name}.{}.tmp", by.0)).await
+    }
+
+    async fn create_aside(
+        disk: &'d D,
+        name: &str,
+        aside: String,
+    ) -> Result<FileStream<'d, D>, DiskError> {
+        let file = disk.create_empty(&aside).await?;
+        Ok(FileStream { disk, name: name.to_owned(), aside, file, unsynced_bytes: 0 })
     }
 
     /// Takes what is in `bytes` when it is a piece, and leaves it empty.
@@ -48,20 +65,27 @@ impl<'d, D: Disk> FileStream<'d, D> {
         Ok(())
     }
 
-    /// Appends the rest; the file has its name, durably, when this returns.
+    /// Appends the rest; the file has its name, durably, when this returns. When it fails, what was
+    /// written is removed, as long as it has no name.
     pub async fn finish(mut self, bytes: &mut Vec<u8>) -> Result<(), DiskError> {
-        self.append(bytes).await?;
-        self.disk.sync(&self.file).await?;
-        self.disk.rename(&aside(&self.name), &self.name).await?;
+        let named = async {
+            self.append(bytes).await?;
+            self.disk.sync(&self.file).await?;
+            self.disk.rename(&self.aside, &self.name).await
+        };
+        if let Err(error) = named.await {
+            self.abandon().await;
+            return Err(error);
+        }
         self.disk.sync_dir().await
     }
 
     /// Removes what was written.
     pub async fn abandon(self) {
-        let FileStream { disk, name, file, .. } = self;
+        let FileStream { disk, aside, file, .. } = self;
         drop(file);
         // What stays is removed at the next start.
-        let _ = disk.remove(&aside(&name)).await;
+        let _ = disk.remove(&aside).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use engine::disk::mem::{MemDisk, MemFile};
-use engine::disk::{Disk, DiskError, DiskErrorKind, FileBytes};
+use engine::disk::{DISK_ALIGN, Disk, DiskError, DiskErrorKind, FileBytes};
 use engine::model::{Batch, Labels, MatchOp, Matcher, Samples, Selection, Source, TimeRange};
 use engine::store::{Flushed, Store, StoreOptions};
 use engine::wal::{Chain, FrameWriter, SampleColumns};
@@ -12,6 +12,7 @@ use engine::wal::{Chain, FrameWriter, SampleColumns};
 use super::{Start, Wal};
 use crate::disk::RingDisk;
 use crate::observe::{Event, Reporter, Silent};
+use crate::route::ShardId;
 use crate::runtime::{run, sleep};
 use crate::scratch::Scratch;
 use crate::stats::WalStats;
@@ -96,7 +97,9 @@ async fn read<D: Disk>(disk: &D) -> (Store, Vec<f64>, Replayed) {
     let mut store = Store::new(StoreOptions::default());
     let flushed = Flushed::default();
     let replayed =
-        replay(disk, SEGMENT_BYTES, &mut store, &flushed, |_| true, |_| true).await.unwrap();
+        replay(disk, ShardId(0), SEGMENT_BYTES, &mut store, &flushed, |_| true, |_| true)
+            .await
+            .unwrap();
     let all = TimeRange { min_ms: 0, max_ms: i64::MAX };
     let mut samples = Samples::default();
     let up = Matcher::new("__name__", MatchOp::Equal, "up");
@@ -263,6 +266,34 @@ fn a_segment_whose_sync_fails_at_a_start_is_written_anew() {
         let cut = disk.0.power_cut(|_, _| false, |_| false);
         let (_, found, again) = read(&cut).await;
         assert_eq!((found, again.losses), (expected, vec![]));
+    })
+    .unwrap();
+}
+
+/// The process was killed between a sync that failed and what it would have done then: the next start
+/// finds frames in the page cache that no later sync of their file writes.
+#[test]
+fn what_a_start_has_shown_stays() {
+    run(|| async {
+        let (expected, _, disk) = read_damaged(5, async |_| ()).await;
+        let bytes = disk.0.read("00000001.wal").await.unwrap();
+        let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+        let (synced, last) = bytes.split_at(end / DISK_ALIGN * DISK_ALIGN);
+        let killed = MemDisk::default();
+        let file = killed.create("00000001.wal", SEGMENT_BYTES as u64).await.unwrap();
+        killed.write_at(&file, 0, synced.to_vec()).await.0.unwrap();
+        killed.sync(&file).await.unwrap();
+        killed.sync_dir().await.unwrap();
+        let before = killed.power_cut(|_, _| false, |_| false);
+        assert_eq!(read(&before).await.1, expected[..4], "the last group stands alone");
+        killed.write_at(&file, synced.len() as u64, last.to_vec()).await.0.unwrap();
+        killed.fail_operation(killed.operation_count(), DiskErrorKind::Io);
+        killed.sync(&file).await.unwrap_err();
+
+        let (_, found, _) = read(&killed).await;
+        assert_eq!(found, expected);
+        let cut = killed.power_cut(|_, _| false, |_| false);
+        assert_eq!(read(&cut).await.1, expected, "after a power cut");
     })
     .unwrap();
 }

@@ -9,6 +9,7 @@ use engine::wal::{SegmentError, SegmentHeader};
 
 use super::{SegmentNumber, SegmentStarts, segment_number};
 use crate::disk::{FileStream, padded};
+use crate::route::ShardId;
 use crate::runtime::{now, park};
 
 /// How long frames are replayed in one go.
@@ -69,10 +70,11 @@ impl From<DiskError> for ReplayError {
 /// begins anew. Between two pieces of [`PIECE`] the shard parks, so that it serves meanwhile.
 ///
 /// Before anything is read it is synced, so that what is acted upon is what a power cut leaves; a
-/// segment whose sync fails is written anew. Memory: one segment. Damage costs the frames it hit and
+/// segment whose sync fails is written anew, and so is the newest one. Memory: one segment. Damage costs the frames it hit and
 /// is told in [`Replayed::losses`].
 pub async fn replay<D: Disk>(
     disk: &D,
+    by: ShardId,
     segment_bytes: usize,
     store: &mut Store,
     flushed: &Flushed,
@@ -81,8 +83,10 @@ pub async fn replay<D: Disk>(
 ) -> Result<Replayed, ReplayError> {
     store.begin_log_after(flushed);
     let mut replayed = Replayed { next_segment: 1, ..Replayed::default() };
-    let segments = tidy(disk, &mut replayed.losses).await?;
+    let segments = tidy(disk, by, &mut replayed.losses).await?;
     replayed.segment_count = segments.len() as u64;
+    // The newest that holds frames which are nowhere else.
+    let mut newest_used = None;
     // Of the segments read so far.
     let mut newest_ms = None;
     for (at, (number, name)) in segments.iter().enumerate() {
@@ -106,6 +110,9 @@ pub async fn replay<D: Disk>(
                 }
                 replayed.bytes += bytes.len() as u64;
                 replayed.frame_count += report.frame_count as u64;
+                if report.frame_count > 0 {
+                    newest_used = Some(name);
+                }
                 replayed.sample_count += report.sample_count as u64;
                 newest_ms = newest_ms.max(report.max_ms);
                 let losses = report.lost.iter().filter(|lost| lost.is_loss());
@@ -156,6 +163,9 @@ pub async fn replay<D: Disk>(
         }
         park().await;
     }
+    if let Some(name) = newest_used {
+        renew(disk, by, name).await;
+    }
     Ok(replayed)
 }
 
@@ -180,6 +190,7 @@ async fn cut_unused<D: Disk>(disk: &D, name: &str, end_offset: usize, segment_by
 /// Removes what an interrupted preparation left and makes the rest durable; returns the segments.
 async fn tidy<D: Disk>(
     disk: &D,
+    by: ShardId,
     losses: &mut Vec<(String, String)>,
 ) -> Result<Vec<(SegmentNumber, String)>, DiskError> {
     let mut segments = Vec::new();
@@ -191,13 +202,33 @@ async fn tidy<D: Disk>(
                 _ => {}
             }
         } else if let Some(number) = segment_number(&name) {
-            make_durable(disk, &name, losses).await?;
+            make_durable(disk, by, &name, losses).await?;
             segments.push((number, name));
         }
     }
     disk.sync_dir().await?;
     segments.sort_unstable();
     Ok(segments)
+}
+
+/// Writes what can be read of `name` to a new file that takes the name, durably.
+async fn write_anew<D: Disk>(disk: &D, by: ShardId, name: &str) -> Result<(), DiskError> {
+    let mut bytes = disk.read(name).await?;
+    FileStream::create_by(disk, name, by).await?.finish(&mut bytes).await
+}
+
+/// Writes the segment anew that was in use when the log ended.
+///
+/// When the process is killed between a sync that failed and the write that would have followed in
+/// another segment, nobody is left who knows: the frames are read, and the sync of a start, which
+/// has nothing to write any more, succeeds. They were never acknowledged, but what a start has shown
+/// is to stay. Segments before have it behind them, acknowledged there. Cost: a segment written and
+/// synced.
+///
+/// A disk that takes nothing leaves the segment as it is, and the start goes on. Where several shards
+/// read the log, each does it; one that was tidied away by another has that other behind it.
+async fn renew<D: Disk>(disk: &D, by: ShardId, name: &str) {
+    let _ = write_anew(disk, by, name).await;
 }
 
 /// Has `name` survive a power cut as it is read now.
@@ -209,6 +240,7 @@ async fn tidy<D: Disk>(
 /// Errors: a disk that lets nothing be written.
 async fn make_durable<D: Disk>(
     disk: &D,
+    by: ShardId,
     name: &str,
     losses: &mut Vec<(String, String)>,
 ) -> Result<(), DiskError> {
@@ -219,9 +251,8 @@ async fn make_durable<D: Disk>(
         drop(file);
         attempt += 1;
         let written = async {
-            let mut bytes = disk.read(name).await?;
             let kept = disk.quarantine(name).await?;
-            FileStream::create(disk, name).await?.finish(&mut bytes).await?;
+            write_anew(disk, by, name).await?;
             Ok(kept)
         };
         match written.await {
