@@ -34,9 +34,9 @@ const HISTOGRAMS_WRITTEN: HeaderName =
 const EXEMPLARS_WRITTEN: HeaderName =
     HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
-/// Most bytes that buffers kept for the next request may hold, and how many sets are kept.
+/// Most bytes that a buffer kept for the next request may hold, and how many sets are kept.
 const KEPT_BYTES_MAX: usize = 16 << 20;
-const KEPT_COUNT_MAX: usize = 8;
+const KEPT_COUNT_MAX: usize = 16;
 
 /// Of a body that is not wanted so many bytes are taken off its connection, to keep that.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
@@ -51,16 +51,24 @@ const OVERLOADED: &str = "too many requests are under way";
 #[derive(Default)]
 struct Buffers {
     body: Vec<u8>,
-    message: Vec<u8>,
-    decoder: Decoder,
     decoded: Decoded,
     /// What had to be decoded once more, by labels.
     again: Decoded,
 }
 
+/// What bodies are read with, one after the other: ten times as large as they, a message stays in the
+/// cache as long as all requests share its room. Nothing of a request is left in it when the shard
+/// turns to another; who needs it later reads the body again.
+#[derive(Default)]
+struct Reader {
+    message: Vec<u8>,
+    decoder: Decoder,
+}
+
 /// The receiver of one shard.
 pub struct Receiver {
     idle: RefCell<Vec<Buffers>>,
+    reader: RefCell<Reader>,
     admission: Admission,
     stated: RefCell<Stated>,
     /// Series that this shard's senders have written before.
@@ -76,6 +84,7 @@ impl Default for Receiver {
         let keys = Keys::new(secret.try_into().expect("eight bytes a word"));
         Receiver {
             idle: RefCell::default(),
+            reader: RefCell::default(),
             admission: Admission::default(),
             stated: RefCell::default(),
             known: RefCell::new(KnownSeries::new(keys)),
@@ -108,7 +117,7 @@ impl Receiver {
             return unavailable(&OVERLOADED);
         };
         let mut buffers = self.idle.borrow_mut().pop().unwrap_or_default();
-        buffers.decoder.type_and_unit = web.type_and_unit;
+        self.reader.borrow_mut().decoder.type_and_unit = web.type_and_unit;
         let response = match entry.read(buffers.read(&mut request)).await {
             Ok(()) => self.take(shard, stats, now_ms, protocol, &mut buffers).await,
             Err(refusal) => refused(&refusal),
@@ -127,7 +136,7 @@ impl Receiver {
         buffers: &mut Buffers,
     ) -> Response {
         let place = self.admission.place().await;
-        if let Err(refusal) = buffers.decode(protocol, &self.known) {
+        if let Err(refusal) = self.decode(protocol, buffers) {
             return refused(&refusal);
         }
         let place = if buffers.is_mostly_by_labels() {
@@ -140,13 +149,46 @@ impl Receiver {
             stats.requests_refused.add(1);
             return unavailable(&OVERLOADED);
         };
-        let response = buffers.store(shard, stats, now_ms, protocol, &self.known).await;
+        let response = self.store(shard, stats, now_ms, protocol, buffers).await;
         self.store_metadata(shard, buffers).await;
         response
     }
 
+    fn decode(&self, protocol: Protocol, buffers: &mut Buffers) -> Result<(), wire::Refusal> {
+        let Reader { message, decoder } = &mut *self.reader.borrow_mut();
+        if message.capacity() > KEPT_BYTES_MAX {
+            *message = Vec::new();
+        }
+        wire::decompress(&buffers.body, message)?;
+        let known = &mut self.known.borrow_mut();
+        decoder.decode_known(protocol, message, known, &mut buffers.decoded)
+    }
+
+    /// Decodes the series at `places`, which ascend, by their labels.
+    fn decode_again(
+        &self,
+        protocol: Protocol,
+        places: &[u32],
+        buffers: &mut Buffers,
+    ) -> Result<(), wire::Refusal> {
+        let Reader { message, decoder } = &mut *self.reader.borrow_mut();
+        wire::decompress(&buffers.body, message)?;
+        let known = &mut self.known.borrow_mut();
+        if let Some(table) = buffers.decoded.table {
+            known.forget_repeats(table);
+        }
+        decoder.decode_only(protocol, message, &known.keys, places, &mut buffers.again)
+    }
+
     async fn store_metadata(&self, shard: &Shard, buffers: &Buffers) {
-        let new = self.stated.borrow_mut().take_new(&buffers.decoded, &buffers.message);
+        if buffers.decoded.metadata.is_empty() {
+            return;
+        }
+        let new = {
+            let message = &mut self.reader.borrow_mut().message;
+            wire::decompress(&buffers.body, message).expect("a body that was read before");
+            self.stated.borrow_mut().take_new(&buffers.decoded, message)
+        };
         if !new.is_empty() && shard.write_metadata(new).await.is_err() {
             self.stated.borrow_mut().forget();
         }
@@ -154,11 +196,74 @@ impl Receiver {
 
     fn keep(&self, mut buffers: Buffers) {
         buffers.body.clear();
-        let bytes = buffers.body.capacity() + buffers.message.capacity();
         let mut idle = self.idle.borrow_mut();
-        if bytes <= KEPT_BYTES_MAX && idle.len() < KEPT_COUNT_MAX {
+        if buffers.body.capacity() <= KEPT_BYTES_MAX && idle.len() < KEPT_COUNT_MAX {
             idle.push(buffers);
         }
+    }
+
+    async fn store(
+        &self,
+        shard: &Shard,
+        stats: &RemoteWriteStats,
+        now_ms: i64,
+        protocol: Protocol,
+        buffers: &mut Buffers,
+    ) -> Response {
+        let known = &self.known;
+        let decoded = &mut buffers.decoded;
+        stats.samples_with_invalid_labels.add(decoded.invalid_labels_count as u64);
+        let max_timestamp_ms = now_ms.saturating_add(AHEAD_MS_MAX);
+        let options = IngestOptions { wait: true, max_timestamp_ms, late: LateSamples::Taken };
+        let report = match shard.ingest_all(&decoded.batch, &mut decoded.known, options).await {
+            Ok(report) => report,
+            Err(error) => return unavailable(&error),
+        };
+        learn(&mut known.borrow_mut(), &decoded.keys, &report.owners, shard);
+        let mut refusals = Refusals::of(protocol);
+        refusals.add(decoded, &report);
+        refusals.add_series(decoded);
+        if !report.open.is_empty() || !report.left_series.is_empty() {
+            // Some need to be judged with their labels.
+            let places = open_places(decoded, &report);
+            if let Err(refusal) = self.decode_again(protocol, &places, buffers) {
+                return refused(&refusal);
+            }
+            let again = &buffers.again;
+            let report = match shard.ingest(&again.batch, options).await {
+                Ok(report) => report,
+                Err(error) => return unavailable(&error),
+            };
+            learn(&mut known.borrow_mut(), &again.keys, &report.owners, shard);
+            refusals.add(again, &report);
+        }
+        let decoded = &buffers.decoded;
+        let exemplars_written = decoded.batch.exemplars().len() - refusals.exemplar_count;
+        let exemplars_dropped = refusals.exemplar_count + decoded.exemplars_left_out;
+        stats.exemplars_dropped.add(exemplars_dropped as u64);
+        let written = [
+            (
+                SAMPLES_WRITTEN,
+                decoded.known_count + decoded.batch.sample_count() - refusals.sample_count,
+            ),
+            (HISTOGRAMS_WRITTEN, decoded.batch.histogram_count() - refusals.histogram_count),
+            // As Prometheus counts: also those that were there, and those of a store without room.
+            (EXEMPLARS_WRITTEN, exemplars_written),
+        ];
+        let errors = refusals.text();
+        let mut response = if errors.is_empty() {
+            let mut response = text(StatusCode::NO_CONTENT, "");
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            response
+        } else {
+            text_error(StatusCode::BAD_REQUEST, &errors)
+        };
+        if protocol == Protocol::V2 {
+            for (name, count) in written {
+                response.headers_mut().insert(name, HeaderValue::from(count));
+            }
+        }
+        response
     }
 }
 
@@ -190,86 +295,6 @@ impl Buffers {
     fn is_mostly_by_labels(&self) -> bool {
         let decoded = &self.decoded;
         decoded.batch.series_count() > decoded.known_count / BY_LABELS_PART
-    }
-
-    fn decode(
-        &mut self,
-        protocol: Protocol,
-        known: &RefCell<KnownSeries>,
-    ) -> Result<(), wire::Refusal> {
-        wire::decompress(&self.body, &mut self.message)?;
-        let known = &mut known.borrow_mut();
-        self.decoder.decode_known(protocol, &self.message, known, &mut self.decoded)
-    }
-
-    async fn store(
-        &mut self,
-        shard: &Shard,
-        stats: &RemoteWriteStats,
-        now_ms: i64,
-        protocol: Protocol,
-        known: &RefCell<KnownSeries>,
-    ) -> Response {
-        let decoded = &mut self.decoded;
-        stats.samples_with_invalid_labels.add(decoded.invalid_labels_count as u64);
-        let max_timestamp_ms = now_ms.saturating_add(AHEAD_MS_MAX);
-        let options = IngestOptions { wait: true, max_timestamp_ms, late: LateSamples::Taken };
-        let report = match shard.ingest_all(&decoded.batch, &mut decoded.known, options).await {
-            Ok(report) => report,
-            Err(error) => return unavailable(&error),
-        };
-        learn(&mut known.borrow_mut(), &decoded.keys, &report.owners, shard);
-        let mut refusals = Refusals::of(protocol);
-        refusals.add(decoded, &report);
-        refusals.add_series(decoded);
-        if !report.open.is_empty() || !report.left_series.is_empty() {
-            // Some need to be judged with their labels.
-            let places = open_places(decoded, &report);
-            let again = &mut self.again;
-            {
-                let known = &mut known.borrow_mut();
-                if let Some(table) = decoded.table {
-                    known.forget_repeats(table);
-                }
-                let (message, keys) = (&self.message, &known.keys);
-                let decoding = self.decoder.decode_only(protocol, message, keys, &places, again);
-                if let Err(refusal) = decoding {
-                    return refused(&refusal);
-                }
-            }
-            let report = match shard.ingest(&again.batch, options).await {
-                Ok(report) => report,
-                Err(error) => return unavailable(&error),
-            };
-            learn(&mut known.borrow_mut(), &again.keys, &report.owners, shard);
-            refusals.add(again, &report);
-        }
-        let exemplars_written = decoded.batch.exemplars().len() - refusals.exemplar_count;
-        let exemplars_dropped = refusals.exemplar_count + decoded.exemplars_left_out;
-        stats.exemplars_dropped.add(exemplars_dropped as u64);
-        let written = [
-            (
-                SAMPLES_WRITTEN,
-                decoded.known_count + decoded.batch.sample_count() - refusals.sample_count,
-            ),
-            (HISTOGRAMS_WRITTEN, decoded.batch.histogram_count() - refusals.histogram_count),
-            // As Prometheus counts: also those that were there, and those of a store without room.
-            (EXEMPLARS_WRITTEN, exemplars_written),
-        ];
-        let errors = refusals.text();
-        let mut response = if errors.is_empty() {
-            let mut response = text(StatusCode::NO_CONTENT, "");
-            response.headers_mut().remove(header::CONTENT_TYPE);
-            response
-        } else {
-            text_error(StatusCode::BAD_REQUEST, &errors)
-        };
-        if protocol == Protocol::V2 {
-            for (name, count) in written {
-                response.headers_mut().insert(name, HeaderValue::from(count));
-            }
-        }
-        response
     }
 }
 
