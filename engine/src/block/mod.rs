@@ -17,6 +17,7 @@
 
 mod columns;
 mod dictionary;
+mod envelope;
 mod error;
 mod finish;
 #[cfg(test)]

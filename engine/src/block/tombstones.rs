@@ -10,14 +10,14 @@
 
 use std::collections::BTreeMap;
 
+use super::envelope::Envelope;
 use super::error::{BlockError, Problem};
 use super::id::BlockId;
 use super::samples::SeriesSamples;
 use crate::mem::varint::{push_i64, push_u64, take_bytes, take_i64, take_u64};
 use crate::model::{Samples, TimeRange};
 
-pub(super) const MAGIC: &[u8; 8] = b"HEARTHTS";
-const VERSION: u32 = 1;
+pub(super) const ENVELOPE: Envelope = Envelope { magic: b"HEARTHTS", version: 1 };
 
 /// Deleted intervals by series: of a block its numbers, of parts the head's ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,13 +70,10 @@ impl Tombstones {
 
     /// The file for the tombstones of `block`.
     pub fn encode(&self, block: BlockId) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&block.0);
-        self.push(&mut out);
-        let crc = crc32c::crc32c(&out);
-        out.extend_from_slice(&crc.to_le_bytes());
-        out
+        ENVELOPE.seal(|out| {
+            out.extend_from_slice(&block.0);
+            self.push(out);
+        })
     }
 
     /// Reads the file of the tombstones of `block`.
@@ -85,19 +82,9 @@ impl Tombstones {
     pub fn decode(file: &[u8], block: BlockId) -> Result<Tombstones, BlockError> {
         let error =
             |problem| BlockError { file: format!("tombstones of block {block}").into(), problem };
-        let foreign = error(Problem::Foreign);
-        let Some((contents, crc)) = file.split_last_chunk() else { return Err(foreign) };
-        let Some(mut bytes) = contents.strip_prefix(MAGIC) else { return Err(foreign) };
-        if crc32c::crc32c(contents) != u32::from_le_bytes(*crc) {
-            return Err(error(Problem::Damaged { start: 0, end: file.len() as u64 }));
-        }
-        let Some(head) = take_bytes(&mut bytes, 20) else { return Err(foreign) };
-        let version = u32::from_le_bytes(*head.first_chunk().expect("twenty bytes"));
-        if version != VERSION {
-            return Err(error(Problem::Version(version)));
-        }
-        if head[4..] != block.0 {
-            return Err(foreign);
+        let mut bytes = ENVELOPE.open(file).map_err(error)?;
+        if take_bytes(&mut bytes, block.0.len()).is_none_or(|id| *id != block.0) {
+            return Err(error(Problem::Foreign));
         }
         Tombstones::take(&mut bytes)
             .filter(|_| bytes.is_empty())

@@ -11,14 +11,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::super::envelope::Envelope;
 use super::super::error::{BlockError, Problem};
 use super::super::id::BlockId;
 use super::super::tombstones::{self, Tombstones};
-use crate::mem::varint::{push_u64, take_bytes, take_u64};
+use crate::mem::varint::{push_u64, take_u64};
 use crate::model::TimeRange;
 
-const MAGIC: &[u8; 8] = b"HEARTHPD";
-const VERSION: u32 = 1;
+const ENVELOPE: Envelope = Envelope { magic: b"HEARTHPD", version: 1 };
 
 /// Deleted intervals by series id, and by the last part from which they are deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,18 +70,15 @@ impl PartTombstones {
 
     /// The file.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        push_u64(&mut out, self.tables.len() as u64);
-        let mut previous = 0;
-        for (&part, table) in &self.tables {
-            push_u64(&mut out, part - previous);
-            table.push(&mut out);
-            previous = part;
-        }
-        let crc = crc32c::crc32c(&out);
-        out.extend_from_slice(&crc.to_le_bytes());
-        out
+        ENVELOPE.seal(|out| {
+            push_u64(out, self.tables.len() as u64);
+            let mut previous = 0;
+            for (&part, table) in &self.tables {
+                push_u64(out, part - previous);
+                table.push(out);
+                previous = part;
+            }
+        })
     }
 
     /// Reads the file. One that has the form of a block's tombstones names no parts: `last_part` is the
@@ -89,23 +86,13 @@ impl PartTombstones {
     ///
     /// Errors: it is none, or it is damaged.
     pub fn decode(file: &[u8], last_part: u64) -> Result<PartTombstones, BlockError> {
-        if file.starts_with(tombstones::MAGIC) {
+        if tombstones::ENVELOPE.has(file) {
             let table = Tombstones::decode(file, BlockId::default())?;
             let tables = (!table.is_empty()).then_some((last_part, table));
             return Ok(PartTombstones { tables: tables.into_iter().collect() });
         }
         let error = |problem| BlockError { file: "tombstones of parts".into(), problem };
-        let foreign = error(Problem::Foreign);
-        let Some((contents, crc)) = file.split_last_chunk() else { return Err(foreign) };
-        let Some(mut bytes) = contents.strip_prefix(MAGIC) else { return Err(foreign) };
-        if crc32c::crc32c(contents) != u32::from_le_bytes(*crc) {
-            return Err(error(Problem::Damaged { start: 0, end: file.len() as u64 }));
-        }
-        let Some(version) = take_bytes(&mut bytes, 4) else { return Err(foreign) };
-        let version = u32::from_le_bytes(*version.first_chunk().expect("four bytes"));
-        if version != VERSION {
-            return Err(error(Problem::Version(version)));
-        }
+        let mut bytes = ENVELOPE.open(file).map_err(error)?;
         take(&mut bytes)
             .filter(|_| bytes.is_empty())
             .ok_or_else(|| error(Problem::Broken("tombstones")))
