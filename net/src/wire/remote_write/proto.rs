@@ -131,6 +131,22 @@ impl<'a> Message<'a> {
         Ok(Some(Field { number, value, offset }))
     }
 
+    /// The bytes of the next field, if its tag is `tag`, of one byte and of wire type 2, and it is
+    /// whole and shorter than 128 bytes. Otherwise nothing is taken, and [`Message::next_field`] says
+    /// what there is.
+    #[inline]
+    pub fn next_short(&mut self, tag: u8) -> Option<Span> {
+        debug_assert!(tag < 0x80 && tag & 7 == 2);
+        let rest = &self.request[self.at..self.end];
+        let &[first, length, ..] = rest else { return None };
+        if first != tag || length >= 0x80 || usize::from(length) > rest.len() - 2 {
+            return None;
+        }
+        let start = self.at + 2;
+        self.at = start + usize::from(length);
+        Some(Span { start: start as u32, end: self.at as u32 })
+    }
+
     #[inline]
     fn varint(&mut self) -> Result<u64, Broken> {
         match self.request[self.at..self.end].first() {
@@ -319,4 +335,46 @@ pub(super) fn sample(request: &[u8], span: Span) -> Result<Sample, Broken> {
         }
     }
     Ok(sample)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, Value};
+
+    /// What is taken short of `bytes` is what the field is; what is not leaves the field to be read.
+    fn check(bytes: &[u8], is_taken: bool) {
+        let (mut short, mut whole) = (Message::new(bytes), Message::new(bytes));
+        let taken = short.next_short(0x2a);
+        assert_eq!(taken.is_some(), is_taken, "{bytes:?}");
+        let field = whole.next_field();
+        if let Some(span) = taken {
+            let field = field.unwrap().unwrap();
+            let Value::Bytes(text) = field.value else { panic!("{field:?}") };
+            assert_eq!((field.number, text.span), (5, span), "{bytes:?}");
+            assert_eq!(short.at, whole.at, "{bytes:?}");
+        } else {
+            assert_eq!(short.at, 0, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_field_is_the_field() {
+        let long = [&[0x2a, 0x80, 0x01][..], &[7; 128]].concat();
+        let longest = [&[0x2a, 0x7f][..], &[7; 127]].concat();
+        for (bytes, is_taken) in [
+            (&[0x2a, 2, 7, 7, 0x2a, 0][..], true),
+            (&[0x2a, 0], true),
+            (&longest, true),
+            (&longest[..128], false),
+            (&long, false),
+            (&[0x2a, 2, 7], false),
+            (&[0x2a], false),
+            (&[], false),
+            (&[0x22, 1, 7], false),
+            (&[0x28, 1], false),
+            (&[0x2a, 0x81, 0x00, 7], false),
+        ] {
+            check(bytes, is_taken);
+        }
+    }
 }

@@ -18,6 +18,9 @@ use super::{
     Span, Staged,
 };
 
+/// The tag of a series in a request.
+const TIMESERIES_TAG: u8 = 5 << 3 | 2;
+
 /// The request's texts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Symbols {
@@ -236,13 +239,18 @@ impl Decoder {
         let has_rows = !rows.is_empty();
         let mut has_symbols = false;
         let mut message = Message::from(request, symbols_end);
-        while let Some(field) = message.next_field()? {
-            match field.number {
-                4 => return Ok(false),
-                5 => {}
-                _ => continue,
-            }
-            let span = field.bytes()?.span;
+        loop {
+            let span = match message.next_short(TIMESERIES_TAG) {
+                Some(span) => span,
+                None => {
+                    let Some(field) = message.next_field()? else { break };
+                    match field.number {
+                        4 => return Ok(false),
+                        5 => field.bytes()?.span,
+                        _ => continue,
+                    }
+                }
+            };
             if has_rows
                 && let Some(plain) = plain_series(span.of(request))
                 && let content = known.keys.content(plain.references, plain.rest)
