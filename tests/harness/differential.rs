@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
+use tests::compare::{put_in_order, same};
 use tests::http::{self, Answer};
 use tests::process::{Hearth, Options, unix_ms};
 use tests::prometheus::start_prometheus;
@@ -15,9 +16,6 @@ use tests::workspace::{TemporaryFolder, root};
 /// Steps of the data set and their distance.
 const STEP_COUNT: i64 = 240;
 const STEP_MS: i64 = 15_000;
-
-/// How far the answers of floating-point sums may lie apart: the order of addition is free.
-const RELATIVE_ERROR_MAX: f64 = 1e-12;
 
 /// A few instances with the metrics that the corpus asks for.
 fn data(step: i64, timestamp_ms: i64) -> Vec<Series<'static>> {
@@ -98,41 +96,14 @@ fn encode_raw(target: &str) -> String {
 }
 
 /// The answer's JSON with results in one order, unless their order is asked for.
-fn normal(answer: &Answer, keep_order: bool) -> Value {
+fn normal(answer: &Answer, keeps_order: bool) -> Value {
     let Ok(mut json) = serde_json::from_slice::<Value>(&answer.body) else {
         return Value::String(answer.text());
     };
-    if let Some(result) = json.pointer_mut("/data/result").and_then(Value::as_array_mut)
-        && !keep_order
-        && result.iter().all(Value::is_object)
-    {
-        result.sort_by_key(|one| one["metric"].to_string());
-    }
-    if let Some(data) = json.pointer_mut("/data").and_then(Value::as_array_mut) {
-        data.sort_by_key(Value::to_string);
+    if !keeps_order {
+        put_in_order(&mut json);
     }
     json
-}
-
-/// Equal, where two numbers in text may differ by rounding.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(l, r)| same(l, r))
-        }
-        (Value::Object(left), Value::Object(right)) => {
-            left.len() == right.len()
-                && left.iter().all(|(key, l)| right.get(key).is_some_and(|r| same(l, r)))
-        }
-        (Value::String(left), Value::String(right)) => {
-            left == right
-                || match (left.parse::<f64>(), right.parse::<f64>()) {
-                    (Ok(l), Ok(r)) => (l - r).abs() <= RELATIVE_ERROR_MAX * l.abs().max(r.abs()),
-                    _ => false,
-                }
-        }
-        _ => left == right,
-    }
 }
 
 fn main() -> ExitCode {

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::compare::{put_in_order, same};
 use tests::http;
 use tests::process::{Hearth, Options, unix_ms};
 use tests::prometheus::start_prometheus_with;
@@ -186,31 +187,8 @@ fn requests(first_ms: i64, end_ms: i64) -> Vec<String> {
 fn answer(address: SocketAddr, target: &str) -> Value {
     let answer = http::get(address, target).unwrap_or_else(|error| panic!("GET {target}: {error}"));
     let mut json: Value = answer.json();
-    if let Some(result) = json.pointer_mut("/data/result").and_then(Value::as_array_mut) {
-        result.sort_by_key(|one| one["metric"].to_string());
-    }
-    if let Some(data) = json.pointer_mut("/data").and_then(Value::as_array_mut) {
-        data.sort_by_key(Value::to_string);
-    }
+    put_in_order(&mut json);
     json
-}
-
-/// Numbers in text, up to rounding: the order of additions is free.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(l, r)| same(l, r))
-        }
-        (Value::Object(left), Value::Object(right)) => {
-            left.len() == right.len()
-                && left.iter().all(|(key, l)| right.get(key).is_some_and(|r| same(l, r)))
-        }
-        (Value::String(l), Value::String(r)) if l != r => match (l.parse(), r.parse()) {
-            (Ok(l), Ok(r)) => f64::abs(l - r) <= 1e-12 * f64::max(f64::abs(l), f64::abs(r)),
-            _ => false,
-        },
-        _ => left == right,
-    }
 }
 
 /// Why an answer of Prometheus before 3.6, which is asked here, may be another.

@@ -5,6 +5,7 @@
 //! hostile_targets  targets that mean harm
 //! http          one request, one answer
 //! remote_write  requests built by hand, so that no decoder tests its own encoder
+//! compare       answers of two servers
 //! ledger        what a client was promised, and whether the server kept it
 //! medium        file systems that fill up, or lose their power
 //! promqltest    the test language of PromQL, against the engine itself
@@ -17,6 +18,7 @@
 //! workspace     where the repository, the binary and the shared test data are
 //! ```
 
+pub mod compare;
 pub mod generate;
 pub mod hostile_targets;
 pub mod http;
