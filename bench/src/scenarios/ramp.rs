@@ -1,5 +1,6 @@
 //! How much a server takes before its answers become late: the rate grows step by step until the
-//! p99 of the acknowledgements is beyond its bound, or the server no longer takes what is offered.
+//! p99 of the acknowledgements is beyond its bound, or the server no longer takes what is offered,
+//! twice at one rate.
 //! Then half of the last good rate, as one who plans would load it.
 
 use std::io::{Error, Result};
@@ -42,6 +43,10 @@ const ACKED_SHARE_MIN: f64 = 0.95;
 
 /// How far before now the samples begin.
 const START_BEFORE_NOW_MS: i64 = 115 * 60 * 1000;
+
+/// So many steps at one rate show that it is too much. One may meet something else on the machine: at
+/// small rates its p99 is its slowest request.
+const BROKEN_COUNT: u32 = 2;
 
 /// A step begins to count after this part of it.
 const SETTLING_PART: u32 = 4;
@@ -90,14 +95,20 @@ fn measure(server: &Server, parameters: &Parameters) -> Result<Figures> {
     let ((held, broken, half), _) =
         load::drive(server.address, &parameters.shape, start_ms, |load| {
             let (mut rate, mut held) = (parameters.from as f64, None);
+            let mut broken_count = 0;
             let broken = loop {
                 let step = hold(server, load, rate, parameters.duration)?;
                 let is_late = step.latency_ms(0.99) > parameters.p99_ms_max;
-                if is_late || step.acked_share < ACKED_SHARE_MIN {
+                if !is_late && step.acked_share >= ACKED_SHARE_MIN {
+                    rate *= parameters.factor;
+                    held = Some(step);
+                    broken_count = 0;
+                    continue;
+                }
+                broken_count += 1;
+                if broken_count == BROKEN_COUNT {
                     break step;
                 }
-                rate *= parameters.factor;
-                held = Some(step);
             };
             let half = match &held {
                 Some(held) => Some(hold(server, load, held.rate / 2.0, parameters.duration)?),

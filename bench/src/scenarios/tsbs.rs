@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::report::{Outcome, Run};
 use crate::server::Server;
 use crate::workload::Rng;
-use crate::workload::tsbs::{MEASURES, host, host_series};
+use crate::workload::tsbs::{MEASURES, host, host_series, host_series_full};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "tsbs",
@@ -27,6 +27,7 @@ pub const SCENARIO: Scenario = Scenario {
   --hosts=N           hosts of ten series (400)
   --hours=N           from the oldest sample to the newest (13)
   --interval-ms=N     distance of two samples of a series (10000)
+  --values=whole|full whether they are whole numbers, as TSBS's, or have all digits (whole)
   --repeat=N          queries of each kind (50)
 ",
     run: run_with,
@@ -94,8 +95,10 @@ impl Kind {
 }
 
 fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, String> {
+    let values = [("whole", "whole"), ("full", "full")];
+    let values = options.choice("values", &values)?;
     let shape = Shape {
-        instance: host_series,
+        instance: if values == "full" { host_series_full } else { host_series },
         series_per_instance: MEASURES.len(),
         series_count: options.count("hosts", 400)? * MEASURES.len(),
         interval_ms: options.count("interval-ms", 10_000)? as i64,
@@ -107,6 +110,7 @@ fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, S
         repeat_count: options.count("repeat", 50)?,
     };
     let shown = parameters.shape.shown(json!({
+        "values": values,
         "hours": parameters.hours,
         "repeat": parameters.repeat_count,
     }));

@@ -17,6 +17,8 @@ pub enum Kind {
     GaugeBytes,
     /// Walks in hundredths.
     GaugeDecimal,
+    /// Walks between 0 and 100 in whole numbers.
+    GaugeWhole,
     /// Walks between 0 and 100 with all the digits that a float has.
     GaugeFull,
 }

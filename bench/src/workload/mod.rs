@@ -98,9 +98,9 @@ fn labels(
     labels
 }
 
-/// Bits behind the point of [`Kind::GaugeFull`], and its largest value, 100, in them.
-const FULL_FRACTION_BITS: u32 = 45;
-const FULL_MAX: i64 = 100 << FULL_FRACTION_BITS;
+/// Bits behind the point of a walk between 0 and 100, and its largest value in them.
+const WALK_FRACTION_BITS: u32 = 45;
+const WALK_MAX: i64 = 100 << WALK_FRACTION_BITS;
 
 /// The current values of many series as one column.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ impl Values {
             .map(|kind| match kind {
                 Kind::Constant => i64::from(rng.below(1 << 20)),
                 Kind::CounterSteady(_) => 0,
-                Kind::GaugeFull => (rng.next_u64() >> 1) as i64 % FULL_MAX,
+                Kind::GaugeWhole | Kind::GaugeFull => (rng.next_u64() >> 1) as i64 % WALK_MAX,
                 _ => i64::from(rng.below(1 << 30)),
             })
             .collect();
@@ -161,10 +161,13 @@ impl Values {
                 *state += i64::from(self.rng.below(400)) - 200;
                 *state as f64 / 100.0
             }
-            Kind::GaugeFull => {
-                let step = (self.rng.next_u64() >> (64 - FULL_FRACTION_BITS - 1)) as i64;
-                *state = (*state + step - (1 << FULL_FRACTION_BITS)).clamp(0, FULL_MAX);
-                *state as f64 / (1u64 << FULL_FRACTION_BITS) as f64
+            kind @ (Kind::GaugeWhole | Kind::GaugeFull) => {
+                let step = (self.rng.next_u64() >> (64 - WALK_FRACTION_BITS - 1)) as i64;
+                *state = (*state + step - (1 << WALK_FRACTION_BITS)).clamp(0, WALK_MAX);
+                match kind {
+                    Kind::GaugeWhole => (*state >> WALK_FRACTION_BITS) as f64,
+                    _ => *state as f64 / (1u64 << WALK_FRACTION_BITS) as f64,
+                }
             }
         }
     }

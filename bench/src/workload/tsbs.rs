@@ -1,5 +1,6 @@
 //! Series as TSBS's `cpu-only` use case has them: ten measures of a host with ten tags, each a walk
-//! between 0 and 100 with all the digits that a float has, so that nothing compresses it well.
+//! between 0 and 100. TSBS writes it in whole numbers; with all the digits that a float has nothing
+//! compresses it well.
 //!
 //! Source of the shape: timescale/tsbs, use case `cpu-only`.
 
@@ -39,8 +40,17 @@ pub fn host(number: usize) -> String {
     format!("host_{number}")
 }
 
-/// The first `count` series of host `number`.
+/// The first `count` series of host `number`, whose values are whole.
 pub fn host_series(number: usize, count: usize) -> Vec<Series> {
+    host_series_of(Kind::GaugeWhole, number, count)
+}
+
+/// As [`host_series`], with values that have all digits.
+pub fn host_series_full(number: usize, count: usize) -> Vec<Series> {
+    host_series_of(Kind::GaugeFull, number, count)
+}
+
+fn host_series_of(kind: Kind, number: usize, count: usize) -> Vec<Series> {
     let region = REGIONS[number % REGIONS.len()];
     let measures = MEASURES.iter().take(count);
     let series = measures.map(|measure| Series {
@@ -57,7 +67,7 @@ pub fn host_series(number: usize, count: usize) -> Vec<Series> {
             ("service_version", (number % 2).to_string()),
             ("team", TEAMS[number / 2 % TEAMS.len()].to_owned()),
         ],
-        kind: Kind::GaugeFull,
+        kind,
     });
     series.collect()
 }
