@@ -56,7 +56,7 @@ impl Part {
     ///
     /// Errors: it is no whole part of this format.
     pub fn open(bytes: FileBytes) -> Result<Part, BlockError> {
-        let (mut pages, body) = Pages::open(bytes, "part", MAGIC, VERSION)?;
+        let (mut pages, body) = Pages::open(bytes, "part", MAGIC, &[VERSION])?;
         let Some((meta, sections)) = PartMeta::decode(&body) else {
             return Err(pages.broken("footer"));
         };
