@@ -174,7 +174,7 @@ pub(super) fn push(out: &mut Vec<u8>, column: &[i64], plan: &TokenPlan, taken: &
             taken.push(*state as u8);
             *state >>= 8;
         }
-        *state = (*state / share << SLOT_BITS) + *state % share + firsts[place];
+        *state = ((*state / share) << SLOT_BITS) + *state % share + firsts[place];
     }
     out.extend(states.iter().flat_map(|&state| (state as u16).to_le_bytes()));
     out.extend(taken.iter().rev());
