@@ -363,9 +363,9 @@ mod tests {
         assert!(check(&of(|_| -7)).unwrap() <= 13);
         assert!(check(&[i64::MIN, i64::MAX, 0, -1, 1]).is_some());
         // One in a hundred: an entropy of 0.08 bits.
-        assert!(check(&of(|n| i64::from(noise(n) % 100 == 0))).unwrap() <= 25);
+        assert!(check(&of(|n| i64::from(noise(n).is_multiple_of(100)))).unwrap() <= 25);
         // Pages; uniform: 8 bits each, about as many as a frame takes.
-        assert!(check(&of(|n| (noise(n) % 256 << 12) as i64)).unwrap() <= 1080);
+        assert!(check(&of(|n| ((noise(n) % 256) << 12) as i64)).unwrap() <= 1080);
         // Geometric: two bits each.
         assert!(check(&of(|n| 100 + i64::from(noise(n).trailing_zeros()))).unwrap() <= 320);
     }
