@@ -229,6 +229,7 @@ impl Store {
     fn begin_newest(&mut self, count: usize, parts: &[Arc<Part>]) -> Stage {
         let id_count = parts.iter().map(|part| part.meta().id_count).max().unwrap_or(0);
         self.head.pass_ids(id_count as usize);
+        self.head.end_restore();
         match count.checked_sub(1) {
             Some(last) => Stage::Newest(last, parts[last].runs(), Known::new(&self.head)),
             None => Stage::Done,
