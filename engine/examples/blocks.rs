@@ -1,7 +1,7 @@
 //! What samples cost in a block: `cargo run --release -p engine --example blocks [DATA [TOP]]`.
 //!
 //! DATA is a folder of blocks, or a file of pages: expositions one behind the other, each after a line
-//! `@<milliseconds>`. Without it a made-up node_exporter is taken: many constants, counters, gauges
+//! `@<milliseconds> [<job>]`. Without it a made-up node_exporter is taken: many constants, counters, gauges
 //! with few decimals, all with the jitter of their scrape. Prints bytes a sample by codec, nanoseconds a sample of decoding, and the
 //! TOP dearest series.
 
@@ -69,7 +69,7 @@ fn made_up() -> Model {
     model
 }
 
-fn labels_of(series: &str) -> Labels {
+fn labels_of(series: &str, job: &str) -> Labels {
     let (name, rest) = series.split_once('{').unwrap_or((series, ""));
     let mut pairs = vec![("__name__".to_owned(), name.to_owned())];
     let mut rest = rest.trim_end_matches('}');
@@ -79,21 +79,22 @@ fn labels_of(series: &str) -> Labels {
         rest = after.get(end + 1..).unwrap_or("");
     }
     pairs.push(("instance".to_owned(), "10.0.0.1:9100".to_owned()));
-    pairs.push(("job".to_owned(), "node".to_owned()));
+    pairs.push(("job".to_owned(), job.to_owned()));
     Labels::from_pairs(pairs)
 }
 
 fn read_pages(path: &str) -> Model {
     let text = std::fs::read_to_string(path).expect("a file of pages");
     let mut model = Model::new();
-    let mut time_ms = 0;
+    let (mut time_ms, mut job) = (0, "node");
     for line in text.lines() {
-        if let Some(time) = line.strip_prefix('@') {
-            time_ms = time.parse().expect("milliseconds");
+        if let Some(head) = line.strip_prefix('@') {
+            let (time, target) = head.split_once(' ').unwrap_or((head, "node"));
+            (time_ms, job) = (time.parse().expect("milliseconds"), target);
         } else if let Some((series, value)) = line.rsplit_once(' ')
             && let Ok(value) = value.parse()
         {
-            let samples = model.entry(labels_of(series)).or_default();
+            let samples = model.entry(labels_of(series, job)).or_default();
             samples.timestamps_ms.push(time_ms);
             samples.values.push(value);
         }
@@ -189,6 +190,18 @@ fn main() {
         (file_bytes as u64 - run_bytes) as f64 / sample_count,
         took.as_secs_f64() * 1e9 / sample_count,
     );
+    let shares = block.byte_shares().expect("whole");
+    let share = |bytes: u64| 100.0 * bytes as f64 / file_bytes as f64;
+    for (codec, [chunks, samples, bytes]) in &shares.values {
+        let each = *bytes as f64 / *samples as f64;
+        println!(
+            "  {codec:18} {:5.1} % of the file, {chunks:6} chunks, {samples:8} samples, {each:.3} B each",
+            share(*bytes)
+        );
+    }
+    for (what, bytes) in &shares.rest {
+        println!("  {what:18} {:5.1} % of the file", share(*bytes));
+    }
     let (mut samples, mut scratch) = (Samples::default(), Scratch::default());
     let all = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
     let took = best(|| {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, btree_map};
 
+use super::packed::PackedWriter;
 use super::pages::{PageWriter, Section};
 use super::postings::PostingsBuilder;
 use crate::mem::varint::push_u64;
@@ -12,6 +13,7 @@ use crate::model::LabelsRef;
 
 /// Sizes of rows: strings, and postings, begin where their row says and end where the next begins.
 pub(super) const NAME_ROW_BYTES: usize = 12;
+/// In the first version of the format.
 pub(super) const PAIR_ROW_BYTES: usize = 8;
 
 #[derive(Debug, Default)]
@@ -189,11 +191,11 @@ impl DictionaryWriter {
         self.rows.write(pages, out)
     }
 
-    /// Writes labels of series, from number `offsets.len() / 4` on, and their offsets into
+    /// Writes labels of series, from number `offsets.row_count()` on, and their offsets into
     /// `offsets`: as [`DictionaryWriter::write_strings`].
     pub fn write_labels(
         &self,
-        offsets: &mut Vec<u8>,
+        offsets: &mut PackedWriter<1>,
         start: u64,
         work: &mut usize,
         pages: &mut PageWriter,
@@ -205,8 +207,8 @@ impl DictionaryWriter {
             if at > u64::from(u32::MAX) {
                 return Err("bytes of labels");
             }
-            let series = offsets.len() / 4;
-            offsets.extend_from_slice(&(at as u32).to_le_bytes());
+            let series = offsets.row_count();
+            offsets.push([at]);
             let Some(&end) = self.label_ends.get(series) else { return Ok(true) };
             let first = if series == 0 { 0 } else { self.label_ends[series - 1] };
             encoded.clear();
@@ -242,11 +244,11 @@ impl Rows {
         for ((&string, &pair), &postings) in columns {
             [string, pair, postings].iter().for_each(|n| names.extend_from_slice(&n.to_le_bytes()));
         }
-        let mut pairs = Vec::with_capacity(self.pair_strings.len() * PAIR_ROW_BYTES);
+        let mut pairs = PackedWriter::default();
         for (&string, &postings) in self.pair_strings.iter().zip(&self.pair_postings) {
-            [string, postings].iter().for_each(|n| pairs.extend_from_slice(&n.to_le_bytes()));
+            pairs.push([string.into(), postings.into()]);
         }
-        (write_section(pages, out, &names), write_section(pages, out, &pairs))
+        (write_section(pages, out, &names), write_section(pages, out, &pairs.finish()))
     }
 }
 

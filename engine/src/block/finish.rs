@@ -3,6 +3,7 @@
 use super::columns::ColumnWriter;
 use super::dictionary::{DictionaryWriter, TooMany, write_section};
 use super::meta::{SectionName, Sections};
+use super::packed::PackedWriter;
 use super::pages::{PageWriter, Section};
 use super::write::SeriesPlace;
 
@@ -28,8 +29,8 @@ pub(super) struct Finish {
     runs_end: u64,
     /// First timestamp of the block.
     base_ms: i64,
-    label_offsets: Vec<u8>,
-    series_rows: Vec<u8>,
+    label_offsets: PackedWriter<1>,
+    series_rows: PackedWriter<3>,
 }
 
 /// What the writer collected.
@@ -51,8 +52,8 @@ impl Finish {
             start: pages.position(),
             runs_end,
             base_ms,
-            label_offsets: vec![],
-            series_rows: vec![],
+            label_offsets: PackedWriter::default(),
+            series_rows: PackedWriter::default(),
         }
     }
 
@@ -88,7 +89,8 @@ impl Finish {
                     let offsets = &mut self.label_offsets;
                     if dictionary.write_labels(offsets, self.start, &mut work, pages, out)? {
                         self.end_section(SectionName::Labels, Stage::Hashes, pages, out);
-                        let offsets = write_section(pages, out, &self.label_offsets);
+                        let offsets = std::mem::take(&mut self.label_offsets).finish();
+                        let offsets = write_section(pages, out, &offsets);
                         self.put(SectionName::LabelOffsets, offsets);
                     }
                 }
@@ -99,7 +101,8 @@ impl Finish {
                 }
                 Stage::Series => {
                     if self.push_series_rows(places, &mut work) {
-                        let section = write_section(pages, out, &self.series_rows);
+                        let rows = std::mem::take(&mut self.series_rows).finish();
+                        let section = write_section(pages, out, &rows);
                         self.put(SectionName::Series, section);
                         self.stage = Stage::Columns;
                     }
@@ -118,17 +121,14 @@ impl Finish {
     fn push_series_rows(&mut self, places: &[SeriesPlace], work: &mut usize) -> bool {
         let (rows, base_ms) = (&mut self.series_rows, self.base_ms);
         while *work > 0 {
-            let (place, min_s, max_s) = match places.get(rows.len() / SERIES_ROW_BYTES) {
-                Some(series) => {
-                    let (min_ms, max_ms) = (series.min_ms, series.max_ms);
-                    (series.place, seconds_down(min_ms, base_ms), seconds_up(max_ms, base_ms))
-                }
-                None => (self.runs_end, 0, 0),
-            };
-            rows.extend_from_slice(&place.to_le_bytes());
-            rows.extend_from_slice(&min_s.to_le_bytes());
-            rows.extend_from_slice(&max_s.to_le_bytes());
-            if rows.len() / SERIES_ROW_BYTES > places.len() {
+            let next = places.get(rows.row_count());
+            // The end has the times of the last series: numbers that differ take bits.
+            let Some(series) = next.or(places.last()) else { return true };
+            let place = next.map_or(self.runs_end, |series| series.place);
+            let min_s = seconds_down(series.min_ms, base_ms);
+            let max_s = seconds_up(series.max_ms, base_ms);
+            rows.push([place, min_s.into(), max_s.into()]);
+            if next.is_none() {
                 return true;
             }
             *work -= 1;
@@ -154,7 +154,8 @@ impl Finish {
     }
 }
 
-/// Place of the run: 8, first and last second since the first timestamp of the block: 4 each.
+/// In the first version of the format: place of the run: 8, first and last second since the first
+/// timestamp of the block: 4 each.
 pub(super) const SERIES_ROW_BYTES: usize = 16;
 
 /// Whole seconds from `base_ms` to `time_ms`, rounded down; as many as there is room for.

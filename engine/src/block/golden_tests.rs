@@ -11,6 +11,8 @@ use crate::model::sample::stale_nan;
 use crate::model::{FloatHistogram, HistogramSample, Labels, Samples, TimeRange};
 
 const BLOCK: &[u8] = include_bytes!("golden/block");
+/// Of the first version, in which the last two series were not.
+const BLOCK_1: &[u8] = include_bytes!("golden/block-1");
 const PART: &[u8] = include_bytes!("golden/part");
 const TOMBSTONES: &[u8] = include_bytes!("golden/tombstones");
 const PART_TOMBSTONES: &[u8] = include_bytes!("golden/part-tombstones");
@@ -33,8 +35,9 @@ fn histogram(count: f64) -> HistogramSample {
     HistogramSample { histogram, is_integer: true }
 }
 
-/// Two series that share their timestamps, one of them with histograms and starts, too.
-fn series() -> [(Labels, SeriesSamples); 2] {
+/// Two series that share their timestamps, one of them with histograms and starts, too; and two that
+/// share their values, which are tokens.
+fn series() -> [(Labels, SeriesSamples); 4] {
     let timestamps_ms = vec![-5, 14_995, 29_996, 44_995];
     let plain = SeriesSamples {
         timestamps_ms: timestamps_ms.clone(),
@@ -49,7 +52,13 @@ fn series() -> [(Labels, SeriesSamples); 2] {
         histograms: vec![histogram(3.0), histogram(5.0)],
         histogram_starts_ms: vec![],
     };
-    [(labels("a"), plain), (labels("b"), rich)]
+    let tokens = SeriesSamples {
+        timestamps_ms: (0..100).map(|n| n * 1000).collect(),
+        values: (0..100).map(|n| f64::from(n * 1000 + 7_i32.pow(n as u32 % 6))).collect(),
+        ..SeriesSamples::default()
+    };
+    let shared = tokens.clone();
+    [(labels("a"), plain), (labels("b"), rich), (labels("c"), tokens), (labels("d"), shared)]
 }
 
 fn write_block() -> Vec<u8> {
@@ -129,15 +138,18 @@ fn bytes_are_as_they_were() {
     assert!(of_parts == PART_TOMBSTONES, "the bytes of tombstones of parts changed");
 }
 
-#[test]
-fn bytes_of_before_are_read() {
-    let block = Block::open(Arc::new(BLOCK.to_vec())).unwrap();
+/// `bytes` are a block of the first series, with that many floats up to then.
+#[track_caller]
+fn check_block(bytes: &[u8], series_count: usize, max_ms: i64, float_count: u64) {
+    let block = Block::open(Arc::new(bytes.to_vec())).unwrap();
     assert_eq!(block.id().to_string(), "01K742SG0060RK4CSM6MV3EE1S");
     let meta = block.meta();
     assert_eq!((meta.shard, meta.shard_count, meta.level), (1, 2, 2));
-    assert_eq!((meta.min_ms, meta.max_ms, meta.float_count), (-5, 65_000, 8));
+    assert_eq!((meta.min_ms, meta.max_ms, meta.float_count), (-5, max_ms, float_count));
+    assert_eq!(block.series_count() as usize, series_count);
+    assert!(block.select(&[]).unwrap().len() == series_count as u64);
     let (mut buffer, mut scratch) = (vec![], Scratch::default());
-    for (number, (labels, expected)) in (0..).zip(series()) {
+    for (number, (labels, expected)) in (0..).zip(series()).take(series_count) {
         assert_eq!(block.labels(number, &mut buffer).unwrap(), labels.as_ref());
         let mut samples = Samples::default();
         block.samples(number, ALL, &mut samples, &mut scratch).unwrap();
@@ -150,6 +162,12 @@ fn bytes_of_before_are_read() {
             assert!(found.equals(&expected.histogram));
         }
     }
+}
+
+#[test]
+fn bytes_of_before_are_read() {
+    check_block(BLOCK_1, 2, 65_000, 8);
+    check_block(BLOCK, 4, 99_000, 208);
     let part = Part::open(Arc::new(PART.to_vec())).unwrap();
     assert_eq!((part.meta().number, part.meta().epoch, part.meta().next_lsn), (3, 4, 77));
     let mut samples = Samples::default();

@@ -115,6 +115,7 @@ impl Verified {
 pub(super) struct Pages {
     bytes: FileBytes,
     pub name: Box<str>,
+    pub version: u32,
     contents_bytes: usize,
     sums_bytes: usize,
     /// CRC of each page of the sums.
@@ -134,7 +135,7 @@ pub(super) fn le_u64(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Takes the tail and the footer apart: bytes of contents, and where the footer begins behind them.
-fn split(bytes: &[u8], magic: &[u8; 8], version: u32) -> Result<(usize, usize), Problem> {
+fn split(bytes: &[u8], magic: &[u8; 8], versions: &[u32]) -> Result<(usize, usize), Problem> {
     let tail_start = bytes.len().checked_sub(TAIL_BYTES).ok_or(Problem::Foreign)?;
     let tail = &bytes[tail_start..];
     if tail[12..] != *magic {
@@ -146,7 +147,7 @@ fn split(bytes: &[u8], magic: &[u8; 8], version: u32) -> Result<(usize, usize), 
     if crc32c(&bytes[footer_start..tail_start + 8]) != le_u32(tail, 8) || footer_bytes < 8 {
         return Err(damaged);
     }
-    if le_u32(tail, 4) != version {
+    if !versions.contains(&le_u32(tail, 4)) {
         return Err(Problem::Version(le_u32(tail, 4)));
     }
     // What is under the footer's checksum is as it was written; its sizes must still be those of
@@ -160,15 +161,15 @@ fn split(bytes: &[u8], magic: &[u8; 8], version: u32) -> Result<(usize, usize), 
 }
 
 impl Pages {
-    /// Reads tail and footer; returns the footer's body, too.
+    /// Reads tail and footer, of one of `versions`; returns the footer's body, too.
     pub fn open(
         bytes: FileBytes,
         name: &str,
         magic: &[u8; 8],
-        version: u32,
+        versions: &[u32],
     ) -> Result<(Pages, Vec<u8>), BlockError> {
         let file = (*bytes).as_ref();
-        let (contents_bytes, footer_start) = split(file, magic, version)
+        let (contents_bytes, footer_start) = split(file, magic, versions)
             .map_err(|problem| BlockError { file: name.into(), problem })?;
         let sums_bytes = footer_start - contents_bytes;
         let top_count = sums_bytes.div_ceil(PAGE_BYTES);
@@ -178,6 +179,7 @@ impl Pages {
         let body = body.to_vec();
         let pages = Pages {
             name: name.into(),
+            version: le_u32(&file[file.len() - TAIL_BYTES..], 4),
             contents_bytes,
             sums_bytes,
             top_sums,
@@ -313,9 +315,9 @@ mod tests {
             writer.push(&mut file, piece);
         }
         writer.finish(&mut file, MAGIC, 3, b"body");
-        let open = |file: &[u8]| Pages::open(Arc::new(file.to_vec()), "file", MAGIC, 3);
+        let open = |file: &[u8]| Pages::open(Arc::new(file.to_vec()), "file", MAGIC, &[2, 3]);
         let (pages, body) = open(&file).unwrap();
-        assert_eq!(body, b"body");
+        assert_eq!((&body[..], pages.version), (&b"body"[..], 3));
         assert_eq!(pages.get(5, contents.len() - 5).unwrap(), &contents[5..]);
         assert!(pages.get(5, contents.len()).is_err());
         assert!(pages.get(u64::MAX, 2).is_err());
@@ -341,8 +343,8 @@ mod tests {
             }
             assert!(pages.verify_some(0, usize::MAX).is_err());
         }
-        assert!(Pages::open(Arc::new(file.clone()), "file", b"ANOTHER!", 3).is_err());
-        let other = Pages::open(Arc::new(file.clone()), "file", MAGIC, 4).err().unwrap();
+        assert!(Pages::open(Arc::new(file.clone()), "file", b"ANOTHER!", &[3]).is_err());
+        let other = Pages::open(Arc::new(file.clone()), "file", MAGIC, &[2, 4]).err().unwrap();
         assert_eq!(other.problem, Problem::Version(3));
         file.drain(PAGE_BYTES..2 * PAGE_BYTES);
         assert!(open(&file).is_err());

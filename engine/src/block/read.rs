@@ -8,10 +8,11 @@ use super::error::{BlockError, Problem};
 use super::finish::SERIES_ROW_BYTES;
 use super::id::BlockId;
 use super::meta::{BlockMeta, SectionName, Sections};
+use super::packed::packed_rows;
 use super::pages::{FileBytes, PAGE_BYTES, Pages, Section, le_u32, le_u64};
-use super::run::{Run, RunChunk};
+use super::run::{Run, RunChunk, RunValues, SHARED_BYTES_MAX};
 use super::samples::{SamplesOut, cut_samples};
-use super::write::{MAGIC, VERSION};
+use super::write::{MAGIC, VERSIONS};
 use crate::encode::{self, DecodeError, ValueCodec};
 use crate::mem::varint::take_u64;
 use crate::model::labels::push_string;
@@ -22,6 +23,8 @@ pub struct Block {
     meta: BlockMeta,
     pub(super) pages: Pages,
     sections: Sections,
+    /// The first version of the format.
+    pub(super) has_plain_tables: bool,
 }
 
 /// Room for reading, and the timestamp columns read lately: neighbours share them. A megabyte or two
@@ -64,7 +67,7 @@ impl Block {
     ///
     /// Errors: it is no whole block of this format.
     pub fn open(bytes: FileBytes) -> Result<Block, BlockError> {
-        let (mut pages, body) = Pages::open(bytes, "block", MAGIC, VERSION)?;
+        let (mut pages, body) = Pages::open(bytes, "block", MAGIC, &VERSIONS)?;
         let Some((meta, sections)) = BlockMeta::decode(&body) else {
             return Err(pages.broken("footer"));
         };
@@ -75,13 +78,15 @@ impl Block {
         };
         let width = |name: SectionName, bytes: u64| sections[name as usize].bytes == bytes;
         let series_count = meta.series_count;
+        let has_plain_tables = pages.version == 1;
         let are_counted = width(SectionName::Hashes, 8 * series_count)
-            && width(SectionName::LabelOffsets, 4 * (series_count + 1))
-            && width(SectionName::Series, SERIES_ROW_BYTES as u64 * (series_count + 1));
+            && (!has_plain_tables
+                || width(SectionName::LabelOffsets, 4 * (series_count + 1))
+                    && width(SectionName::Series, SERIES_ROW_BYTES as u64 * (series_count + 1)));
         if !sections.iter().all(is_inside) || !are_counted {
             return Err(pages.broken("footer"));
         }
-        Ok(Block { meta, pages, sections })
+        Ok(Block { meta, pages, sections, has_plain_tables })
     }
 
     pub fn meta(&self) -> &BlockMeta {
@@ -127,11 +132,16 @@ impl Block {
         series: u32,
     ) -> Result<impl Iterator<Item = Option<(u32, u32)>> + '_, BlockError> {
         let offsets = self.section(SectionName::LabelOffsets);
-        let bounds = offsets.get(&self.pages, 4 * u64::from(series), 8)?;
-        let (start, end) = (le_u32(bounds, 0), le_u32(bounds, 4));
+        let (start, end) = if self.has_plain_tables {
+            let bounds = offsets.get(&self.pages, 4 * u64::from(series), 8)?;
+            (le_u32(bounds, 0).into(), le_u32(bounds, 4).into())
+        } else {
+            let [[start], [end]] = packed_rows(offsets, &self.pages, series)?;
+            (start, end)
+        };
         let length = end.checked_sub(start).ok_or_else(|| self.pages.broken("label offsets"))?;
         let labels = self.section(SectionName::Labels);
-        let mut rest = labels.get(&self.pages, u64::from(start), length as usize)?;
+        let mut rest = labels.get(&self.pages, start, length as usize)?;
         Ok(std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -166,6 +176,11 @@ impl Block {
     fn series_row(&self, series: u32) -> Result<SeriesRow, BlockError> {
         let at = SERIES_ROW_BYTES as u64 * u64::from(series);
         let section = self.section(SectionName::Series);
+        if !self.has_plain_tables {
+            let [[place, min_s, max_s], [end, ..]] = packed_rows(section, &self.pages, series)?;
+            let second = |s: u64| u32::try_from(s).unwrap_or(u32::MAX);
+            return Ok(SeriesRow { place, end, min_s: second(min_s), max_s: second(max_s) });
+        }
         let row = section.get(&self.pages, at, SERIES_ROW_BYTES + 8)?;
         Ok(SeriesRow {
             place: le_u64(row, 0),
@@ -183,13 +198,15 @@ impl Block {
         Ok(!ends_before && time_ms(row.min_s) <= range.max_ms)
     }
 
-    /// The bytes of the file that [`Block::samples`] reads for a series, whole pages: its run, and
-    /// not the columns of timestamps it shares with others.
+    /// The bytes of the file that [`Block::samples`] reads for a series, whole pages: its run and
+    /// values before it, and not the columns of timestamps it shares with others.
     pub fn byte_range(&self, series: u32) -> Result<Range<u64>, BlockError> {
         let row = self.series_row(series)?;
         let page = PAGE_BYTES as u64;
         let end = row.end.max(row.place).min(self.pages.contents_bytes());
-        Ok(row.place / page * page..end.next_multiple_of(page).min(self.pages.file_bytes()))
+        let shared_bytes = if self.has_plain_tables { 0 } else { SHARED_BYTES_MAX };
+        let start = row.place.saturating_sub(shared_bytes);
+        Ok(start / page * page..end.next_multiple_of(page).min(self.pages.file_bytes()))
     }
 
     /// The bytes of the file that hold labels, postings and tables: what selecting reads.
@@ -198,8 +215,19 @@ impl Block {
         start / PAGE_BYTES as u64 * PAGE_BYTES as u64..self.pages.file_bytes()
     }
 
-    pub(super) fn run(&self, series: u32) -> Result<Run<'_>, BlockError> {
+    /// Bytes of a series' run; what stands between it and the next is columns of timestamps.
+    pub(super) fn run_bytes(&self, series: u32) -> Result<u64, BlockError> {
         let row = self.series_row(series)?;
+        let run = self.run_at(&row)?;
+        let behind = run.bytes_behind().ok_or_else(|| self.pages.broken("chunks"))?;
+        Ok(row.end.saturating_sub(row.place).saturating_sub(behind as u64))
+    }
+
+    pub(super) fn run(&self, series: u32) -> Result<Run<'_>, BlockError> {
+        self.run_at(&self.series_row(series)?)
+    }
+
+    fn run_at(&self, row: &SeriesRow) -> Result<Run<'_>, BlockError> {
         let length = row.end.checked_sub(row.place).and_then(|length| usize::try_from(length).ok());
         let length = length.ok_or_else(|| self.pages.broken("series table"))?;
         let bytes = self.pages.get(row.place, length)?;
@@ -253,9 +281,22 @@ impl Block {
         series: u32,
     ) -> Result<impl Iterator<Item = Result<(RunChunk<'_>, ColumnRow), BlockError>>, BlockError>
     {
-        Ok(self.run(series)?.map(|chunk| {
-            let chunk = chunk.ok_or_else(|| self.pages.broken("chunks"))?;
-            Ok((chunk, self.column_row(chunk.column)?))
+        let row = self.series_row(series)?;
+        Ok(self.run_at(&row)?.map(move |head| {
+            let head = head.ok_or_else(|| self.pages.broken("chunks"))?;
+            let values = match head.values {
+                RunValues::Here(values) => values,
+                RunValues::Before { distance, bytes } => {
+                    let start = row.place.checked_sub(distance).filter(|_| {
+                        !self.has_plain_tables && (1..=SHARED_BYTES_MAX).contains(&distance)
+                    });
+                    let start = start.ok_or_else(|| self.pages.broken("chunks"))?;
+                    self.pages.get(start, bytes)?
+                }
+            };
+            let (codec, column, starts) = (head.codec, head.column, head.starts);
+            let chunk = RunChunk { codec, column, values, starts };
+            Ok((chunk, self.column_row(column)?))
         }))
     }
 

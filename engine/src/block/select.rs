@@ -14,6 +14,7 @@ use roaring::RoaringBitmap;
 use super::dictionary::{NAME_ROW_BYTES, PAIR_ROW_BYTES};
 use super::error::BlockError;
 use super::meta::SectionName;
+use super::packed::packed_rows;
 use super::pages::le_u32;
 use super::postings;
 use super::read::Block;
@@ -80,6 +81,10 @@ impl Block {
     pub(super) fn pair_row(&self, pair: u32) -> Result<[(u32, u32); 2], BlockError> {
         let at = PAIR_ROW_BYTES as u64 * u64::from(pair);
         let pairs = self.section(SectionName::Pairs);
+        if !self.has_plain_tables {
+            let [start, end] = packed_rows::<2>(pairs, &self.pages, pair)?;
+            return Ok([0, 1].map(|of| (start[of] as u32, end[of] as u32)));
+        }
         let rows = pairs.get(&self.pages, at, 2 * PAIR_ROW_BYTES)?;
         Ok([0, 4].map(|at| (le_u32(rows, at), le_u32(rows, PAIR_ROW_BYTES + at))))
     }

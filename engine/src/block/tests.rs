@@ -116,6 +116,26 @@ fn series_share_the_timestamps_of_their_scrape() {
     assert!(bytes.len() < 8192, "{} bytes", bytes.len());
 }
 
+#[test]
+fn series_with_the_same_values_share_them() {
+    let value = |series: i64, n: i64| (n * n % 1013 * series) as f64;
+    let series = |own| (0..1000).map(|n| (n * 5000, value(own, n).to_bits())).collect();
+    // Of each kind eight; between the first and the last stands more than a reader looks back.
+    let kinds = (0..400).map(|n| n % 200 / 8 + 1);
+    let labels = |n: usize| Labels::from_pairs([("n", format!("{n:03}"))]);
+    let model: Model = kinds.enumerate().map(|(n, own)| (labels(n), series(own))).collect();
+    let block = open(&write(&model)).unwrap();
+    assert_eq!(read_all(&block).unwrap(), model);
+    let shares = block.byte_shares().unwrap();
+    assert_eq!(shares.values["shared"][0], 400 - 2 * 25);
+    let sum: u64 = shares.values.values().map(|[.., bytes]| bytes).sum();
+    let rest: u64 = shares.rest.iter().map(|(_, bytes)| bytes).sum();
+    assert_eq!(sum + rest, block.file_bytes());
+    for series in 0..400 {
+        assert!(block.byte_range(series).unwrap().end <= block.file_bytes());
+    }
+}
+
 fn label_set() -> impl Strategy<Value = Labels> {
     let value = prop::sample::select(vec!["", "", "a", "b", "ab", "foo", "bar", "é"]);
     let id = 0u32..2000;

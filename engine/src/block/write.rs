@@ -22,7 +22,10 @@ use crate::encode::{self, ValueCodec};
 use crate::model::{HistogramSample, Labels, LabelsRef};
 
 pub(super) const MAGIC: &[u8; 8] = b"HEARTHBK";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
+
+/// Versions that are read. The first has plain tables, and no values shared between series.
+pub(super) const VERSIONS: [u32; 2] = [1, VERSION];
 
 const HEADER_BYTES: usize = 64;
 
@@ -298,7 +301,7 @@ impl BlockWriter {
         self.hashes.extend_from_slice(&hash.to_le_bytes());
         self.dictionary.push(labels);
         self.encoded.clear();
-        self.run.write(&mut self.encoded);
+        self.run.write(place, &mut self.encoded);
         self.pages.push(out, &self.encoded);
 
         let meta = &mut self.meta;

@@ -1,10 +1,10 @@
 //! Single columns, for formats that keep count, span and codec elsewhere: `block`.
 
 use super::floats::{self, FloatCodec};
-use super::histogram;
 use super::starts;
 use super::timestamps::{self, TimestampCodec};
 use super::{CHUNK_COUNT_MAX, Columns, DecodeError};
+use super::{histogram, resting};
 use crate::model::histogram::CounterReset;
 use crate::model::{FloatHistogram, HistogramSample};
 
@@ -49,10 +49,10 @@ pub(super) fn is_count(count: usize, first_ms: i64, last_ms: i64) -> bool {
         && (count == 1) == (first_ms == last_ms)
 }
 
-/// Appends floats in the fewest bytes, or about that.
+/// Appends floats in the fewest bytes, or about that: for columns that are written once and rest.
 pub fn push_floats(out: &mut Vec<u8>, values: &[f64], work: &mut Columns) -> FloatCodec {
     assert!((1..=CHUNK_COUNT_MAX).contains(&values.len()));
-    floats::push_best(out, values, work)
+    resting::push_best(out, values, work)
 }
 
 /// Appends the `count` floats of `bytes` to `out`. Errors: as [`decode_timestamps`].

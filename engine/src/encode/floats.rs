@@ -9,8 +9,7 @@
 //! Compression", SIGMOD 2024. Unlike ALP this divides by an exact power of ten, so that every
 //! decimal of up to fifteen digits is held; the division costs half a nanosecond.
 
-use super::frame;
-use super::{Columns, DecodeError, near, xor};
+use super::{Columns, DecodeError, frame, near, resting, xor};
 use crate::kernels::{self, MAGIC, POW10};
 use crate::mem::varint::{push_i64, push_u64, take_bytes, take_i64, take_u64};
 
@@ -35,10 +34,13 @@ pub enum FloatCodec {
     /// As `DecimalDeltasRow`, and how many steps of the last bit each value lies beside its
     /// decimal: what was multiplied by 0.001, or divided more than once.
     NearDecimals = 8,
+    /// Decimal integers or, where they are none, the values' bits, as they are, or their differences,
+    /// or the differences of these, as tokens: for columns at rest.
+    Tokens = 9,
 }
 
 impl FloatCodec {
-    pub const ALL: [FloatCodec; 9] = [
+    pub const ALL: [FloatCodec; 10] = [
         FloatCodec::Constant,
         FloatCodec::Linear,
         FloatCodec::Decimal,
@@ -48,10 +50,27 @@ impl FloatCodec {
         FloatCodec::DecimalRow,
         FloatCodec::DecimalDeltasRow,
         FloatCodec::NearDecimals,
+        FloatCodec::Tokens,
     ];
 
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|codec| *codec as u8 == code)
+    }
+
+    /// As `FORMAT.md` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FloatCodec::Constant => "Constant",
+            FloatCodec::Linear => "Linear",
+            FloatCodec::Decimal => "Decimal",
+            FloatCodec::DecimalDeltas => "DecimalDeltas",
+            FloatCodec::Xor => "Xor",
+            FloatCodec::Raw => "Raw",
+            FloatCodec::DecimalRow => "DecimalRow",
+            FloatCodec::DecimalDeltasRow => "DecimalDeltasRow",
+            FloatCodec::NearDecimals => "NearDecimals",
+            FloatCodec::Tokens => "Tokens",
+        }
     }
 }
 
@@ -89,7 +108,7 @@ pub fn decimal(value: f64, exponent: u8) -> Option<i64> {
 /// Fills `work.integers` with the column's decimal integers and `work.positions` with the places
 /// that have none (their integer repeats the one before). Returns the exponent; `None` when more
 /// than a quarter of the column is not decimal.
-fn decimals(values: &[f64], work: &mut Columns) -> Option<u8> {
+pub(super) fn decimals(values: &[f64], work: &mut Columns) -> Option<u8> {
     let mut exponent = 0u8;
     let mut hard_count = 0;
     for &value in values {
@@ -234,6 +253,7 @@ pub(super) fn push(
             push_decimals(out, codec, work);
         }
         FloatCodec::NearDecimals => return near::push(out, values, work),
+        FloatCodec::Tokens => return resting::push(out, values, work),
         FloatCodec::Xor => xor::push(out, values),
         FloatCodec::Raw => {
             out.extend(values.iter().flat_map(|value| value.to_bits().to_le_bytes()));
@@ -286,8 +306,17 @@ pub(super) fn push_best(out: &mut Vec<u8>, values: &[f64], work: &mut Columns) -
     }
 }
 
+/// Turns differences into what they lead to from `first` on.
+pub(super) fn add_up(first: u64, differences: &mut [u64]) {
+    let mut sum = first;
+    for difference in differences {
+        sum = sum.wrapping_add(*difference);
+        *difference = sum;
+    }
+}
+
 /// Of the column's two forms at `start` and at `other_start` (of `codec`) keeps the shorter.
-fn keep_shorter(
+pub(super) fn keep_shorter(
     out: &mut Vec<u8>,
     start: usize,
     other_start: usize,
@@ -324,7 +353,8 @@ pub(super) fn decode(
         | FloatCodec::DecimalDeltas
         | FloatCodec::DecimalRow
         | FloatCodec::DecimalDeltasRow
-        | FloatCodec::NearDecimals => take_decimals(&mut bytes, out, codec),
+        | FloatCodec::NearDecimals
+        | FloatCodec::Tokens => take_decimals(&mut bytes, out, codec),
         FloatCodec::Xor => xor::decode(std::mem::take(&mut bytes), out),
         FloatCodec::Raw => take_raw(&mut bytes, out),
     };
@@ -347,7 +377,8 @@ fn take_line(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {
 
 fn take_decimals(bytes: &mut &[u8], out: &mut [f64], codec: FloatCodec) -> Option<()> {
     let exponent = take_bytes(bytes, 1)?[0];
-    if usize::from(exponent) >= POW10.len() {
+    let are_bits = exponent == resting::BITS_EXPONENT && codec == FloatCodec::Tokens;
+    if usize::from(exponent) >= POW10.len() && !are_bits {
         return None;
     }
     let exception_count = take_u64(bytes)?;
@@ -360,6 +391,7 @@ fn take_decimals(bytes: &mut &[u8], out: &mut [f64], codec: FloatCodec) -> Optio
     match codec {
         FloatCodec::Decimal => frame::take(bytes, integers)?,
         FloatCodec::DecimalRow => frame::take_row(bytes, integers)?,
+        FloatCodec::Tokens => resting::take_integers(bytes, integers)?,
         _ => {
             let (first, deltas) = integers.split_first_mut()?;
             *first = take_i64(bytes)? as u64;
@@ -367,14 +399,12 @@ fn take_decimals(bytes: &mut &[u8], out: &mut [f64], codec: FloatCodec) -> Optio
                 FloatCodec::DecimalDeltas => frame::take(bytes, deltas)?,
                 _ => frame::take_row(bytes, deltas)?,
             }
-            let mut sum = *first;
-            for delta in deltas {
-                sum = sum.wrapping_add(*delta);
-                *delta = sum;
-            }
+            add_up(*first, deltas);
         }
     }
-    kernels::divide_decimals(out, exponent);
+    if !are_bits {
+        kernels::divide_decimals(out, exponent);
+    }
     if codec == FloatCodec::NearDecimals {
         near::take(bytes, out)?;
     }

@@ -281,7 +281,7 @@ impl RowReader {
 
 /// Collects values of some bits each into bytes, lowest bit first.
 #[derive(Default)]
-struct BitPacker {
+pub(crate) struct BitPacker {
     pending: u64,
     pending_bits: u32,
 }
@@ -289,7 +289,7 @@ struct BitPacker {
 impl BitPacker {
     /// `value` has at most `width` bits.
     #[inline]
-    fn push(&mut self, out: &mut Vec<u8>, value: u64, width: u32) {
+    pub fn push(&mut self, out: &mut Vec<u8>, value: u64, width: u32) {
         debug_assert!(width == 64 || value >> width == 0);
         if width == 0 {
             return;
@@ -306,7 +306,7 @@ impl BitPacker {
         self.pending_bits = bits - 64;
     }
 
-    fn finish(self, out: &mut Vec<u8>) {
+    pub fn finish(self, out: &mut Vec<u8>) {
         let bytes = self.pending_bits.div_ceil(8) as usize;
         out.extend_from_slice(&self.pending.to_le_bytes()[..bytes]);
     }

@@ -17,10 +17,12 @@ mod histogram;
 mod histogram_tests;
 mod near;
 mod one_histogram;
+mod resting;
 mod starts;
 #[cfg(test)]
 mod tests;
 mod timestamps;
+mod tokens;
 mod xor;
 
 use std::fmt;
@@ -35,6 +37,7 @@ pub use columns::{
 };
 pub use floats::FloatCodec;
 pub(crate) use floats::{decimal, decimal_of};
+pub(crate) use frame::BitPacker;
 pub use histogram::{HISTOGRAM_CELLS_MAX, histogram_run, resets as histogram_resets};
 pub use one_histogram::{histogram_bytes_max, push_histogram, take_histogram};
 pub use timestamps::TimestampCodec;
@@ -70,8 +73,10 @@ pub struct Columns {
     integers: Vec<i64>,
     other_integers: Vec<i64>,
     positions: Vec<u32>,
-    /// Distances from decimals.
+    /// Distances from decimals, or differences of differences.
     steps: Vec<i64>,
+    /// What states take up.
+    taken: Vec<u8>,
     plans: Vec<frame::FramePlan>,
     other_plans: Vec<frame::FramePlan>,
     /// The chunk's sections, until their lengths are known.

@@ -110,6 +110,44 @@ fn long_columns_find_their_form() {
 }
 
 #[test]
+fn columns_at_rest_are_tokens_where_these_are_fewer() {
+    use FloatCodec::*;
+    #[track_caller]
+    fn check_resting(values: &[f64], codec: FloatCodec, bytes_max: usize) {
+        let (mut bytes, mut back) = (vec![7], vec![0.5]);
+        let found = push_floats(&mut bytes, values, &mut Columns::default());
+        assert_eq!((found, bytes[0]), (codec, 7));
+        assert!(bytes.len() <= bytes_max, "{} bytes", bytes.len());
+        decode_floats(&bytes[1..], found, values.len(), &mut back).unwrap();
+        assert_eq!(bits(&back[1..]), bits(values));
+        // The bytes of a constant may end anywhere.
+        for end in 1..if codec == Constant { 1 } else { bytes.len() } {
+            assert!(decode_floats(&bytes[1..end], found, values.len(), &mut back).is_err());
+        }
+    }
+    let long = |f: fn(u64) -> f64| -> Vec<f64> { (0..1024).map(f).collect() };
+    let seldom = |n: u64| f64::from(noise(n).trailing_zeros());
+    check_resting(&long(|_| 3.5), Constant, 9);
+    check_resting(&long(|n| (noise(n) % 256) as f64), Decimal, 1040);
+    check_resting(&long(seldom), Tokens, 310);
+    let mut sum = 1e6;
+    let mut add = |step: &f64| {
+        sum += step;
+        sum
+    };
+    let counter: Vec<f64> = long(seldom).iter().map(&mut add).collect();
+    check_resting(&counter, Tokens, 310);
+    let quadratic: Vec<f64> = counter.iter().map(add).collect();
+    check_resting(&quadratic, Tokens, 380);
+    let mut marked = counter;
+    (marked[1], marked[1023]) = (f64::from_bits(STALE_NAN_BITS), -0.0);
+    check_resting(&marked, Tokens, 330);
+    // No decimals: their bits, which hardly change.
+    let fine = long(|n| (1.0 + f64::EPSILON * (noise(n) % 64 / 48 * n) as f64) / 3.0);
+    check_resting(&fine, Tokens, 1000);
+}
+
+#[test]
 fn values_that_only_bits_can_tell_apart_come_back() {
     let odd = [
         0.0,
@@ -258,6 +296,13 @@ fn bytes_are_as_they_were() {
         "3805d00fa01f0015020102020000000000f07f32c1030bfa080700800c",
     );
     check_bytes(Step, NearDecimals, "4005d00fa01f0010030006d5040b2db90a001a0c01021d01");
+    check_bytes(
+        Step,
+        Tokens,
+        "\
+         4805d00fa01f0022020102020000000000f07f006400000d0f00000dd0000d801f20022002b\
+         00531981f",
+    );
 }
 
 fn timestamp_columns() -> impl Strategy<Value = Vec<i64>> {

@@ -155,7 +155,13 @@ impl Head {
             return false;
         }
         self.pass_ids(series.index());
+        self.index.begin_many();
         self.insert(labels, hash) == Some(series)
+    }
+
+    /// All series are restored. Until then none can be searched by its labels.
+    pub fn end_restore(&mut self) {
+        self.index.end_many();
     }
 
     /// Gives no id below `id_count` any more: they were given in an earlier life.

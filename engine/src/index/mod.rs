@@ -16,6 +16,7 @@ mod dictionary;
 mod labels;
 mod matcher;
 mod postings;
+mod runs;
 mod select;
 mod sets;
 mod stats;
@@ -35,6 +36,7 @@ use crate::limits::LABEL_SET_BYTES_MAX;
 use crate::model::LabelsRef;
 use dictionary::Dictionary;
 use postings::{Postings, PostingsStore};
+use runs::Runs;
 use sets::LabelSets;
 
 /// Labels of series, to be searched.
@@ -49,6 +51,8 @@ pub struct Index {
     text_bytes_longest: usize,
     /// Pairs of the series that is added: room kept between calls.
     pairs: Vec<u32>,
+    /// While many series are added in a row: those that no postings have yet.
+    runs: Option<Runs>,
 }
 
 /// The index has no ids left for names and values, or the label set is beyond its limit.
@@ -75,13 +79,31 @@ impl Index {
         while let Some((pair, name, value)) = rest.next_label() {
             let name_id = self.dictionary.name_id(self.pairs.len(), name);
             let pair_id = self.dictionary.pair_id(name_id, value, pair);
-            self.dictionary.push(&mut self.store, name_id, pair_id, series);
+            match &mut self.runs {
+                Some(runs) => {
+                    runs.push(&mut self.dictionary, &mut self.store, name_id, pair_id, series);
+                }
+                None => self.dictionary.push(&mut self.store, name_id, pair_id, series),
+            }
             self.pairs.push(pair_id);
         }
         self.store.push(&mut self.all, series);
         self.text_bytes += text_bytes;
         self.text_bytes_longest = self.text_bytes_longest.max(text_bytes);
         Ok(self.sets.insert(series, &self.pairs))
+    }
+
+    /// Many series will be added in a row; until [`Index::end_many`] nothing is searched, and nothing
+    /// removed.
+    pub fn begin_many(&mut self) {
+        self.runs.get_or_insert_default();
+    }
+
+    /// All are added.
+    pub fn end_many(&mut self) {
+        if let Some(runs) = self.runs.take() {
+            runs.end(&mut self.dictionary, &mut self.store);
+        }
     }
 
     /// As if series of all ids below `count` had been added and removed.
@@ -93,6 +115,7 @@ impl Index {
     ///
     /// Cost: O(labels of the removed + postings they are in).
     pub fn remove(&mut self, removed: &RoaringBitmap) {
+        debug_assert!(self.runs.is_none(), "series are still added");
         let (mut names, mut pairs) = (RoaringBitmap::new(), RoaringBitmap::new());
         for series in removed {
             for pair_id in self.sets.pairs(self.sets.handle(series)) {

@@ -120,6 +120,29 @@ impl PostingsStore {
         }
     }
 
+    /// Adds the series `first..=last`, which are not in the set.
+    pub fn push_run(&mut self, postings: &mut Postings, first: u32, last: u32) {
+        let run_count = last - first + 1;
+        if run_count <= LIST_COUNT_MAX {
+            (first..=last).for_each(|series| self.push(postings, series));
+            return;
+        }
+        if postings.count <= LIST_COUNT_MAX {
+            let mut bitmap = sorted_bitmap(self.view(postings).list);
+            bitmap.insert_range(first..=last);
+            let count = postings.count + run_count;
+            self.clear(postings);
+            let words = [self.take_block(LIST_COUNT_MAX), self.take_bitmap(bitmap), 0];
+            *postings = Postings { count, words };
+        } else {
+            self.flush_tail(postings);
+            let bitmap = &mut self.bitmaps[postings.words[BITMAP] as usize];
+            bitmap.insert_range(first..=last);
+            bitmap.optimize();
+            postings.count += run_count;
+        }
+    }
+
     fn flush_tail(&mut self, postings: &mut Postings) {
         let [block, bitmap, tail_count] = postings.words;
         let tail = block_of(&self.pages, block, tail_count);
@@ -394,6 +417,11 @@ mod tests {
                     store.remove(&mut sets[which], &removed);
                     models[which].retain(|series| !removed.contains(*series));
                 } else {
+                    let is_free = models[which].range(start..start + count).next().is_none();
+                    if is_free && count > 0 && start % 2 == 0 {
+                        store.push_run(&mut sets[which], start, start + count - 1);
+                        models[which].extend(start..start + count);
+                    }
                     for series in (start..).step_by(1 + count as usize % 3).take(count as usize) {
                         if models[which].insert(series) {
                             store.push(&mut sets[which], series);

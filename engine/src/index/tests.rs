@@ -218,11 +218,20 @@ proptest! {
         sets in prop::collection::vec(label_set(), 0..900),
         matchers in prop::collection::vec(prop::collection::vec(any_matcher(), 0..4), 12),
         removed in prop::collection::vec(0u32..900, 0..600),
+        many in any::<bool>(),
     ) {
         let mut model = Model::default();
-        for (series, labels) in sets.iter().enumerate() {
-            model.insert(series as u32, labels.clone());
+        if many {
+            model.index.begin_many();
         }
+        let mut sets = sets;
+        if many {
+            sets.sort();
+        }
+        for (series, labels) in sets.iter().enumerate() {
+            model.insert(series as u32 + u32::from(many) * (series as u32 / 700), labels.clone());
+        }
+        model.index.end_many();
         for round in 0..3u32 {
             for matchers in &matchers {
                 let found = model.select(matchers);

@@ -1,8 +1,7 @@
-//! From the head to a part, and back at a start. In pieces: the caller says when one is enough.
+//! From the head to a part, in pieces: the caller says when one is enough. The way back is `restore`.
 //!
 //! ```text
 //! begin_flush ─► flush_some … ─► end_flush ─► the file is durable ─► install_part ─► forget_flushed …
-//! restore_part, of every part ─► replay of the log behind the last
 //! ```
 
 use std::collections::BTreeSet;
@@ -10,11 +9,9 @@ use std::sync::Arc;
 
 use super::Store;
 use super::select::source_error;
-use crate::block::part::{
-    Part, PartExemplar, PartLabels, PartMeta, PartMetadata, PartPlan, PartRuns, PartWriter,
-};
-use crate::head::{FlushedSeries, Head, StoredExemplar, newest_of};
-use crate::model::{LabelsRef, Samples, SeriesId, SourceError};
+use crate::block::part::{Part, PartExemplar, PartMeta, PartMetadata, PartPlan, PartWriter};
+use crate::head::FlushedSeries;
+use crate::model::{SeriesId, SourceError};
 
 /// A part that is being written. Bytes for its file come out of every call.
 #[derive(Debug)]
@@ -37,7 +34,7 @@ pub(super) struct Parts {
     /// In the order they were written, with the time before which blocks have their samples.
     pub(super) list: Vec<(Arc<Part>, i64)>,
     /// Series whose ids are below are named in a part.
-    named_count: u32,
+    pub(super) named_count: u32,
     /// Series of those that are gone since the last part.
     removed: BTreeSet<u32>,
     /// Blocks have been made of all ranges before this. Late samples of parts may lie there.
@@ -211,228 +208,6 @@ impl Store {
         match part {
             Some(part) => list[at].0 = part,
             None => drop(list.remove(at)),
-        }
-    }
-}
-
-/// Taking parts back at a start, in pieces. In order of number; labels from the last base on.
-pub struct Restore {
-    parts: Vec<Arc<Part>>,
-    base: usize,
-    removed: BTreeSet<u32>,
-    stage: Stage,
-    /// Room to decode in.
-    samples: Samples,
-    group: LabelGroup,
-}
-
-/// Series that are taken back together, so that their places in the head's table are asked for before
-/// they are needed.
-#[derive(Default)]
-struct LabelGroup {
-    bytes: Vec<u8>,
-    /// Id, hash, and where the labels end.
-    rows: Vec<(u32, u64, usize)>,
-}
-
-/// Series of a [`LabelGroup`].
-const GROUP_COUNT: usize = 32;
-
-impl LabelGroup {
-    /// Reads the next series of `part`; false at its end.
-    fn read(
-        &mut self,
-        labels: &mut PartLabels,
-        part: &Part,
-        removed: &BTreeSet<u32>,
-    ) -> Result<bool, SourceError> {
-        self.bytes.clear();
-        self.rows.clear();
-        while self.rows.len() < GROUP_COUNT {
-            let Some((id, labels)) = labels.next(part).map_err(source_error)? else {
-                return Ok(!self.rows.is_empty());
-            };
-            if !removed.contains(&id) {
-                self.bytes.extend_from_slice(labels.as_bytes());
-                self.rows.push((id, labels.stable_hash(), self.bytes.len()));
-            }
-        }
-        Ok(true)
-    }
-
-    fn restore(&self, head: &mut Head) {
-        self.rows.iter().for_each(|&(_, hash, _)| head.prefetch_hash(hash));
-        let mut start = 0;
-        for &(id, hash, end) in &self.rows {
-            let labels = LabelsRef::from_canonical(&self.bytes[start..end]);
-            head.restore(SeriesId(id), labels, hash);
-            start = end;
-        }
-    }
-}
-
-enum Stage {
-    /// Of the part at this place.
-    Labels(usize, PartLabels),
-    /// Of the part at this place, the last first; whether each series is known to have a newest
-    /// sample.
-    Newest(usize, PartRuns, Vec<bool>),
-    Done,
-}
-
-impl Restore {
-    /// `parts` in order of number.
-    ///
-    /// Errors: a part that cannot be read.
-    pub fn new(parts: Vec<Arc<Part>>) -> Result<Restore, SourceError> {
-        let base = parts.iter().rposition(|part| part.meta().is_base).unwrap_or(0);
-        let mut removed = BTreeSet::new();
-        for part in parts.iter().skip(base) {
-            removed.extend(part.removed().map_err(source_error)?);
-        }
-        let stage = match parts.get(base) {
-            Some(part) => Stage::Labels(base, part.labels()),
-            None => Stage::Done,
-        };
-        let (samples, group) = Default::default();
-        Ok(Restore { parts, base, removed, stage, samples, group })
-    }
-}
-
-impl Store {
-    /// Takes series back until `is_enough`; true when all are. The log is replayed behind that: see
-    /// [`Store::flushed`].
-    ///
-    /// Errors: a part that cannot be read.
-    pub fn restore_some(
-        &mut self,
-        restore: &mut Restore,
-        mut is_enough: impl FnMut() -> bool,
-    ) -> Result<bool, SourceError> {
-        /// Series between two looks at the clock.
-        const LOOK_COUNT: usize = 32;
-        for number in 1usize.. {
-            let Restore { parts, base, removed, stage, samples, group } = restore;
-            match stage {
-                Stage::Labels(at, labels) => match group.read(labels, &parts[*at], removed)? {
-                    true => {
-                        group.restore(&mut self.head);
-                        if is_enough() {
-                            return Ok(false);
-                        }
-                    }
-                    false => {
-                        let next = *at + 1;
-                        *stage = match parts.get(next) {
-                            Some(part) => Stage::Labels(next, part.labels()),
-                            None => self.begin_newest(parts.len(), parts),
-                        };
-                    }
-                },
-                Stage::Newest(at, runs, is_known) => {
-                    let part = &parts[*at];
-                    match runs.next(part).map_err(source_error)? {
-                        Some((id, chunks)) => {
-                            let series = SeriesId(id);
-                            let is_new = is_known.get(id as usize) == Some(&false);
-                            if (is_new || part.meta().has_late) && self.head.has(series) {
-                                let mut newest = None;
-                                for chunk in chunks {
-                                    let chunk = chunk.map_err(source_error)?;
-                                    let max_ms = chunk.header.max_ms;
-                                    if chunk.is_late {
-                                        self.head.note_late(series, max_ms);
-                                    } else if newest.is_none_or(|(newest_ms, _)| newest_ms < max_ms)
-                                    {
-                                        newest = Some((max_ms, chunk.bytes));
-                                    }
-                                }
-                                if let Some((max_ms, bytes)) = newest.filter(|_| is_new) {
-                                    is_known[id as usize] = true;
-                                    let newest = newest_of(bytes, samples).map_err(source_error)?;
-                                    self.head.set_newest(series, max_ms, newest);
-                                }
-                            }
-                        }
-                        None => {
-                            let (at, is_known) = (*at, std::mem::take(is_known));
-                            *stage = match at.checked_sub(1) {
-                                Some(at) => Stage::Newest(at, parts[at].runs(), is_known),
-                                None => Stage::Done,
-                            };
-                        }
-                    }
-                }
-                Stage::Done => {
-                    self.end_restore(std::mem::take(parts), *base)?;
-                    return Ok(true);
-                }
-            }
-            if number.is_multiple_of(LOOK_COUNT) && is_enough() {
-                return Ok(false);
-            }
-        }
-        Ok(false)
-    }
-
-    fn begin_newest(&mut self, count: usize, parts: &[Arc<Part>]) -> Stage {
-        let id_count = parts.iter().map(|part| part.meta().id_count).max().unwrap_or(0);
-        self.head.pass_ids(id_count as usize);
-        match count.checked_sub(1) {
-            Some(last) => {
-                let is_known = vec![false; self.head.id_count()];
-                Stage::Newest(last, parts[last].runs(), is_known)
-            }
-            None => Stage::Done,
-        }
-    }
-
-    fn end_restore(&mut self, parts: Vec<Arc<Part>>, base: usize) -> Result<(), SourceError> {
-        for part in &parts {
-            let meta = part.meta();
-            if meta.min_ms <= meta.max_ms {
-                self.head.widen_span(meta.min_ms, meta.max_ms);
-            }
-        }
-        for part in parts.iter().skip(base) {
-            for PartMetadata { family, kind, help, unit } in
-                part.metadata().map_err(source_error)?
-            {
-                self.metadata.set(family, kind, help, unit);
-            }
-        }
-        if let Some(last) = parts.last() {
-            // Each part has all that were kept when it was written.
-            let mut buffer = vec![];
-            for exemplar in last.exemplars().map_err(source_error)? {
-                let own = StoredExemplar {
-                    labels: exemplar.labels.to_owned(),
-                    value: exemplar.value,
-                    timestamp_ms: exemplar.timestamp_ms,
-                    has_timestamp: true,
-                };
-                let series = SeriesId(exemplar.series);
-                if let Some(labels) = self.head.labels(series, &mut buffer) {
-                    self.exemplars.add(series, labels, &own);
-                }
-            }
-            self.parts.named_count = last.meta().id_count as u32;
-        }
-        self.parts.list = parts.into_iter().map(|part| (part, i64::MIN)).collect();
-        Ok(())
-    }
-
-    /// Where the log goes on behind the parts that were restored.
-    pub fn flushed(&self) -> super::Flushed {
-        let Some(last) = self.parts.list.last().map(|(part, _)| *part.meta()) else {
-            return super::Flushed::default();
-        };
-        let ids = (0..last.id_count as u32).filter(|&id| self.head.has(SeriesId(id)));
-        super::Flushed {
-            next_lsn: last.next_lsn,
-            epoch: Some(last.epoch),
-            ids: ids.map(|id| (id, Some(SeriesId(id)))).collect(),
-            is_former: false,
         }
     }
 }

@@ -24,6 +24,7 @@ mod import;
 #[cfg(test)]
 mod mixed_tests;
 mod replay;
+mod restore;
 mod select;
 mod selection;
 #[cfg(test)]
@@ -32,10 +33,11 @@ mod tests;
 pub use adopt::Adopt;
 pub use blocks::OpenBlock;
 pub use exemplars::ExemplarReport;
-pub use flush::{Flush, Restore};
+pub use flush::Flush;
 pub use guests::OpenGuest;
 pub use import::{Import, ImportReport, ImportedLog};
 pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
+pub use restore::Restore;
 pub use select::HeadStats;
 pub use selection::StoreSelection;
 

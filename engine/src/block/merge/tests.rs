@@ -323,7 +323,10 @@ fn neighbours_join_small_chunks_and_hand_on_large_ones() {
 #[test]
 fn a_damaged_block_gives_its_whole_series() {
     let series = |number: u32| -> Series {
-        let value = |n: i64| Point::Float(u64::from(number).wrapping_mul(n as u64 * 0x9E37_79B9));
+        let value = |n: i64| {
+            let mixed = (u64::from(number) << 32 | n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            Point::Float(mixed ^ mixed >> 29)
+        };
         (0..400).map(|n| (n * 15_000, value(n))).collect()
     };
     let model: Model = (0..12).map(|number| (labels(number), series(number))).collect();

@@ -56,7 +56,7 @@ impl Part {
     ///
     /// Errors: it is no whole part of this format.
     pub fn open(bytes: FileBytes) -> Result<Part, BlockError> {
-        let (mut pages, body) = Pages::open(bytes, "part", MAGIC, VERSION)?;
+        let (mut pages, body) = Pages::open(bytes, "part", MAGIC, &[VERSION])?;
         let Some((meta, sections)) = PartMeta::decode(&body) else {
             return Err(pages.broken("footer"));
         };
@@ -369,6 +369,18 @@ struct Within {
 }
 
 impl PartRuns {
+    /// Goes on to the group that has `series`, if it lies behind the one where this stands.
+    pub fn skip_to(&mut self, part: &Part, series: u32) -> Result<(), BlockError> {
+        let next = self.group + 1;
+        if next < part.group_count()
+            && part.group_row(next)?.0 <= series
+            && let Some(group) = part.find_group(series)?
+        {
+            (self.group, self.within) = (group, None);
+        }
+        Ok(())
+    }
+
     /// The next series and its chunks.
     pub fn next<'a>(
         &mut self,

@@ -125,6 +125,27 @@ fn parts_give_back_what_was_written() {
 }
 
 #[test]
+fn runs_go_on_at_any_series() {
+    let part = open(&write()).unwrap();
+    for series in 0..1010 {
+        let mut runs = part.runs();
+        for place in [0, series / 2, series] {
+            runs.skip_to(&part, place).unwrap();
+        }
+        let mut rest = vec![];
+        while let Some((id, _)) = runs.next(&part).unwrap() {
+            rest.push(id);
+        }
+        // From the group of the series on.
+        assert!(rest.len() <= series_ids().filter(|&id| id >= series).count() + 64);
+        assert!(series_ids().filter(|&id| id >= series).all(|id| rest.contains(&id)));
+        // It never goes back.
+        runs.skip_to(&part, 0).unwrap();
+        assert!(runs.next(&part).unwrap().is_none());
+    }
+}
+
+#[test]
 fn ranges_with_late_samples_are_found() {
     let part = open(&write()).unwrap();
     let check = |range_ms: i64, max_ms: i64, expected: &[i64], in_order_ms: Option<i64>| {
