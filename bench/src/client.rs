@@ -1,13 +1,22 @@
 //! One HTTP/1.1 connection that sends and reads whole messages: blocking, reused buffers.
+//!
+//! It runs on the same cores as the server, so it does as little as a client can: what the kernel
+//! hands over passes through a buffer that stays in the cache, and is copied once.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+/// Bytes that are read at once, and more than any head.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 pub struct Connection {
     stream: TcpStream,
     address: SocketAddr,
-    buffer: Vec<u8>,
+    /// `buffer[begin..end]` was read and not taken yet.
+    buffer: Box<[u8]>,
+    begin: usize,
+    end: usize,
 }
 
 /// A response: status and body. Of the headers is kept whether one says when to come again.
@@ -24,12 +33,18 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
         stream.set_write_timeout(Some(Duration::from_secs(120)))?;
-        Ok(Connection { stream, address, buffer: Vec::with_capacity(64 * 1024) })
+        let buffer = vec![0; BUFFER_BYTES].into();
+        Ok(Connection { stream, address, buffer, begin: 0, end: 0 })
     }
 
     pub fn get(&mut self, path: &str) -> Result<Response> {
+        self.get_into(path, Vec::new())
+    }
+
+    /// As [`Connection::get`], into the room of a body that is not needed any more.
+    pub fn get_into(&mut self, path: &str, room: Vec<u8>) -> Result<Response> {
         write!(self.stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)?;
-        self.response()
+        self.response(room)
     }
 
     /// Sends `body` with extra header lines (each ending in CRLF).
@@ -41,18 +56,13 @@ impl Connection {
         );
         self.stream.write_all(head.as_bytes())?;
         self.stream.write_all(body)?;
-        self.response()
+        self.response(Vec::new())
     }
 
-    fn response(&mut self) -> Result<Response> {
-        self.buffer.clear();
-        let head_end = loop {
-            if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.read_more()?;
-        };
-        let head = String::from_utf8_lossy(&self.buffer[..head_end]).to_ascii_lowercase();
+    fn response(&mut self, mut body: Vec<u8>) -> Result<Response> {
+        body.clear();
+        (self.begin, self.end) = (0, 0);
+        let head = self.up_to(b"\r\n\r\n")?.to_ascii_lowercase();
         let status = head
             .split_ascii_whitespace()
             .nth(1)
@@ -61,8 +71,8 @@ impl Connection {
         let header = |name: &str| {
             head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
         };
-        let body = if header("transfer-encoding") == Some("chunked") {
-            self.chunked(head_end)?
+        if header("transfer-encoding") == Some("chunked") {
+            while self.chunk(&mut body)? > 0 {}
         } else {
             let length = match header("content-length") {
                 Some(text) => text
@@ -70,54 +80,69 @@ impl Connection {
                     .map_err(|_| Error::new(ErrorKind::InvalidData, "bad content-length"))?,
                 None => 0, // 204 and 304 have no body and need not say so.
             };
-            while self.buffer.len() < head_end + length {
-                self.read_more()?;
-            }
-            self.buffer[head_end..head_end + length].to_vec()
-        };
+            self.take(length, &mut body)?;
+        }
         let has_retry_after = header("retry-after").is_some();
         Ok(Response { status, body, has_retry_after })
     }
 
-    fn chunked(&mut self, mut at: usize) -> Result<Vec<u8>> {
-        let mut body = Vec::new();
+    /// Appends one chunk of a body; its length, which is zero for the last one.
+    fn chunk(&mut self, body: &mut Vec<u8>) -> Result<usize> {
+        let size = usize::from_str_radix(self.up_to(b"\r\n")?.trim(), 16)
+            .map_err(|_| Error::new(ErrorKind::InvalidData, "bad chunk size"))?;
+        self.take(size, body)?;
+        self.up_to(b"\r\n")?;
+        Ok(size)
+    }
+
+    /// Takes a text and the mark at its end, which is left out.
+    fn up_to(&mut self, mark: &[u8]) -> Result<String> {
+        let mut searched = 0;
         loop {
-            let line_end = loop {
-                if let Some(end) = find(&self.buffer[at..], b"\r\n") {
-                    break at + end;
-                }
-                self.read_more()?;
-            };
-            let size = std::str::from_utf8(&self.buffer[at..line_end])
-                .ok()
-                .and_then(|text| usize::from_str_radix(text.trim(), 16).ok())
-                .ok_or_else(|| Error::new(ErrorKind::InvalidData, "bad chunk size"))?;
-            let start = line_end + 2;
-            while self.buffer.len() < start + size + 2 {
-                self.read_more()?;
+            let read = &self.buffer[self.begin..self.end];
+            let found = read[searched..].windows(mark.len()).position(|window| window == mark);
+            if let Some(at) = found {
+                let length = searched + at;
+                let text = String::from_utf8_lossy(&read[..length]).into_owned();
+                self.begin += length + mark.len();
+                return Ok(text);
             }
-            if size == 0 {
-                return Ok(body);
+            searched = (read.len() + 1).saturating_sub(mark.len());
+            if self.begin > 0 {
+                self.buffer.copy_within(self.begin..self.end, 0);
+                (self.begin, self.end) = (0, self.end - self.begin);
             }
-            body.extend_from_slice(&self.buffer[start..start + size]);
-            at = start + size + 2;
+            self.read_more()?;
         }
     }
 
+    /// Takes `count` bytes.
+    fn take(&mut self, mut count: usize, body: &mut Vec<u8>) -> Result<()> {
+        while count > 0 {
+            if self.begin == self.end {
+                (self.begin, self.end) = (0, 0);
+                self.read_more()?;
+            }
+            let length = count.min(self.end - self.begin);
+            body.extend_from_slice(&self.buffer[self.begin..][..length]);
+            self.begin += length;
+            count -= length;
+        }
+        Ok(())
+    }
+
     fn read_more(&mut self) -> Result<()> {
-        let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk)? {
+        if self.end == self.buffer.len() {
+            return Err(Error::new(ErrorKind::InvalidData, "a line without an end"));
+        }
+        match self.stream.read(&mut self.buffer[self.end..])? {
             0 => Err(Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),
             count => {
-                self.buffer.extend_from_slice(&chunk[..count]);
+                self.end += count;
                 Ok(())
             }
         }
     }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 /// `text` as it may stand in a query string.
@@ -145,4 +170,65 @@ pub fn query_scalar(address: SocketAddr, query: &str, at_unix_s: f64) -> Result<
     }
     let value = answer["data"]["result"][0]["value"][1].as_str();
     Ok(value.and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::{BUFFER_BYTES, Connection};
+
+    /// What a client makes of `sent`, which a server writes `piece` bytes at a time.
+    fn received(sent: &[u8], piece: usize) -> std::io::Result<(u16, Vec<u8>)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut stream, _) = listener.accept()?;
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    asked.push(0);
+                    stream.read_exact(asked.last_mut().map(std::slice::from_mut).unwrap())?;
+                }
+                stream.set_nodelay(true)?;
+                sent.chunks(piece).try_for_each(|piece| stream.write_all(piece))
+            });
+            let response = Connection::open(address)?.get_into("/", b"old".to_vec())?;
+            Ok((response.status, response.body))
+        })
+    }
+
+    #[track_caller]
+    fn check(sent: &[u8], status: u16, body: &[u8]) {
+        for piece in [3, 1000, usize::MAX] {
+            assert_eq!(received(sent, piece).unwrap(), (status, body.to_vec()));
+        }
+    }
+
+    #[test]
+    fn bodies_are_read_whole() {
+        check(b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"");
+        check(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, b"abc");
+        let chunked = b"HTTP/1.1 422 X\r\nTransfer-Encoding: chunked\r\n\r\n\
+                        3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n";
+        check(chunked, 422, b"abc0123456789");
+        let body: Vec<u8> = (0..3 * BUFFER_BYTES).map(|n| n as u8).collect();
+        let mut long = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        for chunk in body.chunks(BUFFER_BYTES + 17) {
+            long.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            long.extend_from_slice(chunk);
+            long.extend_from_slice(b"\r\n");
+        }
+        long.extend_from_slice(b"0\r\n\r\n");
+        assert_eq!(received(&long, usize::MAX).unwrap(), (200, body));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        let endless = vec![b'x'; 2 * BUFFER_BYTES];
+        for sent in [&b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"[..], b"", &endless] {
+            assert!(received(sent, usize::MAX).is_err());
+        }
+    }
 }
