@@ -31,6 +31,7 @@ pub const SCENARIO: Scenario = Scenario {
   --repeat=N          timed runs of each query (5)
   --restart=0|1       restart the server between load and queries (0)
   --peaks=0|1         show the peak memory of each query (0)
+  --only=NAME,NAME    only these queries
 ",
     run: run_with,
 };
@@ -53,6 +54,17 @@ pub struct Parameters {
     pub restarts: bool,
     /// Show the peak memory of each query.
     pub shows_peaks: bool,
+    /// Names of the queries that run; all without any.
+    pub only: Vec<String>,
+}
+
+impl Parameters {
+    fn queries(&self) -> impl Iterator<Item = &'static Query> {
+        let is_chosen = |query: &&Query| {
+            self.only.is_empty() || self.only.iter().any(|name| name == query.name)
+        };
+        QUERIES.iter().filter(is_chosen)
+    }
 }
 
 fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, String> {
@@ -67,7 +79,17 @@ fn run_with(common: &Common, mut options: Options) -> std::result::Result<Run, S
         repeat_count: options.count("repeat", 5)?,
         restarts: options.number("restart", 0u8)? != 0,
         shows_peaks: options.number("peaks", 0u8)? != 0,
+        only: options
+            .take("only")
+            .iter()
+            .flat_map(|names| names.split(','))
+            .map(str::to_owned)
+            .collect(),
     };
+    let is_known = |name: &String| QUERIES.iter().any(|query| query.name == name);
+    if let Some(unknown) = parameters.only.iter().find(|name| !is_known(name)) {
+        return Err(format!("--only: {unknown} is not known"));
+    }
     let shown = json!({
         "series": parameters.pod_count * POD_SERIES,
         "minutes": parameters.span_ms / 60_000,
@@ -201,7 +223,7 @@ pub fn run(common: &Common, parameters: &Parameters) -> Result<Vec<Outcome>> {
         digests.push((setup.kind, answers));
         Ok(figures)
     })?;
-    compare(&digests)?;
+    compare(&parameters.queries().collect::<Vec<_>>(), &digests)?;
     Ok(outcomes)
 }
 
@@ -292,18 +314,20 @@ fn measure(
     let mut total_ms = 0.0;
     let before = server.usage()?;
     let mut highest = 0;
-    for query in QUERIES {
+    let mut room = Vec::new();
+    for query in parameters.queries() {
         server.forget_peak()?;
         let path = path(query, parameters, end_ms);
-        let first = connection.get(&path)?;
+        let first = connection.get_into(&path, room)?;
         digests.push(
             Digest::of(&first.body)
                 .map_err(|error| Error::other(format!("{}: {error}", query.text)))?,
         );
+        room = first.body;
         let mut times_ms = Vec::new();
         for _ in 0..parameters.repeat_count {
             let begun = Instant::now();
-            connection.get(&path)?;
+            room = connection.get_into(&path, room)?.body;
             times_ms.push(begun.elapsed().as_secs_f64() * 1e3);
         }
         times_ms.sort_by(f64::total_cmp);
@@ -327,12 +351,12 @@ fn measure(
 
 /// hearth must give Prometheus's answers. VictoriaMetrics computes rates its own way, so only the
 /// number of its series is looked at, and said.
-fn compare(digests: &[(Kind, Vec<Digest>)]) -> Result<()> {
+fn compare(queries: &[&Query], digests: &[(Kind, Vec<Digest>)]) -> Result<()> {
     let find = |kind| digests.iter().find(|(own, _)| *own == kind).map(|(_, answers)| answers);
     let Some(hearth) = find(Kind::Hearth) else { return Ok(()) };
     let mut differing = Vec::new();
     for ((query, own), other) in
-        QUERIES.iter().zip(hearth).zip(find(Kind::Prometheus).into_iter().flatten())
+        queries.iter().zip(hearth).zip(find(Kind::Prometheus).into_iter().flatten())
     {
         if !own.agrees(other, !query.text.starts_with("topk")) {
             differing.push(format!("{}: hearth {own:?}, Prometheus {other:?}", query.text));
@@ -342,7 +366,7 @@ fn compare(digests: &[(Kind, Vec<Digest>)]) -> Result<()> {
         return Err(Error::other(differing.join("\n")));
     }
     for ((query, own), other) in
-        QUERIES.iter().zip(hearth).zip(find(Kind::VictoriaMetrics).into_iter().flatten())
+        queries.iter().zip(hearth).zip(find(Kind::VictoriaMetrics).into_iter().flatten())
     {
         if own.series_count != other.series_count {
             eprintln!(

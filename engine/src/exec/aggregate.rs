@@ -3,13 +3,16 @@
 //!
 //! ```text
 //! labels      one set a group
-//! first       [group][step]   the sum, extreme, mean or sum of squared deviations
-//! second      [group][step]   what the sum lost, or the mean         only where an operator has it,
+//! places      which columns a group's cells lie in, and where
+//! first       [place][step]   the sum, extreme, mean or sum of squared deviations
+//! second      [place][step]   what the sum lost, or the mean         only where an operator has it,
 //!                             of a sum once a group has a second row
-//! counts      [group][step]   rows that were added                   likewise
-//! present     [group] bits    steps that have a value
+//! counts      [place][step]   rows that were added                   likewise
+//! present     [place] bits    steps that have a value
 //! histograms  [group]         sums of native histograms              only where there are any
 //! ```
+//!
+//! The groups of another shard that are new here stay in the columns that they came in.
 //!
 //! Native histograms are summed apart ([`HistogramGroup`]); `count` and `group` take them as the
 //! points they are, the others leave them out and say so.
@@ -17,6 +20,7 @@
 //! Source: Prometheus `promql/engine.go`, `aggregation`.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::kernels::add_to_sums;
 use crate::model::LabelsRef;
@@ -26,8 +30,12 @@ use crate::promql::ast::{AggregateOp, PosRange};
 use super::aggregate_histograms::HistogramGroup;
 use super::annotations::Annotations;
 use super::label_table::{Dropped, LabelIndex, project};
-use super::matrix::{Matrix, RowRef, count, is_set, ones, set, unset, words};
+use super::matrix::{
+    Matrix, Place, RESERVED_CELLS_MAX, RowRef, count, is_set, ones, set, unset, words,
+};
 use super::sum::{self, Mean};
+
+const WORD: usize = u64::BITS as usize;
 
 #[derive(Clone, Debug)]
 pub struct GroupColumns {
@@ -36,6 +44,20 @@ pub struct GroupColumns {
     step_count: usize,
     labels: LabelIndex,
     drops_name: Vec<bool>,
+    /// At least one; new groups of rows go to the first.
+    columns: Vec<Columns>,
+    /// By group.
+    places: Vec<Place>,
+    /// Of the groups up to the last that has any.
+    histograms: Vec<HistogramGroup>,
+    histogram_bytes: usize,
+    projected: Vec<u8>,
+    /// The group of the last row: that of the next one is often the same.
+    last: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Columns {
     first: Vec<f64>,
     second: Vec<f64>,
     /// A sum has a `second`.
@@ -44,12 +66,7 @@ pub struct GroupColumns {
     present: Vec<u64>,
     /// Steps at which the sum of an average overflowed, so that `first` is the mean.
     overflowed: Vec<u64>,
-    /// Of the groups up to the last that has any.
-    histograms: Vec<HistogramGroup>,
-    histogram_bytes: usize,
-    projected: Vec<u8>,
-    /// The group of the last row: that of the next one is often the same.
-    last: usize,
+    group_count: usize,
 }
 
 /// Whose row is added to a group.
@@ -86,12 +103,8 @@ impl GroupColumns {
             step_count,
             labels: LabelIndex::default(),
             drops_name: Vec::new(),
-            first: Vec::new(),
-            second: Vec::new(),
-            loses: false,
-            counts: Vec::new(),
-            present: Vec::new(),
-            overflowed: Vec::new(),
+            columns: vec![Columns::default()],
+            places: Vec::new(),
             histograms: Vec::new(),
             histogram_bytes: 0,
             projected: Vec::new(),
@@ -99,27 +112,19 @@ impl GroupColumns {
         }
     }
 
-    fn has_second(&self) -> bool {
-        use AggregateOp::*;
-        matches!(self.op, Avg | Stddev | Stdvar) || self.loses
-    }
-
-    /// A group gets a second row: from now on sums lose something.
-    fn join(&mut self) {
-        if self.op == AggregateOp::Sum && !self.loses {
-            self.loses = true;
-            self.second.resize(self.first.len(), 0.0);
+    /// There are at most so many rows to come: a column that grows by itself is copied again and
+    /// again. Room that is not used costs addresses, no memory.
+    pub fn reserve(&mut self, row_count: usize) {
+        if self.grouping.without || !self.grouping.labels.is_empty() {
+            let groups = row_count.min(RESERVED_CELLS_MAX / self.step_count.max(1));
+            self.columns[0].first.reserve_exact(groups * self.step_count);
         }
-    }
-
-    fn has_counts(&self) -> bool {
-        use AggregateOp::*;
-        matches!(self.op, Avg | Stddev | Stdvar)
     }
 
     /// Values of all columns, present or not.
     pub fn cell_count(&self) -> usize {
-        self.first.len() + self.second.len() + self.counts.len()
+        let cells = |of: &Columns| of.first.len() + of.second.len() + of.counts.len();
+        self.columns.iter().map(cells).sum()
     }
 
     /// Memory of the native histograms held.
@@ -130,7 +135,12 @@ impl GroupColumns {
     /// Samples that the groups count as.
     pub fn sample_count(&self) -> usize {
         let of_histograms = self.histograms.iter().map(HistogramGroup::sample_count);
-        count(&self.present) + of_histograms.sum::<usize>()
+        let words = words(self.step_count);
+        let points = |place: &Place| {
+            let present = &self.columns[place.columns as usize].present;
+            count(&present[place.row as usize * words..][..words])
+        };
+        self.places.iter().map(points).sum::<usize>() + of_histograms.sum::<usize>()
     }
 
     /// The index of the group of a series, made if it is new.
@@ -146,34 +156,19 @@ impl GroupColumns {
     fn intern(&mut self, labels: LabelsRef<'_>) -> usize {
         let is_last = self.last < self.labels.len() && self.labels.get(self.last) == labels;
         let (group, is_new) = if is_last { (self.last, false) } else { self.labels.intern(labels) };
-        if !is_new {
-            self.join();
-        } else {
-            let groups = group + 1;
-            let points = groups * self.step_count;
-            let words = groups * words(self.step_count);
+        if is_new {
             self.drops_name.push(false);
-            self.first.resize(points, 0.0);
-            self.second.resize(if self.has_second() { points } else { 0 }, 0.0);
-            self.counts.resize(if self.has_counts() { points } else { 0 }, 0.0);
-            self.present.resize(words, 0);
-            self.overflowed.resize(if self.op == AggregateOp::Avg { words } else { 0 }, 0);
+            let row = self.columns[0].push_group(self.op, self.step_count);
+            self.places.push(Place { columns: 0, row });
+        } else {
+            self.columns[self.places[group].columns as usize].join(self.op);
         }
         group
     }
 
     fn group_mut(&mut self, group: usize) -> Group<'_> {
-        fn part<T>(column: &mut [T], group: usize, length: usize) -> &mut [T] {
-            if column.is_empty() { column } else { &mut column[group * length..][..length] }
-        }
-        let (steps, words) = (self.step_count, words(self.step_count));
-        Group {
-            first: part(&mut self.first, group, steps),
-            second: part(&mut self.second, group, steps),
-            counts: part(&mut self.counts, group, steps),
-            present: part(&mut self.present, group, words),
-            overflowed: part(&mut self.overflowed, group, words),
-        }
+        let Place { columns, row } = self.places[group];
+        self.columns[columns as usize].group_mut(row, self.step_count)
     }
 
     /// Adds a row to the group that its series falls into. `position`: where the aggregated expression
@@ -213,40 +208,99 @@ impl GroupColumns {
     /// Takes in the groups of another shard.
     pub fn merge(&mut self, mut other: GroupColumns) {
         assert!(self.op == other.op && self.step_count == other.step_count);
-        let op = self.op;
-        if other.loses {
-            self.join();
-        }
-        // Grown once and by no more than there may be.
-        let more = other.first.len();
-        self.first.reserve_exact(more);
-        self.second.reserve_exact(other.second.len());
+        let (op, steps, known) = (self.op, self.step_count, self.places.len());
+        let columns = self.columns.len() as u32;
         let mut histograms = std::mem::take(&mut other.histograms).into_iter();
         for from in 0..other.labels.len() {
-            let into = self.intern(other.labels.get(from));
-            self.drops_name[into] |= other.drops_name[from];
+            let (into, is_new) = self.labels.intern(other.labels.get(from));
+            let theirs = other.places[from];
+            if is_new {
+                self.drops_name.push(other.drops_name[from]);
+                self.places.push(Place { columns: columns + theirs.columns, ..theirs });
+            } else {
+                self.drops_name[into] |= other.drops_name[from];
+                let from = other.columns[theirs.columns as usize].group_mut(theirs.row, steps);
+                let own = self.places[into];
+                let own_columns = &mut self.columns[own.columns as usize];
+                own_columns.join(op);
+                own_columns.group_mut(own.row, steps).merge(op, &from);
+            }
             if let Some(histograms) = histograms.next().filter(|group| !group.is_empty()) {
                 self.histogram_group(into).merge(histograms);
             }
-            let from = other.group_mut(from);
-            self.group_mut(into).merge(op, &from);
+        }
+        if self.places.len() > known {
+            self.columns.append(&mut other.columns);
         }
     }
 
     /// The rows that the aggregation was asked for.
     pub fn finish(mut self, annotations: &mut Annotations, position: PosRange) -> Matrix {
-        let op = self.op;
-        for group in 0..self.labels.len() {
-            self.group_mut(group).finish(op);
+        if self.op == AggregateOp::Sum {
+            self.columns.iter_mut().for_each(Columns::finish_sums);
+        } else {
+            let op = self.op;
+            (0..self.labels.len()).for_each(|group| self.group_mut(group).finish(op));
         }
-        let labels = self.labels.into_table();
-        let columns = (self.drops_name, self.first, self.present);
-        let (drops_name, values, present) = columns;
-        let mut rows = Matrix::from_columns(self.step_count, labels, drops_name, values, present);
+        let columns = self.columns.into_iter().map(|of| (of.first, of.present)).collect();
+        let (labels, drops_name) = (self.labels.into_table(), self.drops_name);
+        let mut rows =
+            Matrix::from_columns(self.step_count, labels, drops_name, columns, self.places);
         for (row, group) in self.histograms.into_iter().enumerate() {
             group.finish(&mut rows, row, annotations, position);
         }
         rows.without_empty_rows()
+    }
+}
+
+impl Columns {
+    /// A group gets a second row: from now on sums lose something.
+    fn join(&mut self, op: AggregateOp) {
+        if op == AggregateOp::Sum && !self.loses {
+            self.loses = true;
+            self.second.reserve_exact(self.first.capacity());
+            self.second.resize(self.first.len(), 0.0);
+        }
+    }
+
+    /// Adds a group without a point; where it lies.
+    fn push_group(&mut self, op: AggregateOp, step_count: usize) -> u32 {
+        use AggregateOp::*;
+        self.group_count += 1;
+        let points = self.group_count * step_count;
+        let words = self.group_count * words(step_count);
+        let has_counts = matches!(op, Avg | Stddev | Stdvar);
+        self.first.resize(points, 0.0);
+        self.second.resize(if has_counts || self.loses { points } else { 0 }, 0.0);
+        self.counts.resize(if has_counts { points } else { 0 }, 0.0);
+        self.present.resize(words, 0);
+        self.overflowed.resize(if op == Avg { words } else { 0 }, 0);
+        self.group_count as u32 - 1
+    }
+
+    fn group_mut(&mut self, row: u32, step_count: usize) -> Group<'_> {
+        fn part<T>(column: &mut [T], row: u32, length: usize) -> &mut [T] {
+            if column.is_empty() { column } else { &mut column[row as usize * length..][..length] }
+        }
+        let words = words(step_count);
+        Group {
+            first: part(&mut self.first, row, step_count),
+            second: part(&mut self.second, row, step_count),
+            counts: part(&mut self.counts, row, step_count),
+            present: part(&mut self.present, row, words),
+            overflowed: part(&mut self.overflowed, row, words),
+        }
+    }
+
+    /// What is no point holds anything, so the loops have no bits to look at.
+    fn finish_sums(&mut self) {
+        if self.loses {
+            let sums = self.first.iter_mut().zip(&self.second);
+            sums.for_each(|(sum, lost)| *sum += lost);
+        } else {
+            // A sum of nothing but negative zeros is a positive one.
+            self.first.iter_mut().for_each(|sum| *sum += 0.0);
+        }
     }
 }
 
@@ -294,12 +348,17 @@ impl Group<'_> {
         }
     }
 
+    /// The steps of a word, and the word if it has them all.
+    fn steps_of_word(&self, index: usize) -> (Range<usize>, u64) {
+        let steps = index * WORD..self.first.len().min((index + 1) * WORD);
+        let full = if steps.len() == WORD { u64::MAX } else { (1 << steps.len()) - 1 };
+        (steps, full)
+    }
+
     /// The commonest of all, so with a path for whole words of points.
     fn add_sum(&mut self, values: &[f64], present: &[u64]) {
-        const WORD: usize = u64::BITS as usize;
         for (index, &word) in present.iter().enumerate() {
-            let steps = index * WORD..self.first.len().min((index + 1) * WORD);
-            let full = if steps.len() == WORD { u64::MAX } else { (1 << steps.len()) - 1 };
+            let (steps, full) = self.steps_of_word(index);
             if self.second.is_empty() {
                 // The first row of its group.
                 self.present[index] = word;
@@ -321,6 +380,43 @@ impl Group<'_> {
                     set(self.present, step);
                     (self.first[step], self.second[step]) = (values[step], 0.0);
                 }
+            }
+        }
+    }
+
+    /// Merges sums of which one at least may have lost something; likewise.
+    fn merge_sums(&mut self, other: &Group<'_>) {
+        for (index, &word) in other.present.iter().enumerate() {
+            let (steps, full) = self.steps_of_word(index);
+            let (first, second) = (&mut self.first[steps.clone()], &mut self.second[steps.clone()]);
+            let added = &other.first[steps.clone()];
+            let lost = other.second.get(steps.clone());
+            if self.present[index] == 0 {
+                self.present[index] = word;
+                first.copy_from_slice(added);
+                match lost {
+                    Some(lost) => second.copy_from_slice(lost),
+                    None => second.fill(0.0),
+                }
+                continue;
+            }
+            if word == full && self.present[index] == full {
+                add_to_sums(first, second, added);
+                for ((second, first), lost) in
+                    second.iter_mut().zip(first).zip(lost.unwrap_or_default())
+                {
+                    *second = if first.is_infinite() { 0.0 } else { *second + lost };
+                }
+                continue;
+            }
+            for step in ones(&[word]).map(|bit| index * WORD + bit) {
+                let lost = other.second.get(step).copied().unwrap_or(0.0);
+                let mut sum = (other.first[step], lost);
+                if is_set(self.present, step) {
+                    sum = sum::merge((self.first[step], self.second[step]), sum);
+                }
+                set(self.present, step);
+                (self.first[step], self.second[step]) = sum;
             }
         }
     }
@@ -358,18 +454,7 @@ impl Group<'_> {
     fn merge(&mut self, op: AggregateOp, other: &Group<'_>) {
         use AggregateOp::*;
         match op {
-            Sum if self.second.is_empty() && other.second.is_empty() => {
-                self.add_sum(other.first, other.present);
-            }
-            Sum => self.each(other.present, |group, step, is_first| {
-                let lost = other.second.get(step).copied().unwrap_or(0.0);
-                let added = (other.first[step], lost);
-                (group.first[step], group.second[step]) = if is_first {
-                    added
-                } else {
-                    sum::merge((group.first[step], group.second[step]), added)
-                };
-            }),
+            Sum => self.merge_sums(other),
             Avg => self.each(other.present, |group, step, is_first| {
                 let mut mean = other.mean(step);
                 if !is_first {
@@ -410,7 +495,6 @@ impl Group<'_> {
         use AggregateOp::*;
         for step in ones(self.present) {
             self.first[step] = match op {
-                Sum => self.first[step] + self.second.get(step).copied().unwrap_or(0.0),
                 Avg => self.mean(step).finish(),
                 Stdvar => self.first[step] / self.counts[step],
                 Stddev => (self.first[step] / self.counts[step]).sqrt(),

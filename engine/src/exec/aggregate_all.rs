@@ -7,8 +7,6 @@
 //! Source: Prometheus `promql/engine.go`, `rangeEvalAgg`, `aggregationK`,
 //! `aggregationCountValues`.
 
-use std::cmp::Ordering;
-
 use crate::model::LabelsBuilder;
 use crate::model::quote::push_quoted_bytes;
 use crate::model::source::Turns;
@@ -17,12 +15,14 @@ use crate::promql::ast::AggregateOp;
 
 use super::aggregate::{GroupColumns, GroupedSeries};
 use super::annotations::Annotations;
+use super::best::{Best, better};
 use super::error::ExecError;
 use super::format::{plain, shortest_g};
-use super::functions::quantile::{compare, quantile, warn_invalid};
+use super::functions::quantile::{quantile, warn_invalid};
 use super::label_table::{Dropped, LabelIndex, project};
 use super::matrix::{Matrix, Row, is_set, ones, set, words};
 use super::ratio;
+use super::step_block::{StepBlock, blocks};
 use super::turn::spend;
 
 pub async fn run(
@@ -115,23 +115,28 @@ async fn quantiles(
     }
     let (index, members) = groups(rows, &aggregate.grouping);
     let mut result = Matrix::new(rows.step_count());
-    let (mut row, mut values) = (Row::default(), Vec::new());
+    result.reserve(members.len());
+    let (mut row, mut block) = (Row::default(), StepBlock::default());
     for (group, members) in members.iter().enumerate() {
         row.reset(rows.step_count());
-        for step in 0..rows.step_count() {
-            values.clear();
-            let floats = members.iter().filter_map(|&member| rows.row(member as usize).float(step));
-            values.extend(floats);
-            if !values.is_empty() {
-                row.set(step, quantile(param.at(step), &mut values));
+        for steps in blocks(rows.step_count(), members.len()) {
+            block.load(rows, members.iter().copied(), steps.clone(), false);
+            for step in steps.clone() {
+                let values = block.at(step).values;
+                if !values.is_empty() {
+                    row.set(step, quantile(param.at(step), values));
+                }
             }
-            spend(turns, members.len()).await?;
+            spend(turns, members.len() * steps.len()).await?;
         }
         let drops_name = members.iter().any(|&member| rows.drops_name(member as usize));
         result.push_row(index.get(group), drops_name, row.as_ref());
     }
     Ok(result)
 }
+
+/// Most points of a step that are found row by row.
+const FEW: usize = 32;
 
 fn has_histograms(rows: &Matrix) -> bool {
     (0..rows.row_count()).any(|row| !rows.histograms(row).is_empty())
@@ -156,31 +161,52 @@ async fn select(
     let words = words(rows.step_count());
     let mut chosen = vec![0u64; rows.row_count() * words];
     let mut order = Vec::new();
-    let mut candidates: Vec<(f64, u32)> = Vec::new();
+    let mut choose = |step: usize, best: &[(f64, u32)]| {
+        for &(_, row) in best {
+            set(&mut chosen[row as usize * words..][..words], step);
+        }
+        if rows.step_count() == 1 {
+            order.extend(best.iter().map(|&(_, row)| row));
+        }
+    };
+    let is_largest = op == AggregateOp::Topk;
+    let (mut block, mut candidates) = (StepBlock::default(), Vec::<(f64, u32)>::new());
     let (_, members) = groups(rows, &aggregate.grouping);
     for members in &members {
-        for step in 0..rows.step_count() {
-            candidates.clear();
-            candidates.extend(members.iter().filter_map(|&member| {
-                let row = rows.row(member as usize);
-                let is_candidate =
-                    is_set(row.present, step) && !(compares && row.histograms.holds(step));
-                is_candidate.then(|| (row.values[step], member))
-            }));
-            match op {
-                AggregateOp::LimitRatio => {
-                    let share = param.at(step);
-                    candidates.retain(|&(_, row)| ratio::is_in(share, rows.labels(row as usize)));
+        let wanted = |step| (param.at(step) as i64).clamp(0, members.len() as i64) as usize;
+        let all_wanted = (0..rows.step_count()).map(wanted);
+        if compares && all_wanted.clone().max() <= Some(FEW) {
+            let mut best = Best::new(is_largest, all_wanted);
+            for &member in members {
+                best.add_row(member, rows.row(member as usize));
+                spend(turns, rows.step_count()).await?;
+            }
+            for step in 0..rows.step_count() {
+                candidates.clear();
+                candidates.extend_from_slice(best.at(step));
+                candidates.sort_unstable_by(|a, b| better(is_largest, a, b));
+                choose(step, &candidates);
+            }
+            continue;
+        }
+        for steps in blocks(rows.step_count(), members.len()) {
+            block.load(rows, members.iter().copied(), steps.clone(), !compares);
+            for step in steps {
+                let points = block.at(step);
+                candidates.clear();
+                candidates.extend(points.iter().map(|(value, index)| (value, members[index])));
+                match op {
+                    AggregateOp::LimitRatio => {
+                        let share = param.at(step);
+                        candidates
+                            .retain(|&(_, row)| ratio::is_in(share, rows.labels(row as usize)));
+                    }
+                    AggregateOp::Limitk => candidates.truncate(wanted(step)),
+                    _ => leave_best(is_largest, wanted(step), &mut candidates),
                 }
-                _ => choose(op, param.at(step), &mut candidates),
+                choose(step, &candidates);
+                spend(turns, members.len()).await?;
             }
-            for &(_, row) in &candidates {
-                set(&mut chosen[row as usize * words..][..words], step);
-            }
-            if rows.step_count() == 1 {
-                order.extend(candidates.iter().map(|&(_, row)| row));
-            }
-            spend(turns, members.len()).await?;
         }
     }
     if rows.step_count() == 1 {
@@ -239,28 +265,14 @@ fn check_selection(
     Ok(true)
 }
 
-/// Leaves the first `k` candidates, or the `k` best ones in their order. NaN is the worst either
-/// way; among equals the earlier row is better.
-fn choose(op: AggregateOp, k: f64, candidates: &mut Vec<(f64, u32)>) {
-    let k = (k as i64).clamp(0, candidates.len() as i64) as usize;
-    if op == AggregateOp::Limitk {
-        candidates.truncate(k);
-        return;
-    }
-    let better = |a: &(f64, u32), b: &(f64, u32)| {
-        let by_value = match (a.0.is_nan(), b.0.is_nan()) {
-            (false, false) if op == AggregateOp::Topk => compare(&b.0, &a.0),
-            (false, false) => compare(&a.0, &b.0),
-            (a_is_nan, b_is_nan) => a_is_nan.cmp(&b_is_nan),
-        };
-        by_value.then(a.1.cmp(&b.1))
-    };
+/// Leaves the `k` best candidates, in their order.
+fn leave_best(is_largest: bool, k: usize, candidates: &mut Vec<(f64, u32)>) {
+    let better = |a: &(f64, u32), b: &(f64, u32)| better(is_largest, a, b);
     if 0 < k && k < candidates.len() {
         candidates.select_nth_unstable_by(k - 1, better);
     }
     candidates.truncate(k);
     candidates.sort_unstable_by(better);
-    debug_assert!(candidates.is_sorted_by(|a, b| better(a, b) != Ordering::Greater));
 }
 
 async fn count_values(

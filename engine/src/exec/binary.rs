@@ -333,16 +333,16 @@ impl Join<'_> {
         match (op, lhs, rhs) {
             // The commonest operators between rows, each a loop of its own.
             (BinaryOp::Add, Operand::Row(lhs), Operand::Row(rhs)) => {
-                self.out.write(steps, |step| Some(lhs.values[step] + rhs.values[step]))
+                self.out.write_rows(steps, lhs, rhs, |lhs, rhs| lhs + rhs)
             }
             (BinaryOp::Sub, Operand::Row(lhs), Operand::Row(rhs)) => {
-                self.out.write(steps, |step| Some(lhs.values[step] - rhs.values[step]))
+                self.out.write_rows(steps, lhs, rhs, |lhs, rhs| lhs - rhs)
             }
             (BinaryOp::Mul, Operand::Row(lhs), Operand::Row(rhs)) => {
-                self.out.write(steps, |step| Some(lhs.values[step] * rhs.values[step]))
+                self.out.write_rows(steps, lhs, rhs, |lhs, rhs| lhs * rhs)
             }
             (BinaryOp::Div, Operand::Row(lhs), Operand::Row(rhs)) => {
-                self.out.write(steps, |step| Some(lhs.values[step] / rhs.values[step]))
+                self.out.write_rows(steps, lhs, rhs, |lhs, rhs| lhs / rhs)
             }
             _ => {
                 let apply = arithmetic(op).expect("set operators are done elsewhere");
@@ -481,8 +481,43 @@ impl Output {
         steps: &[u64],
         value: impl Fn(usize) -> Option<f64>,
     ) -> Result<(), ExecError> {
-        let claimed = &mut self.claimed[self.row * steps.len()..][..steps.len()];
+        self.claim_steps(steps)?;
         let (values, present) = self.matrix.row_mut(self.row);
+        for step in ones(steps) {
+            let Some(value) = value(step) else { continue };
+            if is_set(present, step) {
+                return Err(same_labelset());
+            }
+            values[step] = value;
+            set(present, step);
+        }
+        Ok(())
+    }
+
+    /// As [`Output::write`], of two rows whose every pair of values has a result.
+    #[inline]
+    fn write_rows(
+        &mut self,
+        steps: &[u64],
+        lhs: RowRef<'_>,
+        rhs: RowRef<'_>,
+        value: impl Fn(f64, f64) -> f64,
+    ) -> Result<(), ExecError> {
+        let (values, present) = self.matrix.row_mut(self.row);
+        if any(present) {
+            return self.write(steps, |step| Some(value(lhs.values[step], rhs.values[step])));
+        }
+        // What is no point may hold anything, so the loop has no bits to look at.
+        for ((result, lhs), rhs) in values.iter_mut().zip(lhs.values).zip(rhs.values) {
+            *result = value(*lhs, *rhs);
+        }
+        present.copy_from_slice(steps);
+        self.claim_steps(steps)
+    }
+
+    /// Takes note of steps for which a pair of the row is computed.
+    fn claim_steps(&mut self, steps: &[u64]) -> Result<(), ExecError> {
+        let claimed = &mut self.claimed[self.row * steps.len()..][..steps.len()];
         for (claimed, &bits) in claimed.iter_mut().zip(steps) {
             if *claimed & bits != 0 && self.is_same_group {
                 return Err(ExecError::Evaluation(
@@ -491,14 +526,6 @@ impl Output {
                 ));
             }
             *claimed |= bits;
-        }
-        for step in ones(steps) {
-            let Some(value) = value(step) else { continue };
-            if is_set(present, step) {
-                return Err(same_labelset());
-            }
-            values[step] = value;
-            set(present, step);
         }
         Ok(())
     }

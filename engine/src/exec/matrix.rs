@@ -1,14 +1,18 @@
 //! Values of vectors over time: one row per series or group, one column per step.
 //!
 //! ```text
-//! values       [row 0: step 0, step 1, … | row 1: … ]   f64, dense; what is no float holds anything
-//! present      [row 0: bits of its steps | row 1: … ]   whole words a row
-//! histograms   [row 0 | row 1 | … ]                     sparse; empty without any in the matrix
-//! labels       canonical bytes a row                    drops_name: a flag a row
+//! values       [place 0: step 0, step 1, … | place 1: … ]   f64, dense; what is no float holds anything
+//! present      [place 0: bits of its steps | place 1: … ]   whole words a row
+//! places       which columns a row's cells lie in, and where; empty while they lie in order
+//! histograms   [row 0 | row 1 | … ]                         sparse; empty without any in the matrix
+//! labels       canonical bytes a row                        drops_name: a flag a row
 //! ```
 //!
-//! Between calls: all columns hold `row_count` rows; bits past the last step are zero; a row has
-//! at least one point.
+//! What shards answer is put together and put in order without a copy of a cell: the columns of each
+//! stay as they are, and the places say where the rows are.
+//!
+//! Between calls: every row has a place, and no two have the same; bits past the last step are zero; a
+//! row has at least one point.
 //!
 //! A native histogram stands beside the floats: its point is present, and [`Histograms`] says that
 //! it is none of them. So what is about points (sets, absence, counts) need not look there, and
@@ -25,7 +29,7 @@ use super::label_table::LabelTable;
 const WORD_BITS: usize = u64::BITS as usize;
 
 /// Most cells for which there is room before there are rows.
-const RESERVED_CELLS_MAX: usize = 8 << 20;
+pub const RESERVED_CELLS_MAX: usize = 8 << 20;
 
 /// Words that hold a bit for each of `step_count` steps.
 #[inline]
@@ -57,6 +61,18 @@ pub fn set_range(bits: &mut [u64], steps: Range<usize>) {
             *word |= (u64::MAX >> (WORD_BITS - (end - start))) << (start % WORD_BITS);
         }
     }
+}
+
+/// Whether the bits of some steps are all set.
+pub fn are_set(bits: &[u64], steps: Range<usize>) -> bool {
+    bits.iter().enumerate().all(|(index, word)| {
+        let start = steps.start.max(index * WORD_BITS);
+        let end = steps.end.min((index + 1) * WORD_BITS);
+        start >= end || {
+            let wanted = (u64::MAX >> (WORD_BITS - (end - start))) << (start % WORD_BITS);
+            word & wanted == wanted
+        }
+    })
 }
 
 /// Sets the bits of all steps.
@@ -158,8 +174,14 @@ impl<'a> RowRef<'a> {
     /// Calls `f` with the step and value of every point that is a float.
     #[inline]
     pub fn for_each_float(self, mut f: impl FnMut(usize, f64)) {
-        for step in ones(self.present).filter(|step| !self.histograms.holds(*step)) {
-            f(step, self.values[step]);
+        for (index, mut word) in self.histograms.floats(self.present).enumerate() {
+            let steps = index * WORD_BITS;
+            let values = &self.values[steps..];
+            while word != 0 {
+                let bit = word.trailing_zeros() as usize;
+                f(steps + bit, values[bit]);
+                word &= word - 1;
+            }
         }
     }
 
@@ -181,13 +203,15 @@ impl<'a> RowRef<'a> {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Matrix {
     step_count: usize,
     labels: LabelTable,
     drops_name: Vec<bool>,
-    values: Vec<f64>,
-    present: Vec<u64>,
+    /// At least one.
+    columns: Vec<Columns>,
+    /// By row; empty while all lie in the only columns, in their order.
+    places: Vec<Place>,
     /// Empty while no row has any, else one for each row.
     histograms: Vec<Histograms>,
     /// Memory of the histograms; those that neighbours share count once.
@@ -197,22 +221,52 @@ pub struct Matrix {
     pub is_ordered: bool,
 }
 
+#[derive(Clone, Debug, Default)]
+struct Columns {
+    values: Vec<f64>,
+    present: Vec<u64>,
+    row_count: usize,
+}
+
+/// Where a row's cells lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Which columns.
+    pub columns: u32,
+    pub row: u32,
+}
+
 impl Matrix {
     pub fn new(step_count: usize) -> Matrix {
-        Matrix { step_count, ..Matrix::default() }
+        Matrix {
+            step_count,
+            labels: LabelTable::default(),
+            drops_name: Vec::new(),
+            columns: vec![Columns::default()],
+            places: Vec::new(),
+            histograms: Vec::new(),
+            histogram_bytes: 0,
+            is_ordered: false,
+        }
     }
 
-    /// Rows of floats whose columns were filled elsewhere. Rows without a point are left out of
-    /// what [`Matrix::without_empty_rows`] gives.
+    /// Rows of floats whose columns, values and bits, were filled elsewhere; not all that lies in
+    /// them need have a place. Rows without a point are left out of what
+    /// [`Matrix::without_empty_rows`] gives.
     pub fn from_columns(
         step_count: usize,
         labels: LabelTable,
         drops_name: Vec<bool>,
-        values: Vec<f64>,
-        present: Vec<u64>,
+        columns: Vec<(Vec<f64>, Vec<u64>)>,
+        places: Vec<Place>,
     ) -> Matrix {
-        let matrix =
-            Matrix { step_count, labels, drops_name, values, present, ..Matrix::default() };
+        let words = words(step_count).max(1);
+        let columns = columns.into_iter().map(|(values, present)| {
+            let row_count = present.len() / words;
+            Columns { values, present, row_count }
+        });
+        let columns = columns.collect();
+        let matrix = Matrix { labels, drops_name, columns, places, ..Matrix::new(step_count) };
         matrix.assert_columns();
         matrix
     }
@@ -251,14 +305,25 @@ impl Matrix {
     }
 
     #[inline]
+    fn place(&self, row: usize) -> Place {
+        match self.places.get(row) {
+            Some(place) => *place,
+            None => Place { columns: 0, row: row as u32 },
+        }
+    }
+
+    #[inline]
     pub fn values(&self, row: usize) -> &[f64] {
-        &self.values[row * self.step_count..][..self.step_count]
+        let Place { columns, row } = self.place(row);
+        let values = &self.columns[columns as usize].values;
+        &values[row as usize * self.step_count..][..self.step_count]
     }
 
     #[inline]
     pub fn present(&self, row: usize) -> &[u64] {
+        let Place { columns, row } = self.place(row);
         let words = words(self.step_count);
-        &self.present[row * words..][..words]
+        &self.columns[columns as usize].present[row as usize * words..][..words]
     }
 
     #[inline]
@@ -278,18 +343,18 @@ impl Matrix {
     /// The columns of a row of floats, to be written to.
     #[inline]
     pub fn row_mut(&mut self, row: usize) -> (&mut [f64], &mut [u64]) {
-        let words = words(self.step_count);
-        (
-            &mut self.values[row * self.step_count..][..self.step_count],
-            &mut self.present[row * words..][..words],
-        )
+        let Place { columns, row } = self.place(row);
+        let (steps, words) = (self.step_count, words(self.step_count));
+        let Columns { values, present, .. } = &mut self.columns[columns as usize];
+        let row = row as usize;
+        (&mut values[row * steps..][..steps], &mut present[row * words..][..words])
     }
 
     /// Puts a histogram where a float or nothing was.
     pub fn set_histogram(&mut self, row: usize, step: usize, histogram: Arc<FloatHistogram>) {
-        let words = words(self.step_count);
-        set(&mut self.present[row * words..][..words], step);
+        set(self.row_mut(row).1, step);
         self.histogram_bytes += histogram.prometheus_bytes();
+        let words = words(self.step_count);
         self.histograms_mut()[row].insert(step, words, histogram);
     }
 
@@ -301,18 +366,34 @@ impl Matrix {
 
     /// Points and the room of absent ones.
     pub fn cell_count(&self) -> usize {
-        self.values.len()
+        self.row_count() * self.step_count
     }
 
     /// Memory of the columns and labels.
     pub fn bytes(&self) -> usize {
-        let columns = size_of_val(&self.values[..]) + size_of_val(&self.present[..]);
-        columns + self.labels.bytes() + self.histogram_bytes
+        let bytes = |columns: &Columns| {
+            size_of_val(&columns.values[..]) + size_of_val(&columns.present[..])
+        };
+        let columns: usize = self.columns.iter().map(bytes).sum();
+        let places = size_of_val(&self.places[..]);
+        columns + places + self.labels.bytes() + self.histogram_bytes
     }
 
     /// Samples that the points of all rows count as.
     pub fn sample_count(&self) -> usize {
-        count(&self.present) + self.histograms.iter().map(Histograms::extra_samples).sum::<usize>()
+        let points: usize = (0..self.row_count()).map(|row| count(self.present(row))).sum();
+        points + self.histograms.iter().map(Histograms::extra_samples).sum::<usize>()
+    }
+
+    /// The columns that take the next row, whose label and flag are there already.
+    fn columns_of_next(&mut self) -> &mut Columns {
+        let last = self.columns.len() - 1;
+        let columns = &mut self.columns[last];
+        if !self.places.is_empty() {
+            self.places.push(Place { columns: last as u32, row: columns.row_count as u32 });
+        }
+        columns.row_count += 1;
+        columns
     }
 
     /// Adds a row; one without a point is left out.
@@ -324,8 +405,9 @@ impl Matrix {
         }
         self.labels.push(labels);
         self.drops_name.push(drops_name);
-        self.values.extend_from_slice(row.values);
-        self.present.extend_from_slice(row.present);
+        let columns = self.columns_of_next();
+        columns.values.extend_from_slice(row.values);
+        columns.present.extend_from_slice(row.present);
         if !row.histograms.is_empty() {
             let rows = self.row_count();
             self.histogram_bytes += row.histograms.bytes();
@@ -355,21 +437,34 @@ impl Matrix {
     pub fn push_absent(&mut self, labels: LabelsRef<'_>, drops_name: bool) -> usize {
         self.labels.push(labels);
         self.drops_name.push(drops_name);
-        self.values.resize(self.values.len() + self.step_count, 0.0);
-        self.present.resize(self.present.len() + words(self.step_count), 0);
+        let (steps, words) = (self.step_count, words(self.step_count));
+        let columns = self.columns_of_next();
+        columns.values.resize(columns.values.len() + steps, 0.0);
+        columns.present.resize(columns.present.len() + words, 0);
         if !self.histograms.is_empty() {
             self.histograms.push(Histograms::default());
         }
         self.row_count() - 1
     }
 
-    /// Appends the rows of `other`, which has as many steps.
+    /// Appends the rows of `other`, which has as many steps. O(rows); no cell is copied.
     pub fn append(&mut self, mut other: Matrix) {
         assert!(self.step_count == other.step_count);
         if self.is_empty() {
             *self = other;
             return;
         }
+        if other.is_empty() {
+            return;
+        }
+        let columns = self.columns.len() as u32;
+        let own: Vec<Place> = (0..self.row_count()).map(|row| self.place(row)).collect();
+        self.places = own;
+        self.places.extend((0..other.row_count()).map(|row| {
+            let place = other.place(row);
+            Place { columns: columns + place.columns, ..place }
+        }));
+        self.columns.append(&mut other.columns);
         if !self.histograms.is_empty() || !other.histograms.is_empty() {
             let more = std::mem::take(other.histograms_mut());
             self.histograms_mut().extend(more);
@@ -377,20 +472,20 @@ impl Matrix {
         }
         self.labels.append(&other.labels);
         self.drops_name.extend_from_slice(&other.drops_name);
-        self.values.extend_from_slice(&other.values);
-        self.present.extend_from_slice(&other.present);
     }
 
     /// Has room for so many rows, or as many as [`RESERVED_CELLS_MAX`] allows: a column that grows
     /// by itself is copied again and again. Room that is not used costs addresses, no memory.
     pub fn reserve(&mut self, row_count: usize) {
         let row_count = row_count.min(RESERVED_CELLS_MAX / self.step_count.max(1));
-        self.values.reserve_exact(row_count * self.step_count);
-        self.present.reserve_exact(row_count * words(self.step_count));
+        let (steps, words) = (self.step_count, words(self.step_count));
+        let columns = self.columns.last_mut().expect("there is at least one");
+        columns.values.reserve_exact(row_count * steps);
+        columns.present.reserve_exact(row_count * words);
         self.drops_name.reserve_exact(row_count);
     }
 
-    /// Puts the rows into the order named, which names each once. In place, O(cells).
+    /// Puts the rows into the order named, which names each once. O(rows); no cell is moved.
     pub fn permute(&mut self, order: &[u32]) {
         assert!(order.len() == self.row_count());
         let mut labels = LabelTable::default();
@@ -402,8 +497,7 @@ impl Matrix {
             let taken = order.iter().map(|&row| std::mem::take(&mut rows[row as usize]));
             self.histograms = taken.collect();
         }
-        permute_rows(&mut self.values, self.step_count, order);
-        permute_rows(&mut self.present, words(self.step_count), order);
+        self.places = order.iter().map(|&row| self.place(row as usize)).collect();
     }
 
     /// The rows named, in that order.
@@ -414,8 +508,9 @@ impl Matrix {
             let row = row as usize;
             selected.labels.push(self.labels(row));
             selected.drops_name.push(self.drops_name[row]);
-            selected.values.extend_from_slice(self.values(row));
-            selected.present.extend_from_slice(self.present(row));
+            let columns = selected.columns_of_next();
+            columns.values.extend_from_slice(self.values(row));
+            columns.present.extend_from_slice(self.present(row));
         }
         if !self.histograms.is_empty() {
             let rows = rows.iter().map(|&row| self.histograms[row as usize].clone());
@@ -435,48 +530,50 @@ impl Matrix {
     fn assert_columns(&self) {
         let rows = self.row_count();
         assert!(self.labels.len() == rows);
-        assert!(self.values.len() == rows * self.step_count);
-        assert!(self.present.len() == rows * words(self.step_count));
+        for Columns { values, present, row_count } in &self.columns {
+            assert!(values.len() == row_count * self.step_count);
+            assert!(present.len() == row_count * words(self.step_count));
+        }
+        if self.places.is_empty() {
+            assert!(self.columns.len() == 1 && self.columns[0].row_count == rows);
+        } else {
+            assert!(self.places.len() == rows);
+        }
         assert!(self.histograms.is_empty() || self.histograms.len() == rows);
-    }
-}
-
-/// Moves rows of `length` to where `order` wants them, along its cycles.
-fn permute_rows<T: Copy>(cells: &mut [T], length: usize, order: &[u32]) {
-    let mut is_done = vec![false; order.len()];
-    let mut first = Vec::with_capacity(length);
-    for start in 0..order.len() {
-        if is_done[start] || order[start] as usize == start {
-            continue;
-        }
-        first.clear();
-        first.extend_from_slice(&cells[start * length..][..length]);
-        let mut to = start;
-        loop {
-            is_done[to] = true;
-            let from = order[to] as usize;
-            if from == start {
-                break;
-            }
-            cells.copy_within(from * length..(from + 1) * length, to * length);
-            to = from;
-        }
-        cells[to * length..][..length].copy_from_slice(&first);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
-    use super::{Matrix, RowRef, count, ones, set, set_all, words};
+    use super::{Matrix, RowRef, are_set, count, ones, set, set_all, words};
     use crate::exec::histograms::NONE;
     use crate::model::Labels;
 
-    /// `count` rows whose labels, values and flags say which they are.
-    fn rows(count: usize, step_count: usize) -> Matrix {
+    /// Rows whose labels, values and flags say which they are.
+    fn rows(numbers: Range<usize>, step_count: usize) -> Matrix {
         let mut rows = Matrix::new(step_count);
-        for row in 0..count {
+        push_rows(&mut rows, numbers);
+        rows
+    }
+
+    #[track_caller]
+    fn assert_same(rows: &Matrix, expected: &Matrix) {
+        assert_eq!(rows.row_count(), expected.row_count());
+        for row in 0..rows.row_count() {
+            assert_eq!(rows.labels(row), expected.labels(row));
+            assert_eq!(rows.drops_name(row), expected.drops_name(row));
+            assert_eq!(rows.values(row), expected.values(row));
+            assert_eq!(rows.present(row), expected.present(row));
+        }
+    }
+
+    fn push_rows(rows: &mut Matrix, numbers: Range<usize>) {
+        let step_count = rows.step_count();
+        for row in numbers {
             let labels = Labels::from_pairs([("row", row.to_string())]);
             let mut present = vec![0; words(step_count)];
             set(&mut present, row % step_count);
@@ -484,7 +581,6 @@ mod tests {
             let points = RowRef { values: &values, present: &present, histograms: &NONE };
             rows.push_row(labels.as_ref(), row % 2 == 0, points);
         }
-        rows
     }
 
     proptest! {
@@ -493,14 +589,40 @@ mod tests {
             order in Just((0u32..17).collect::<Vec<_>>()).prop_shuffle(),
             step_count in 1usize..70,
         ) {
-            let mut permuted = rows(order.len(), step_count);
+            let mut permuted = rows(0..order.len(), step_count);
             permuted.permute(&order);
-            let selected = rows(order.len(), step_count).select_rows(&order);
-            for row in 0..order.len() {
-                prop_assert_eq!(permuted.labels(row), selected.labels(row));
-                prop_assert_eq!(permuted.drops_name(row), selected.drops_name(row));
-                prop_assert_eq!(permuted.values(row), selected.values(row));
-                prop_assert_eq!(permuted.present(row), selected.present(row));
+            let selected = rows(0..order.len(), step_count).select_rows(&order);
+            assert_same(&permuted, &selected);
+        }
+
+        #[test]
+        fn rows_that_were_put_together_are_those_that_were_pushed(
+            cuts in prop::array::uniform4(0usize..9),
+            order in Just((0u32..10).collect::<Vec<_>>()).prop_shuffle(),
+            step_count in 1usize..70,
+        ) {
+            let [first, second, third, more] = cuts;
+            let (second, third) = (first + second, first + second + third);
+            let mut together = rows(0..first, step_count);
+            let mut other = rows(first..second, step_count);
+            other.append(rows(second..third, step_count));
+            together.append(other);
+            push_rows(&mut together, third..third + more);
+            let pushed = rows(0..third + more, step_count);
+            assert_same(&together, &pushed);
+            prop_assert_eq!(together.cell_count(), pushed.cell_count());
+            prop_assert_eq!(together.sample_count(), pushed.sample_count());
+            let order: Vec<u32> = order.into_iter().filter(|row| (*row as usize) < pushed.row_count()).collect();
+            let mut chosen = together.select_rows(&order);
+            assert_same(&chosen, &pushed.select_rows(&order));
+            chosen.permute(&(0..order.len() as u32).rev().collect::<Vec<_>>());
+            chosen.append(together);
+            for row in 0..chosen.row_count() {
+                let (values, _) = chosen.row_mut(row);
+                values.fill(row as f64);
+            }
+            for row in 0..chosen.row_count() {
+                prop_assert_eq!(chosen.values(row), vec![row as f64; step_count]);
             }
         }
     }
@@ -510,7 +632,9 @@ mod tests {
         for range in [0..0, 0..1, 3..3, 5..70, 0..64, 64..130, 63..65, 129..130] {
             let mut bits = vec![0; words(130)];
             super::set_range(&mut bits, range.clone());
-            assert_eq!(ones(&bits).collect::<Vec<_>>(), range.collect::<Vec<_>>());
+            assert_eq!(ones(&bits).collect::<Vec<_>>(), range.clone().collect::<Vec<_>>());
+            assert!(are_set(&bits, range.clone()));
+            assert!(range.end >= 130 || !are_set(&bits, range.start..range.end + 1));
         }
     }
 

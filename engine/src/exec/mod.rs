@@ -28,6 +28,7 @@ pub mod testing;
 
 mod aggregate_all;
 mod aggregate_histograms;
+mod best;
 mod binary;
 mod elementwise;
 mod functions;
@@ -42,6 +43,7 @@ mod series;
 mod shapes;
 mod stage;
 mod stage_histograms;
+mod step_block;
 mod sum;
 mod turn;
 mod window;

@@ -119,13 +119,15 @@ impl<'a> PartRun<'a> {
         self.failed.is_some()
     }
 
-    /// Makes room for the rows of so many series, where each mostly gives one.
+    /// Makes room for the rows or groups of so many series, where each mostly gives one.
     pub fn reserve(&mut self, series_count: usize) {
-        let drops_points = self.part.stages.iter().any(Stage::drops_points);
-        if let PartialValue::Rows(rows) = &mut self.value
-            && !drops_points
-        {
-            rows.reserve(series_count);
+        if self.part.stages.iter().any(Stage::drops_points) {
+            return;
+        }
+        match &mut self.value {
+            PartialValue::Rows(rows) => rows.reserve(series_count),
+            PartialValue::Groups(groups) => groups.reserve(series_count),
+            PartialValue::Ranges(_) => {}
         }
     }
 

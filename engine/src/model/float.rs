@@ -26,37 +26,6 @@ impl Decimal {
     }
 }
 
-/// Appends what `zmij` writes if it has no exponent: then it is Go's format `f`, but for the `.0`
-/// of a whole number. Else takes it apart.
-#[inline]
-fn push_plain(out: &mut Vec<u8>, magnitude: f64) -> Result<(), Decimal> {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(magnitude).as_bytes();
-    // An exponent has at most three digits and a sign.
-    if text.iter().rev().take(5).any(|&byte| byte == b'e') {
-        return Err(decimal(text));
-    }
-    push_short(out, text.strip_suffix(b".0").unwrap_or(text));
-    Ok(())
-}
-
-/// Appends a text of mostly 8 to 24 bytes, in two or three overlapping copies of fixed size: they
-/// cost a third of a call that copies any number of bytes.
-#[inline]
-fn push_short(out: &mut Vec<u8>, text: &[u8]) {
-    let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) else {
-        return text.iter().for_each(|&byte| out.push(byte));
-    };
-    let start = out.len();
-    match text.first_chunk::<16>() {
-        Some(first) if text.len() <= 24 => out.extend_from_slice(first),
-        Some(_) => return out.extend_from_slice(text),
-        None => out.extend_from_slice(first),
-    }
-    out.truncate(start + text.len() - last.len());
-    out.extend_from_slice(last);
-}
-
 /// Takes the text of a positive number, or zero, apart.
 fn decimal(text: &[u8]) -> Decimal {
     let mut decimal = Decimal { digits: [0; DIGITS_MAX], count: 0, point: 0 };
@@ -113,18 +82,85 @@ fn push_special(out: &mut Vec<u8>, value: f64) -> Option<f64> {
     Some(value.abs())
 }
 
-/// As Go's format `f`: digits and a point, never an exponent.
-pub fn push_f(out: &mut Vec<u8>, value: f64) {
-    let Some(magnitude) = push_special(out, value) else { return };
+/// Bytes that [`place_f`] may touch: the longest text it writes is of 24, and it copies by eights.
+pub const PLACE_BYTES: usize = 40;
+
+/// Magnitudes of fractions whose shortest text has no exponent and at most 23 bytes.
+const PLAIN_FRACTIONS: std::ops::Range<f64> = 1e-3..1e15;
+
+/// As [`push_f`], to the front of `room`: the length of the text. What stands behind it has no
+/// meaning. `None` for values that are not finite, and for some that are large or small.
+#[inline]
+pub fn place_f(room: &mut [u8; PLACE_BYTES], value: f64) -> Option<usize> {
+    let magnitude = value.abs();
+    room[0] = b'-';
+    let start = usize::from(value.is_sign_negative());
     // A conversion there and back costs a third of a call that truncates.
     let whole = magnitude as u64;
     if magnitude < EXACT_INTEGER_MAX && whole as f64 == magnitude {
-        push_short(out, itoa::Buffer::new().format(whole).as_bytes());
-        return;
+        return Some(place_whole(room, start, whole));
     }
-    if let Err(decimal) = push_plain(out, magnitude) {
-        push_decimal_f(out, &decimal);
+    if !PLAIN_FRACTIONS.contains(&magnitude) {
+        return None;
     }
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(magnitude).as_bytes();
+    let end = start + text.len();
+    // Overlapping copies of fixed size cost a third of a call that copies any number of bytes.
+    match (text.first_chunk::<16>(), text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), _, Some(last)) => {
+            room[start..start + 16].copy_from_slice(first);
+            room[end - 8..end].copy_from_slice(last);
+        }
+        (None, Some(first), Some(last)) => {
+            room[start..start + 8].copy_from_slice(first);
+            room[end - 8..end].copy_from_slice(last);
+        }
+        _ => room[start..].iter_mut().zip(text).for_each(|(to, from)| *to = *from),
+    }
+    Some(end)
+}
+
+/// Writes an integer below [`EXACT_INTEGER_MAX`] from `start` on; where it ends.
+#[inline]
+fn place_whole(room: &mut [u8; PLACE_BYTES], start: usize, whole: u64) -> usize {
+    const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+    let mut place = |at: usize, text: u64| room[at..at + 8].copy_from_slice(&text.to_le_bytes());
+    let (head, tail) = (whole / GROUP, whole % GROUP);
+    let digits = digits(if head > 0 { head } else { tail });
+    // The last digit stands, be it zero.
+    let leading_zeros = (digits.trailing_zeros() / 8).min(7);
+    place(start, (digits | ZEROS) >> (8 * leading_zeros));
+    let end = start + 8 - leading_zeros as usize;
+    if head == 0 {
+        return end;
+    }
+    place(end, self::digits(tail) | ZEROS);
+    end + 8
+}
+
+/// Eight digits are converted at once.
+const GROUP: u64 = 100_000_000;
+
+/// The eight digits of a number below [`GROUP`], a byte each, the first one lowest. Halves are split
+/// side by side: into fours, twos and ones; the quotients are exact for all that occurs.
+#[inline]
+fn digits(number: u64) -> u64 {
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - 10 * tens) << 8)
+}
+
+/// As Go's format `f`: digits and a point, never an exponent.
+pub fn push_f(out: &mut Vec<u8>, value: f64) {
+    let mut room = [0; PLACE_BYTES];
+    if let Some(length) = place_f(&mut room, value) {
+        return out.extend_from_slice(&room[..length]);
+    }
+    let Some(magnitude) = push_special(out, value) else { return };
+    push_decimal_f(out, &decimal(zmij::Buffer::new().format_finite(magnitude).as_bytes()));
 }
 
 fn push_decimal_f(out: &mut Vec<u8>, decimal: &Decimal) {
@@ -174,15 +210,11 @@ fn push_decimal_e(out: &mut Vec<u8>, decimal: &Decimal) {
 
 /// As Go's format `g`: `e` for exponents below -4 or of 6 and more, `f` otherwise.
 pub fn push_g(out: &mut Vec<u8>, value: f64) {
-    let Some(magnitude) = push_special(out, value) else { return };
-    if magnitude < 1e6 && magnitude.trunc() == magnitude {
-        out.extend_from_slice(itoa::Buffer::new().format(magnitude as u64).as_bytes());
-        return;
-    }
-    if !(1e-4..1e6).contains(&magnitude) {
-        push_decimal_e(out, &decimal(zmij::Buffer::new().format_finite(magnitude).as_bytes()));
-    } else if let Err(decimal) = push_plain(out, magnitude) {
-        push_decimal_f(out, &decimal);
+    let magnitude = value.abs();
+    if magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
+        push_f(out, value);
+    } else {
+        push_e(out, value);
     }
 }
 
@@ -212,7 +244,7 @@ pub fn push_openmetrics_float(out: &mut Vec<u8>, value: f64) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{push_e, push_f, push_g, push_openmetrics_float};
+    use super::*;
 
     fn text(push: fn(&mut Vec<u8>, f64), value: f64) -> String {
         let mut out = Vec::new();
@@ -269,6 +301,38 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_have_their_digits() {
+        let mut numbers: Vec<u64> = (0..20_000).collect();
+        numbers.extend((0..100_000_000).step_by(9973));
+        for digits in 0..16 {
+            let power = 10u64.pow(digits);
+            numbers.extend([power - 1, power, power + 1, 9 * power, 123_456_789_012_345 % power]);
+        }
+        numbers.extend([(1 << 53) - 1, 1 << 53]);
+        for number in numbers {
+            assert_eq!(text(push_f, number as f64), number.to_string());
+            assert_eq!(text(push_f, -(number as f64)), format!("-{number}"));
+        }
+    }
+
+    /// The digits, whoever wrote them: at the front of the room, or a number that is left to others.
+    #[track_caller]
+    fn check_placed(value: f64) {
+        let mut room = [b'?'; PLACE_BYTES];
+        let Some(length) = place_f(&mut room, value) else {
+            assert!(!(1e-3..1e15).contains(&value.abs()), "{value}");
+            return;
+        };
+        let mut expected = vec![];
+        if value.is_sign_negative() {
+            expected.push(b'-');
+        }
+        let shortest = zmij::Buffer::new().format_finite(value.abs()).to_owned();
+        push_decimal_f(&mut expected, &decimal(shortest.as_bytes()));
+        assert_eq!(room[..length], expected);
+    }
+
+    #[test]
     fn openmetrics_floats_look_like_floats() {
         for (value, expected) in [
             (1.0, "1.0"),
@@ -286,6 +350,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_are_placed_as_they_are_pushed(
+            digits in any::<u64>(),
+            shift in 0u32..64,
+            scale in -12i32..4,
+            bits in any::<u64>(),
+        ) {
+            let short = (digits >> shift) as f64 * 10f64.powi(scale);
+            [short, -short, f64::from_bits(bits)].into_iter().for_each(check_placed);
+        }
+
         #[test]
         fn every_form_reads_back_as_the_same_value(bits in any::<u64>()) {
             let value = f64::from_bits(bits);

@@ -158,10 +158,39 @@ impl<'a> LabelsRef<'a> {
     }
 
     /// Order of Prometheus's `labels.Compare`: label by label, name before value, the shorter
-    /// set first when one is a prefix of the other.
+    /// set first when one is a prefix of the other. Neighbours are mostly alike, so only the first
+    /// name or value that differs is compared.
     pub fn compare(self, other: LabelsRef<'_>) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (own, other) = (self.0, other.0);
+        let common = common_prefix(own, other);
+        if common == own.len().min(other.len()) {
+            return own.len().cmp(&other.len());
+        }
+        let split = |bytes| split_string(bytes).expect("label bytes are canonical");
+        let mut at = 0;
+        loop {
+            let (text, rest) = split(&own[at..]);
+            let end = own.len() - rest.len();
+            if common < end {
+                return text.cmp(split(&other[at..]).0);
+            }
+            at = end;
+        }
     }
+}
+
+/// How many bytes two texts have in common at their fronts.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+    let mut common = 0;
+    for (a, b) in words {
+        let differing = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if differing != 0 {
+            return common + differing.trailing_zeros() as usize / 8;
+        }
+        common += 8;
+    }
+    common + a[common..].iter().zip(&b[common..]).take_while(|(a, b)| a == b).count()
 }
 
 impl<'a> LabelsIter<'a> {
@@ -339,7 +368,22 @@ impl LabelsBuilder {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{Labels, LabelsBuilder, LabelsRef};
+
+    proptest! {
+        #[test]
+        fn sets_have_the_order_of_their_labels(
+            mut sets in prop::array::uniform2(prop::collection::vec(("[ab]{0,3}", "[xy]{0,12}"), 0..4)),
+            shared in prop::collection::vec(("[a-c]{1,9}", "x{0,9}"), 0..4),
+        ) {
+            sets.iter_mut().for_each(|set| set.extend(shared.iter().cloned()));
+            let [a, b] = sets.map(Labels::from_pairs);
+            let expected = a.as_ref().iter().cmp(b.as_ref().iter());
+            prop_assert_eq!(a.as_ref().compare(b.as_ref()), expected);
+        }
+    }
 
     #[track_caller]
     fn check(pairs: &[(&str, &str)], expected: &str) {

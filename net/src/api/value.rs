@@ -8,9 +8,9 @@ use engine::exec::Value;
 
 use crate::http::Pull;
 use crate::wire::json::{
-    PointHeads, push_histogram_point, push_html_text, push_labels, push_point, push_timestamp,
-    push_value,
+    push_histogram_point, push_html_text, push_labels, push_point, push_timestamp, push_value,
 };
+use crate::wire::points::PointHeads;
 
 /// Bytes after which a pull returns, between two series.
 const PULL_BYTES: usize = 16 * 1024;
@@ -92,38 +92,22 @@ impl ValueText {
         out.extend_from_slice(br#"{"metric":"#);
         push_labels(out, self.value.labels(row));
         let is_vector = matches!(self.value, Value::Vector { .. });
-        // A row has floats, histograms or both; what it has none of is not named.
-        let mut key: &[u8] = if is_vector { br#","value":"# } else { br#","values":["# };
-        let mut is_first = true;
-        let mut begin = |out: &mut Vec<u8>| {
-            out.extend_from_slice(if is_first { key } else { b"," });
-            is_first = false;
-        };
         if let Value::Matrix { rows, .. } = &self.value {
-            rows.row(row).for_each_float(|step, value| {
-                begin(out);
-                self.heads.push_point(out, step, value);
-            });
+            self.heads.push_floats(out, br#","values":"#, rows.row(row));
         } else {
+            let mut list = List::new(is_vector, [br#","value":"#, br#","values":["#]);
             self.value.for_each_point(row, |time_ms, value| {
-                begin(out);
+                list.begin_next(out);
                 push_point(out, time_ms, value);
             });
+            list.end(out);
         }
-        let ends_list = |is_first: bool| !is_first && !is_vector;
-        if ends_list(is_first) {
-            out.push(b']');
-        }
-        key = if is_vector { br#","histogram":"# } else { br#","histograms":["# };
-        is_first = true;
+        let mut list = List::new(is_vector, [br#","histogram":"#, br#","histograms":["#]);
         self.value.for_each_histogram(row, |time_ms, histogram| {
-            out.extend_from_slice(if is_first { key } else { b"," });
-            is_first = false;
+            list.begin_next(out);
             push_histogram_point(out, time_ms, histogram);
         });
-        if ends_list(is_first) {
-            out.push(b']');
-        }
+        list.end(out);
         out.push(b'}');
     }
 
@@ -135,6 +119,32 @@ impl ValueText {
             out.extend_from_slice(stats);
         }
         out.push(b'}');
+    }
+}
+
+/// Points of a row: of a vector it has one at most. A row has floats, histograms or both; what it has
+/// none of is not named.
+struct List {
+    opening: &'static [u8],
+    closing: &'static [u8],
+    is_begun: bool,
+}
+
+impl List {
+    fn new(is_vector: bool, [single, many]: [&'static [u8]; 2]) -> List {
+        let (opening, closing): (_, &[u8]) = if is_vector { (single, b"") } else { (many, b"]") };
+        List { opening, closing, is_begun: false }
+    }
+
+    fn begin_next(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.is_begun { b"," } else { self.opening });
+        self.is_begun = true;
+    }
+
+    fn end(self, out: &mut Vec<u8>) {
+        if self.is_begun {
+            out.extend_from_slice(self.closing);
+        }
     }
 }
 

@@ -146,42 +146,6 @@ pub fn push_point(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
     out.push(b']');
 }
 
-/// The times of a grid as points begin with them, `[12.050,"`: every row of a matrix has the same.
-#[derive(Clone, Debug, Default)]
-pub struct PointHeads {
-    heads: Vec<([u8; POINT_HEAD_BYTES], u8)>,
-}
-
-/// Of every timestamp that is an i64: sign, 16 digits, point, 3 digits; and what stands around.
-const POINT_HEAD_BYTES: usize = 32;
-
-impl PointHeads {
-    pub fn new(times_ms: impl Iterator<Item = i64>) -> PointHeads {
-        let head = |time_ms| {
-            let mut text = Vec::with_capacity(POINT_HEAD_BYTES);
-            text.push(b'[');
-            push_timestamp(&mut text, time_ms);
-            text.extend_from_slice(b",\"");
-            let mut head = [0; POINT_HEAD_BYTES];
-            head[..text.len()].copy_from_slice(&text);
-            (head, text.len() as u8)
-        };
-        PointHeads { heads: times_ms.map(head).collect() }
-    }
-
-    /// As [`push_point`], at the time of `step`. The head is copied with what stands behind it, and
-    /// that is cut off again: a copy of fixed size costs two instructions.
-    #[inline]
-    pub fn push_point(&self, out: &mut Vec<u8>, step: usize, value: f64) {
-        let (head, length) = &self.heads[step];
-        let end = out.len() + usize::from(*length);
-        out.extend_from_slice(head);
-        out.truncate(end);
-        push_number(out, value);
-        out.extend_from_slice(b"\"]");
-    }
-}
-
 /// `[12.050,{"count":"3","sum":"1.5","buckets":[[0,"0.5","1","3"]]}]`
 pub fn push_histogram_point(out: &mut Vec<u8>, timestamp_ms: i64, histogram: &FloatHistogram) {
     out.push(b'[');
@@ -274,18 +238,6 @@ mod tests {
     fn check_text(input: &str, label: &str, other: &str) {
         assert_eq!(text(|out| push_text(out, input.as_bytes())), label);
         assert_eq!(text(|out| push_html_text(out, input.as_bytes())), other);
-    }
-
-    #[test]
-    fn points_of_a_grid_are_points() {
-        let times_ms = [0, 999, -1, 1_435_781_451_781, 12_000, i64::MIN, i64::MAX];
-        let heads = PointHeads::new(times_ms.into_iter());
-        for (step, time_ms) in times_ms.into_iter().enumerate() {
-            for value in [0.0, -1.5, f64::NAN, 1e300] {
-                let expected = text(|out| push_point(out, time_ms, value));
-                assert_eq!(text(|out| heads.push_point(out, step, value)), expected);
-            }
-        }
     }
 
     /// As a Prometheus answered for a label of this value, and for the label's list of values.

@@ -11,6 +11,7 @@ pub mod float;
 pub mod json;
 pub mod names;
 pub mod negotiation;
+pub mod points;
 pub mod protobuf;
 pub mod quote;
 pub mod remote_write;

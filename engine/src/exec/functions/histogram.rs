@@ -13,6 +13,7 @@ use crate::exec::label_table::{LabelIndex, filter, is_reserved};
 use crate::exec::matrix::{Matrix, Row, any, is_set, ones, set, words};
 use crate::exec::merge_rows::{Meeting, settle};
 use crate::exec::remarks::with_name;
+use crate::exec::step_block::{StepBlock, blocks};
 use crate::exec::turn::spend;
 use crate::model::source::Turns;
 use crate::model::{LabelsBuilder, LabelsRef};
@@ -49,9 +50,10 @@ pub async fn run(
     let position = histogram.position;
     let (labels, mut classics) = classics(rows, position, delayed_names, annotations);
     let natives = natives(rows, &labels, &mut classics, position, delayed_names, annotations);
-    let buckets = Vec::new();
-    let mut run = Run { rows, histogram, grid, delayed_names, annotations, buckets };
+    let (buckets, block) = (Vec::new(), StepBlock::default());
+    let mut run = Run { rows, histogram, grid, delayed_names, annotations, buckets, block };
     let mut result = Matrix::new(grid.step_count);
+    result.reserve(classics.len());
     let asked: Vec<Asked<'_>> = match histogram.function {
         FunctionId::HistogramFraction => {
             vec![Asked::Fraction(&histogram.params[0], &histogram.params[1])]
@@ -70,8 +72,7 @@ pub async fn run(
             run.push(&mut result, rows.labels(native.row), added, &row);
         }
         for (index, classic) in classics.iter().enumerate() {
-            let row = run.classic(classic, asked, labels.get(index));
-            spend(turns, classic.rows.len() * grid.step_count).await?;
+            let row = run.classic(classic, asked, labels.get(index), turns).await?;
             run.push(&mut result, labels.get(index), added, &row);
         }
     }
@@ -201,46 +202,67 @@ struct Run<'a> {
     delayed_names: bool,
     annotations: &'a mut Annotations,
     buckets: Vec<Bucket>,
+    block: StepBlock,
 }
 
 impl Run<'_> {
-    /// Fills `buckets` with those that have a point, equal bounds as one.
-    fn load(&mut self, members: &[BucketRow], step: usize) {
-        self.buckets.clear();
-        for member in members {
-            let row = self.rows.row(member.row as usize);
-            let Some(count) = row.float(step) else { continue };
-            match self.buckets.last_mut() {
-                Some(last) if last.upper == member.upper => last.count += count,
-                _ => self.buckets.push(Bucket { upper: member.upper, count }),
-            }
-        }
-    }
-
-    fn classic(&mut self, classic: &Classic, asked: Asked<'_>, labels: LabelsRef<'_>) -> Row {
+    async fn classic(
+        &mut self,
+        classic: &Classic,
+        asked: Asked<'_>,
+        labels: LabelsRef<'_>,
+        turns: &impl Turns,
+    ) -> Result<Row, ExecError> {
         let mut row = Row::default();
         row.reset(self.grid.step_count);
-        let mut steps = float_bits(self.rows, &classic.rows);
-        steps.iter_mut().zip(&classic.hidden).for_each(|(steps, hidden)| *steps &= !hidden);
-        for step in ones(&steps) {
-            self.load(&classic.rows, step);
-            let value = match asked {
-                Asked::Quantile(q) => {
-                    let (value, mended) =
-                        classic_histogram::quantile(q.at(step), &mut self.buckets);
-                    if let Some(mended) = mended {
-                        let name = name_of(labels, self.delayed_names);
-                        self.note(mended, self.grid.time_ms(step), &name);
-                    }
-                    value
+        let members = &classic.rows;
+        for steps in blocks(self.grid.step_count, members.len()) {
+            let rows = members.iter().map(|member| member.row);
+            self.block.load(self.rows, rows, steps.clone(), false);
+            for step in steps.clone() {
+                let is_hidden = !classic.hidden.is_empty() && is_set(&classic.hidden, step);
+                if !is_hidden && let Some(value) = self.classic_at(members, step, asked, labels) {
+                    row.set(step, value);
                 }
-                Asked::Fraction(lower, upper) => {
-                    classic_histogram::fraction(lower.at(step), upper.at(step), &self.buckets)
-                }
-            };
-            row.set(step, value);
+            }
+            spend(turns, members.len() * steps.len()).await?;
         }
-        row
+        Ok(row)
+    }
+
+    /// `None` where no bucket has a point.
+    fn classic_at(
+        &mut self,
+        members: &[BucketRow],
+        step: usize,
+        asked: Asked<'_>,
+        labels: LabelsRef<'_>,
+    ) -> Option<f64> {
+        // Those that have a point, equal bounds as one.
+        self.buckets.clear();
+        for (count, member) in self.block.at(step).iter() {
+            let upper = members[member].upper;
+            match self.buckets.last_mut() {
+                Some(last) if last.upper == upper => last.count += count,
+                _ => self.buckets.push(Bucket { upper, count }),
+            }
+        }
+        if self.buckets.is_empty() {
+            return None;
+        }
+        Some(match asked {
+            Asked::Quantile(q) => {
+                let (value, mended) = classic_histogram::quantile(q.at(step), &mut self.buckets);
+                if let Some(mended) = mended {
+                    let name = name_of(labels, self.delayed_names);
+                    self.note(mended, self.grid.time_ms(step), &name);
+                }
+                value
+            }
+            Asked::Fraction(lower, upper) => {
+                classic_histogram::fraction(lower.at(step), upper.at(step), &self.buckets)
+            }
+        })
     }
 
     fn native(&mut self, native: &Native, asked: Asked<'_>) -> Row {

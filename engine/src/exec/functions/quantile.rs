@@ -25,11 +25,12 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
         return f64::INFINITY;
     }
     let rank = q * (values.len() - 1) as f64;
-    let lower_index = rank.floor() as usize;
+    let lower_index = rank as usize;
     let (_, lower, above) = values.select_nth_unstable_by(lower_index, compare);
     // The least above; none above the last.
     let upper = above.iter().min_by(|a, b| compare(a, b)).unwrap_or(lower);
-    let weight = rank - rank.floor();
+    // Of a rank that is a negative zero, too, the weight is a positive one.
+    let weight = (rank - lower_index as f64).abs();
     *lower * (1.0 - weight) + *upper * weight
 }
 
