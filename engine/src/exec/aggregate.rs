@@ -320,9 +320,7 @@ impl Group<'_> {
                 };
                 group.set_mean(step, mean);
             }),
-            Count => self.each(present, |group, step, is_first| {
-                group.first[step] = if is_first { 1.0 } else { group.first[step] + 1.0 };
-            }),
+            Count => self.add_count(present),
             Group => self.each(present, |group, step, _| group.first[step] = 1.0),
             Min | Max => self.each(present, |group, step, is_first| {
                 let (value, known) = (values[step], group.first[step]);
@@ -381,6 +379,23 @@ impl Group<'_> {
                     (self.first[step], self.second[step]) = (values[step], 0.0);
                 }
             }
+        }
+    }
+
+    /// Most rows have a point at every step, so with a path for whole words, too.
+    fn add_count(&mut self, present: &[u64]) {
+        for (index, &word) in present.iter().enumerate() {
+            let (steps, full) = self.steps_of_word(index);
+            let counts = &mut self.first[steps];
+            let known = &mut self.present[index];
+            if word == full && *known == full {
+                counts.iter_mut().for_each(|count| *count += 1.0);
+                continue;
+            }
+            for step in ones(&[word]) {
+                counts[step] = if *known >> step & 1 == 1 { counts[step] + 1.0 } else { 1.0 };
+            }
+            *known |= word;
         }
     }
 
