@@ -66,12 +66,13 @@ impl From<DiskError> for ReplayError {
 }
 
 /// Reads all segments of `disk` in order into `store`, those frames that are not `flushed` to parts,
-/// for the series only whose hash `keep` wants; `progress` hears of every piece, and answers whether to go on. The log is read as one that
-/// begins anew. Between two pieces of [`PIECE`] the shard parks, so that it serves meanwhile.
+/// for the series only whose hash `keep` wants; `progress` hears of every piece, and answers whether
+/// to go on. The log is read as one that begins anew. Between two pieces of [`PIECE`] the shard parks,
+/// so that it serves meanwhile.
 ///
 /// Before anything is read it is synced, so that what is acted upon is what a power cut leaves; a
-/// segment whose sync fails is written anew, and so is the newest one. Memory: one segment. Damage costs the frames it hit and
-/// is told in [`Replayed::losses`].
+/// segment whose sync fails is written anew, and so is the newest one. Memory: one segment. Damage
+/// costs the frames it hit and is told in [`Replayed::losses`].
 pub async fn replay<D: Disk>(
     disk: &D,
     by: ShardId,
