@@ -9,13 +9,12 @@
 //! ```
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tests::generate::Random;
-use tests::ledger::{Findings, Ledger};
+use tests::ledger::{Findings, Ledger, wait_beyond};
 use tests::medium::{Medium, MediumKind};
 use tests::{Hearth, Options};
 
@@ -56,18 +55,6 @@ fn start(medium: &Medium, flush_interval: &str) -> Hearth {
     let mut options = Options::receiver(2);
     options.args.push(format!("--storage.flush-interval={flush_interval}"));
     Hearth::start_on(options, medium.path().join("data"))
-}
-
-/// Waits until more than `count` rounds are acknowledged; how long that took.
-fn wait_beyond(acknowledged: &Arc<AtomicU64>, count: u64, within: Duration) -> Option<Duration> {
-    let begun = Instant::now();
-    while acknowledged.load(Ordering::Relaxed) <= count {
-        if begun.elapsed() > within {
-            return None;
-        }
-        sleep(Duration::from_millis(2));
-    }
-    Some(begun.elapsed())
 }
 
 fn full(kind: MediumKind, cycles: u64) -> Result<(), String> {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -35,6 +35,13 @@ const STRETCH_ROUNDS: u64 = 200;
 const _: () = assert!(ROUNDS_PER_QUERY.is_multiple_of(STRETCH_ROUNDS));
 /// Pause of a writer that was refused.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Rounds of each writer that a server acknowledges before it may be killed: however slow its disk
+/// is, a kill loses something if it can.
+const ROUNDS_BEFORE_KILL: u64 = 3;
+
+/// How long those of one writer may take: a disk that takes a second for each sync is still waited for.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One writer's record.
 #[derive(Clone, Debug)]
@@ -239,6 +246,25 @@ const UPKEEP: [&str; 3] = [
     "--storage.tsdb.max-block-duration=9s",
 ];
 
+impl KillLoop {
+    /// Samples that are acknowledged, at least.
+    pub fn acknowledged_min(&self) -> u64 {
+        u64::from(self.kills) * self.writers as u64 * ROUNDS_BEFORE_KILL * SERIES_COUNT
+    }
+}
+
+/// Waits until more than `count` rounds are acknowledged; how long that took.
+pub fn wait_beyond(acknowledged: &AtomicU64, count: u64, within: Duration) -> Option<Duration> {
+    let begun = Instant::now();
+    while acknowledged.load(Ordering::Relaxed) <= count {
+        if begun.elapsed() > within {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Some(begun.elapsed())
+}
+
 /// Asks for everything until `stop` is set or the server is gone; every answer is one.
 fn ask_until(address: SocketAddr, stop: &AtomicBool) {
     let queries = ["sum by (series) (rate(ledger[5m]))", "count_over_time(ledger[90m])"];
@@ -285,9 +311,17 @@ pub fn kill_loop(parameters: KillLoop, mut progress: impl FnMut(u32, Findings)) 
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
+        let counts: Vec<_> = ledgers
+            .iter()
+            .map(|ledger| {
+                let count = ledger.acknowledged_rounds();
+                let before = count.load(Ordering::Relaxed);
+                (count, before)
+            })
+            .collect();
         let stop = AtomicBool::new(false);
         let address = hearth.address;
-        std::thread::scope(|scope| {
+        let is_loaded = std::thread::scope(|scope| {
             for ledger in &mut ledgers {
                 let stop = &stop;
                 scope.spawn(move || ledger.write_until(address, stop));
@@ -297,10 +331,15 @@ pub fn kill_loop(parameters: KillLoop, mut progress: impl FnMut(u32, Findings)) 
                 scope.spawn(move || ask_until(address, stop));
             }
             // The moment of the kill is the experiment: anywhere in a request, a commit, a sync.
-            std::thread::sleep(std::time::Duration::from_micros(20_000 + random % 300_000));
+            let is_loaded = counts.iter().all(|(count, before)| {
+                wait_beyond(count, before + ROUNDS_BEFORE_KILL - 1, LOAD_TIMEOUT).is_some()
+            });
+            std::thread::sleep(Duration::from_micros(random % 300_000));
             hearth.kill();
             stop.store(true, Ordering::Relaxed);
+            is_loaded
         });
+        assert!(is_loaded, "kill {kill}: {LOAD_TIMEOUT:?} brought too few acknowledgements");
         hearth.restart();
         let mut findings = Findings::default();
         for (ledger, first) in ledgers.iter().zip(first_rounds) {
