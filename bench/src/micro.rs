@@ -262,16 +262,34 @@ fn asking() -> Vec<Step> {
     let (store, ..) = loaded_store(ROUNDS);
     let series_count = data::count_of(METRIC);
     let mut steps = Vec::new();
-    for (name, expected, text) in [
-        ("sum over steps", "5 ns: decode 1, lookback 2, addition 1", format!("sum({METRIC})")),
+    for (name, expected, text, step_count) in [
+        (
+            "sum over steps",
+            "5 ns: decode 1, lookback 2, addition 1",
+            format!("sum({METRIC})"),
+            ROUNDS,
+        ),
         (
             "sum of rates over steps",
             "8 ns: decode 1, window 4, addition 1",
             format!("sum(rate({METRIC}[5m]))"),
+            ROUNDS,
+        ),
+        (
+            "sum by mode of rates at one time",
+            "100 ns: 20 samples of 2, window 20, key and group 20, lines in the cache 20",
+            format!("sum by (mode) (rate({METRIC}[5m]))"),
+            1,
+        ),
+        (
+            "sum by mode at one time",
+            "20 ns: the newest sample 5, key and group 15",
+            format!("sum by (mode) ({METRIC})"),
+            1,
         ),
     ] {
-        let plan = data::plan(&text, ROUNDS);
-        let (store, count) = (store.clone(), series_count * ROUNDS);
+        let plan = data::plan(&text, ROUNDS, step_count);
+        let (store, count) = (store.clone(), series_count * step_count);
         steps.push(step(name, expected, count, move || {
             let store = store.borrow();
             engine::exec::testing::block_on(evaluate(&plan, &One(&store))).expect("it is answered");

@@ -112,12 +112,12 @@ pub fn walk(count: usize, step: u64) -> impl Iterator<Item = f64> {
     .take(count)
 }
 
-/// A range query over all that [`loaded_store`] has, a step a sample.
-pub fn plan(text: &str, rounds: usize) -> Plan {
+/// A query at the times of the last `steps` of the samples that [`loaded_store`] has.
+pub fn plan(text: &str, rounds: usize, steps: usize) -> Plan {
     let ast = parse(text, &ParseOptions::ALL).expect("the text is PromQL");
     let end_ms = START_MS + (rounds as i64 - 1) * INTERVAL_MS;
     let times = QueryTimes {
-        start_ms: START_MS,
+        start_ms: end_ms - (steps as i64 - 1) * INTERVAL_MS,
         end_ms,
         step_ms: INTERVAL_MS,
         lookback_ms: 5 * 60_000,

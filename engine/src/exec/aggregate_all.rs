@@ -16,12 +16,14 @@ use crate::promql::ast::AggregateOp;
 use super::aggregate::{GroupColumns, GroupedSeries};
 use super::annotations::Annotations;
 use super::best::{Best, better};
+use super::bits::{is_set, ones, set, words};
 use super::error::ExecError;
 use super::format::{plain, shortest_g};
 use super::functions::quantile::{quantile, warn_invalid};
 use super::label_table::{Dropped, LabelIndex, project};
-use super::matrix::{Matrix, Row, is_set, ones, set, words};
+use super::matrix::Matrix;
 use super::ratio;
+use super::row::Row;
 use super::step_block::{StepBlock, blocks};
 use super::turn::spend;
 

@@ -10,9 +10,11 @@ use crate::model::FloatHistogram;
 use crate::promql::ast::PosRange;
 
 use super::annotations::Annotations;
+use super::bits::{is_set, unset};
 use super::histogram_sum::HistogramSum;
 use super::histograms::sample_count;
-use super::matrix::{Matrix, RowRef, is_set, unset};
+use super::matrix::Matrix;
+use super::row::RowRef;
 
 /// Sums by step. Without histograms it holds nothing.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@
 use std::cmp::Ordering;
 
 use super::functions::quantile::compare;
-use super::matrix::RowRef;
+use super::row::RowRef;
 
 /// Which of two points is the better one, as value and row: NaN is the worst either way; among
 /// equals the earlier row is better.
@@ -101,7 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Best, better};
-    use crate::exec::matrix::Row;
+    use crate::exec::row::Row;
 
     fn value() -> impl Strategy<Value = Option<f64>> {
         prop_oneof![

@@ -14,12 +14,14 @@ use crate::plan::part::changes_metric;
 use crate::promql::ast::{BinaryOp, Card, VectorMatching};
 
 use super::annotations::Annotations;
+use super::bits::{any, is_set, ones, set, words};
 use super::elementwise::{arithmetic, comparison};
 use super::error::{ExecError, same_labelset};
 use super::histogram_binary::{Combined, Point, combine};
 use super::label_table::{LabelIndex, filter, is_reserved, names_hold};
-use super::matrix::{Matrix, RowRef, any, is_set, ones, set, words};
+use super::matrix::Matrix;
 use super::merge_rows::{Meeting, settle};
+use super::row::RowRef;
 use super::turn::spend;
 
 /// The result of `lhs op rhs`. O(rows + points).

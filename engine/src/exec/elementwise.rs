@@ -6,7 +6,7 @@
 pub use crate::plan::arithmetic::{arithmetic, comparison, scalar};
 use crate::promql::ast::BinaryOp;
 
-use super::matrix::{ones, unset};
+use super::bits::{ones, unset};
 
 /// `values[step] = a op b` with `(a, b) = operands(step, values[step])`, for all steps; absent
 /// points compute rubbish that nobody reads.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::model::FloatHistogram;
 
-use super::matrix::{is_set, ones, set};
+use super::bits::{is_set, ones, set};
 
 #[derive(Clone, Debug, Default)]
 pub struct Histograms {

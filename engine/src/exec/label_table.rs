@@ -6,8 +6,8 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::model::LabelsRef;
 use crate::model::labels::METRIC_NAME;
+use crate::model::{KeptLabels, LabelsRef};
 use crate::plan::part::Grouping;
 
 /// Label sets by row: all bytes in one arena.
@@ -138,6 +138,14 @@ pub enum Dropped {
 }
 
 impl Dropped {
+    fn names(self) -> &'static [&'static [u8]] {
+        match self {
+            Dropped::Nothing => &[],
+            Dropped::Name => &[METRIC_NAME],
+            Dropped::Reserved => &[METRIC_NAME, b"__type__", b"__unit__"],
+        }
+    }
+
     #[inline]
     fn has(self, name: &[u8]) -> bool {
         match self {
@@ -182,9 +190,24 @@ pub fn project<'a>(
     }
 }
 
+/// The names of what [`project`] keeps.
+pub fn kept(dropped: Dropped, grouping: &Grouping) -> KeptLabels {
+    let mut names: Vec<Box<[u8]>> =
+        grouping.labels.iter().map(|name| name.as_bytes().into()).collect();
+    if grouping.without {
+        let beside = dropped.names().iter().chain([&METRIC_NAME]);
+        names.extend(beside.map(|&name| name.into()));
+        names.sort();
+        names.dedup();
+    } else {
+        names.retain(|name| !dropped.has(name));
+    }
+    KeptLabels { names, without: grouping.without }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Dropped, LabelIndex, project};
+    use super::{Dropped, LabelIndex, filter, kept, project};
     use crate::model::Labels;
     use crate::plan::part::Grouping;
 
@@ -199,9 +222,12 @@ mod tests {
         let labels = Labels::from_pairs(labels);
         let names: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
         let mut out = Vec::new();
-        let projected =
-            project(labels.as_ref(), dropped, &Grouping::new(&names, without), &mut out);
+        let grouping = Grouping::new(&names, without);
+        let projected = project(labels.as_ref(), dropped, &grouping, &mut out);
         assert_eq!(projected.to_string(), expected);
+        let kept = kept(dropped, &grouping);
+        let keeps = |name: &[u8]| kept.names.iter().any(|known| &**known == name) != without;
+        assert_eq!(filter(labels.as_ref(), &mut out, keeps).to_string(), expected);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::plan::part::{Select, SelectOutput};
 use crate::promql::ast::PosRange;
 
 use super::annotations::Annotations;
+use super::bits::unset;
 use super::error::ExecError;
-use super::matrix::{Row, unset};
+use super::row::Row;
 use super::window::{Interpolated, Points, interpolate};
 
 /// The newest sample not older than the lookback, unless it is a staleness marker. O(samples +

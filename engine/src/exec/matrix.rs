@@ -18,190 +18,17 @@
 //! it is none of them. So what is about points (sets, absence, counts) need not look there, and
 //! what is about floats must.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::{FloatHistogram, LabelsRef};
 
+use super::bits::{any, count, set, words};
 use super::histograms::{Histograms, NONE};
 use super::label_table::LabelTable;
-
-const WORD_BITS: usize = u64::BITS as usize;
+use super::row::RowRef;
 
 /// Most cells for which there is room before there are rows.
 pub const RESERVED_CELLS_MAX: usize = 8 << 20;
-
-/// Words that hold a bit for each of `step_count` steps.
-#[inline]
-pub fn words(step_count: usize) -> usize {
-    step_count.div_ceil(WORD_BITS)
-}
-
-#[inline]
-pub fn is_set(bits: &[u64], step: usize) -> bool {
-    bits[step / WORD_BITS] >> (step % WORD_BITS) & 1 == 1
-}
-
-#[inline]
-pub fn set(bits: &mut [u64], step: usize) {
-    bits[step / WORD_BITS] |= 1 << (step % WORD_BITS);
-}
-
-#[inline]
-pub fn unset(bits: &mut [u64], step: usize) {
-    bits[step / WORD_BITS] &= !(1 << (step % WORD_BITS));
-}
-
-/// Sets the bits of some steps.
-pub fn set_range(bits: &mut [u64], steps: Range<usize>) {
-    for (index, word) in bits.iter_mut().enumerate() {
-        let start = steps.start.max(index * WORD_BITS);
-        let end = steps.end.min((index + 1) * WORD_BITS);
-        if start < end {
-            *word |= (u64::MAX >> (WORD_BITS - (end - start))) << (start % WORD_BITS);
-        }
-    }
-}
-
-/// Whether the bits of some steps are all set.
-pub fn are_set(bits: &[u64], steps: Range<usize>) -> bool {
-    bits.iter().enumerate().all(|(index, word)| {
-        let start = steps.start.max(index * WORD_BITS);
-        let end = steps.end.min((index + 1) * WORD_BITS);
-        start >= end || {
-            let wanted = (u64::MAX >> (WORD_BITS - (end - start))) << (start % WORD_BITS);
-            word & wanted == wanted
-        }
-    })
-}
-
-/// Sets the bits of all steps.
-pub fn set_all(bits: &mut [u64], step_count: usize) {
-    bits.fill(u64::MAX);
-    if let Some(last) = bits.last_mut()
-        && !step_count.is_multiple_of(WORD_BITS)
-    {
-        *last = (1 << (step_count % WORD_BITS)) - 1;
-    }
-}
-
-#[inline]
-pub fn count(bits: &[u64]) -> usize {
-    bits.iter().map(|word| word.count_ones() as usize).sum()
-}
-
-#[inline]
-pub fn any(bits: &[u64]) -> bool {
-    bits.iter().any(|&word| word != 0)
-}
-
-/// The steps whose bit is set, ascending.
-#[inline]
-pub fn ones(bits: &[u64]) -> impl Iterator<Item = usize> {
-    bits.iter().enumerate().flat_map(|(index, &word)| {
-        let mut rest = word;
-        std::iter::from_fn(move || {
-            if rest == 0 {
-                return None;
-            }
-            let step = index * WORD_BITS + rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            Some(step)
-        })
-    })
-}
-
-/// One row by itself: what the stages of a series work on, reused from series to series.
-#[derive(Clone, Debug, Default)]
-pub struct Row {
-    pub values: Vec<f64>,
-    pub present: Vec<u64>,
-    pub histograms: Histograms,
-}
-
-impl Row {
-    /// A row of `step_count` absent points.
-    pub fn reset(&mut self, step_count: usize) {
-        self.values.resize(step_count, 0.0);
-        self.present.clear();
-        self.present.resize(words(step_count), 0);
-        self.histograms.clear();
-    }
-
-    #[inline]
-    pub fn set(&mut self, step: usize, value: f64) {
-        self.values[step] = value;
-        set(&mut self.present, step);
-    }
-
-    /// Puts a histogram where a float or nothing was.
-    pub fn set_histogram(&mut self, step: usize, histogram: Arc<FloatHistogram>) {
-        set(&mut self.present, step);
-        self.histograms.insert(step, self.present.len(), histogram);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        !any(&self.present)
-    }
-
-    /// Leaves the floats and gives the histograms back.
-    pub fn take_histograms(&mut self) -> Histograms {
-        self.histograms.take_from(&mut self.present)
-    }
-
-    pub fn load(&mut self, row: RowRef<'_>) {
-        self.values.clear();
-        self.values.extend_from_slice(row.values);
-        self.present.clear();
-        self.present.extend_from_slice(row.present);
-        self.histograms.clone_from(row.histograms);
-    }
-
-    pub fn as_ref(&self) -> RowRef<'_> {
-        RowRef { values: &self.values, present: &self.present, histograms: &self.histograms }
-    }
-}
-
-/// The points of a row, lent.
-#[derive(Clone, Copy, Debug)]
-pub struct RowRef<'a> {
-    pub values: &'a [f64],
-    pub present: &'a [u64],
-    pub histograms: &'a Histograms,
-}
-
-impl<'a> RowRef<'a> {
-    /// Calls `f` with the step and value of every point that is a float.
-    #[inline]
-    pub fn for_each_float(self, mut f: impl FnMut(usize, f64)) {
-        for (index, mut word) in self.histograms.floats(self.present).enumerate() {
-            let steps = index * WORD_BITS;
-            let values = &self.values[steps..];
-            while word != 0 {
-                let bit = word.trailing_zeros() as usize;
-                f(steps + bit, values[bit]);
-                word &= word - 1;
-            }
-        }
-    }
-
-    /// The float at `step`, if the point there is one.
-    #[inline]
-    pub fn float(self, step: usize) -> Option<f64> {
-        let is_float = is_set(self.present, step) && !self.histograms.holds(step);
-        is_float.then(|| self.values[step])
-    }
-
-    #[inline]
-    pub fn histogram(self, step: usize) -> Option<&'a Arc<FloatHistogram>> {
-        self.histograms.get(step)
-    }
-
-    /// Samples that its points count as.
-    pub fn sample_count(self) -> usize {
-        count(self.present) + self.histograms.extra_samples()
-    }
-}
 
 #[derive(Clone, Debug)]
 pub struct Matrix {
@@ -549,7 +376,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Matrix, RowRef, are_set, count, ones, set, set_all, words};
+    use super::{Matrix, RowRef, set, words};
     use crate::exec::histograms::NONE;
     use crate::model::Labels;
 
@@ -625,29 +452,5 @@ mod tests {
                 prop_assert_eq!(chosen.values(row), vec![row as f64; step_count]);
             }
         }
-    }
-
-    #[test]
-    fn ranges_of_bits() {
-        for range in [0..0, 0..1, 3..3, 5..70, 0..64, 64..130, 63..65, 129..130] {
-            let mut bits = vec![0; words(130)];
-            super::set_range(&mut bits, range.clone());
-            assert_eq!(ones(&bits).collect::<Vec<_>>(), range.clone().collect::<Vec<_>>());
-            assert!(are_set(&bits, range.clone()));
-            assert!(range.end >= 130 || !are_set(&bits, range.start..range.end + 1));
-        }
-    }
-
-    #[test]
-    fn bits_past_the_last_step_are_zero() {
-        for step_count in [0, 1, 63, 64, 65, 130] {
-            let mut bits = vec![0; words(step_count)];
-            set_all(&mut bits, step_count);
-            assert_eq!(count(&bits), step_count);
-            assert_eq!(ones(&bits).collect::<Vec<_>>(), (0..step_count).collect::<Vec<_>>());
-        }
-        let mut bits = vec![0; 2];
-        set(&mut bits, 70);
-        assert_eq!(ones(&bits).collect::<Vec<_>>(), [70]);
     }
 }

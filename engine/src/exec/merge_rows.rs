@@ -2,9 +2,10 @@
 
 use crate::model::source::Turns;
 
+use super::bits::{is_set, ones, set};
 use super::error::{ExecError, same_labelset};
 use super::label_table::{LabelIndex, LabelTable};
-use super::matrix::{Matrix, is_set, ones, set};
+use super::matrix::Matrix;
 use super::turn::spend;
 
 /// What becomes of rows with the same labels.

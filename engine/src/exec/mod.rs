@@ -22,6 +22,7 @@ pub mod label_table;
 pub mod matrix;
 pub mod outcome;
 pub mod ranges;
+pub mod row;
 pub mod scan;
 pub mod stats;
 pub mod testing;
@@ -30,12 +31,14 @@ mod aggregate_all;
 mod aggregate_histograms;
 mod best;
 mod binary;
+mod bits;
 mod elementwise;
 mod functions;
 mod histogram_binary;
 mod histogram_sum;
 mod lookup;
 mod merge_rows;
+mod one_step;
 mod part_run;
 mod ratio;
 mod remarks;
@@ -52,6 +55,8 @@ mod window;
 mod counts_tests;
 #[cfg(test)]
 mod histogram_tests;
+#[cfg(test)]
+mod one_step_tests;
 #[cfg(test)]
 mod tests;
 

@@ -10,8 +10,9 @@ use super::aggregate_all;
 use super::annotations::Annotations;
 use super::error::ExecError;
 use super::label_table::{Dropped, project};
-use super::matrix::{Matrix, Row};
+use super::matrix::Matrix;
 use super::ranges::Ranges;
+use super::row::Row;
 use super::stage::{self, Scratch, StageContext};
 use super::stats::{SampleStats, StepCounts, read_through_window};
 use super::window::{self, Points};
@@ -164,6 +165,53 @@ impl<'a> PartRun<'a> {
         room.row = own;
     }
 
+    /// What of its labels a series has lost when its row is finished; `dropped`: another metric was made
+    /// of it.
+    pub fn renamed(part: &ShardPart, dropped: bool) -> Dropped {
+        match dropped && !part.delayed_names {
+            true if part.keeps_type_and_unit() => Dropped::Name,
+            true => Dropped::Reserved,
+            false => Dropped::Nothing,
+        }
+    }
+
+    /// The group that a series falls into, of a part that has no stages.
+    pub fn group_of(&mut self, labels: LabelsRef<'_>) -> usize {
+        let drops_name = self.part.select_drops_name();
+        let series =
+            GroupedSeries { labels, dropped: PartRun::renamed(self.part, drops_name), drops_name };
+        self.groups().group_of(series)
+    }
+
+    /// Adds what a series has at the only step to its group. [`PartRun::count_room`] is called after
+    /// some of them.
+    pub fn add_value(&mut self, group: usize, value: f64) {
+        let held = self.stats.hold(1);
+        self.keep_error(held);
+        self.groups().add_value(group, value);
+    }
+
+    fn groups(&mut self) -> &mut GroupColumns {
+        match &mut self.value {
+            PartialValue::Groups(groups) => groups,
+            _ => unreachable!("the part's rows are aggregated"),
+        }
+    }
+
+    /// Holds the results against their bounds.
+    pub fn count_room(&mut self) {
+        let counted = self.count_bytes().and_then(|()| self.check_cells());
+        self.keep_error(counted);
+    }
+
+    fn check_cells(&self) -> Result<(), ExecError> {
+        self.stats.check_cells(match &self.value {
+            PartialValue::Rows(matrix) => matrix.cell_count(),
+            PartialValue::Groups(groups) => groups.cell_count(),
+            PartialValue::Ranges(_) => 0,
+        })
+    }
+
     fn take_row(
         &mut self,
         labels: LabelsRef<'_>,
@@ -195,11 +243,7 @@ impl<'a> PartRun<'a> {
             return Ok(());
         }
         self.stats.hold(row.as_ref().sample_count())?;
-        let renamed = match dropped && !part.delayed_names {
-            true if part.keeps_type_and_unit() => Dropped::Name,
-            true => Dropped::Reserved,
-            false => Dropped::Nothing,
-        };
+        let renamed = PartRun::renamed(part, dropped);
         match &mut self.value {
             PartialValue::Rows(matrix) => {
                 let bytes = &mut room.label_bytes;
@@ -217,11 +261,7 @@ impl<'a> PartRun<'a> {
             PartialValue::Ranges(_) => unreachable!("a part of samples has no rows"),
         }
         self.count_bytes()?;
-        self.stats.check_cells(match &self.value {
-            PartialValue::Rows(matrix) => matrix.cell_count(),
-            PartialValue::Groups(groups) => groups.cell_count(),
-            PartialValue::Ranges(_) => 0,
-        })
+        self.check_cells()
     }
 
     fn count_bytes(&mut self) -> Result<(), ExecError> {

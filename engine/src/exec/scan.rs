@@ -6,11 +6,15 @@
 //!                                   └─► lookback | window ───► …
 //! ```
 //!
-//! One series is in memory at a time, beside the results. After each series the turn is asked
+//! Where there is one step, and groups of what it gives, series go through in tens (`one_step`).
+//!
+//! Else one series is in memory at a time, beside the results. After each series the turn is asked
 //! about; nothing borrowed from the source lives over a pause.
 
+use std::ops::Range;
+
 use crate::index::CompiledMatcher;
-use crate::model::source::{Selection, Turns};
+use crate::model::source::{Selection, Touched, Turns};
 use crate::model::{LabelsRef, Source, SourceError, TimeRange};
 use crate::plan::ask::{Ask, Scan, ScanSelect};
 use crate::plan::part::{Select, SelectOutput, ShardPart};
@@ -19,8 +23,9 @@ use crate::promql::ast::PosRange;
 use super::annotations::Annotations;
 use super::error::ExecError;
 use super::histograms::sample_count;
-use super::matrix::Row;
+use super::one_step::{Look, OneStep};
 use super::part_run::{Names, PartRun, Room};
+use super::row::Row;
 use super::series::SeriesSamples;
 use super::stage::StageContext;
 use super::stats::SampleStats;
@@ -76,27 +81,26 @@ async fn run_scan(
     }
     let selection = source.select(&scan.matchers, scan.range)?;
     run.reserve(selection.len());
-    for index in 0..selection.len() {
-        if index % WARM_COUNT == 0 {
-            let indexes = index..selection.len().min(index + WARM_COUNT);
-            source.warm(&selection, indexes, scan.range).await?;
+    let mut many = OneStep::of(scan, parts);
+    let touched = many.as_ref().map_or(Touched::ALL, OneStep::touched);
+    let mut next = 0;
+    while next < selection.len() && !run.has_failed() {
+        let warm = next..selection.len().min(next + WARM_COUNT);
+        source.warm(&selection, warm.clone(), scan.range, touched).await?;
+        while next < warm.end && !run.has_failed() {
+            let work = match &mut many {
+                Some(many) => {
+                    let indexes = next..warm.end.min(next + many.count_max());
+                    next = indexes.end;
+                    run.take_many(source, &selection, indexes, many)?
+                }
+                None => {
+                    next += 1;
+                    run.take(source, &selection, next - 1)?
+                }
+            };
+            spend(turns, work).await?;
         }
-        let read = |range, samples: &mut SeriesSamples| {
-            samples.clear();
-            source.samples(&selection, index, range, &mut samples.source)
-        };
-        read(scan.range, &mut run.samples)?;
-        if run.samples.len() == 0 {
-            spend(turns, 1).await?;
-            continue;
-        }
-        let mut result = Ok(());
-        source.with_labels(&selection, index, &mut |labels| result = run.series(labels, &read));
-        result?;
-        if run.has_failed() {
-            break;
-        }
-        spend(turns, run.work()).await?;
     }
     run.finish(turns).await
 }
@@ -168,10 +172,68 @@ impl<'a> ScanRun<'a> {
         unfiltered.flat_map(|select| &mut select.runs).for_each(|run| run.reserve(series_count));
     }
 
-    /// What the last series cost, in samples.
-    fn work(&self) -> usize {
+    /// Takes in the series at `index` of a selection; what that cost, in samples.
+    fn take<S: Source>(
+        &mut self,
+        source: &S,
+        selection: &S::Selection,
+        index: usize,
+    ) -> Result<usize, ExecError> {
+        let read = |range, samples: &mut SeriesSamples| {
+            samples.clear();
+            source.samples(selection, index, range, &mut samples.source)
+        };
+        read(self.scan.range, &mut self.samples)?;
+        if self.samples.len() == 0 {
+            return Ok(1);
+        }
+        let mut result = Ok(());
+        source.with_labels(selection, index, &mut |labels| result = self.series(labels, &read));
+        result?;
         let steps = self.selects.iter().map(|select| select.stats.per_step.step_count());
-        self.samples.len() + steps.sum::<usize>()
+        Ok(self.samples.len() + steps.sum::<usize>())
+    }
+
+    /// The same of all series at `indexes`, a column of samples for all of them. Those that are more
+    /// than floats are taken in one by one.
+    fn take_many<S: Source>(
+        &mut self,
+        source: &S,
+        selection: &S::Selection,
+        indexes: Range<usize>,
+        many: &mut OneStep,
+    ) -> Result<usize, ExecError> {
+        many.read(source, selection, indexes.clone())?;
+        let mut work = indexes.len();
+        for (at, index) in indexes.enumerate() {
+            let (value, samples) = match many.look(at) {
+                Look::Nothing => continue,
+                Look::Closer => {
+                    work += self.take(source, selection, index)?;
+                    continue;
+                }
+                Look::Seen { value, samples } => (value, samples),
+            };
+            work += samples;
+            let select = &mut self.selects[0];
+            let run = &mut select.runs[0];
+            many.count(samples, &mut select.stats.per_step);
+            run.note(many.held(samples), &Ok(()));
+            let Some(value) = value else { continue };
+            let group = many.known_group(at).or_else(|| {
+                let mut group = None;
+                source.with_labels(selection, index, &mut |labels| {
+                    group = Some(run.group_of(labels));
+                });
+                many.learn_group(at, group?);
+                group
+            });
+            if let Some(group) = group {
+                run.add_value(group, value);
+            }
+        }
+        self.selects[0].runs[0].count_room();
+        Ok(work)
     }
 
     /// Takes in one series, whose samples in the scan's range stand in `self.samples`; `read` reads

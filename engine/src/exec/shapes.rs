@@ -3,7 +3,9 @@
 use crate::model::LabelsRef;
 use crate::plan::grid::Grid;
 
-use super::matrix::{Matrix, Row, ones, set_all};
+use super::bits::{ones, set_all};
+use super::matrix::Matrix;
+use super::row::Row;
 
 /// One row without labels: a scalar as a vector.
 pub fn row_of_scalar(grid: Grid, values: &[f64]) -> Matrix {

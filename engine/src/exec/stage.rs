@@ -9,10 +9,11 @@ use crate::plan::part::{Map, Stage};
 use crate::promql::ast::BinaryOp;
 
 use super::annotations::Annotations;
+use super::bits::ones;
 use super::elementwise::{arithmetic_in_place, comparison, filter_row};
 use super::error::ExecError;
 use super::functions::{math, time};
-use super::matrix::{Row, ones};
+use super::row::Row;
 use super::stage_histograms;
 use super::stats::SampleStats;
 use super::window::{self, HistogramPoints, Points};

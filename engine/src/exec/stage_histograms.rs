@@ -11,7 +11,7 @@ use crate::promql::functions::FunctionId;
 use super::annotations::Annotations;
 use super::histogram_binary::{Combined, Point, combine};
 use super::histograms::Histograms;
-use super::matrix::Row;
+use super::row::Row;
 use super::sum;
 
 /// What `map` makes of the histograms that were taken out of `row`, whose floats have been mapped.

@@ -8,7 +8,8 @@
 
 use std::ops::Range;
 
-use super::matrix::{Matrix, are_set, is_set};
+use super::bits::{are_set, is_set};
+use super::matrix::Matrix;
 
 /// Cells of a block: with the lines that they are read from, a share of a core's own cache.
 const CELLS: usize = 8 * 1024;
@@ -116,7 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exec::matrix::Row;
+    use crate::exec::row::Row;
     use crate::model::{FloatHistogram, LabelsRef};
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Head;
 use super::aside::Aside;
 use crate::encode::{self, ChunkHeader, DecodeError};
+use crate::model::source::Touched;
 use crate::model::{Samples, SeriesId, TimeRange};
 
 impl Head {
@@ -57,20 +58,44 @@ impl Head {
 
     /// Asks for the memory that [`Head::samples`] touches first for each of `series`, and for its
     /// labels. For some tens at a time: more than the cache holds would push each other out.
-    pub fn prefetch(&self, series: &[SeriesId]) {
+    pub fn prefetch(&self, series: &[SeriesId], touched: Touched) {
         for id in series {
             self.open.prefetch(id.index());
-            self.cold.prefetch(id.index());
-        }
-        for open in series.iter().filter_map(|id| self.open.get(id.index())) {
-            open.prefetch_samples(&self.slots);
-        }
-        for id in series {
-            let handle = self.index.handle(id.0);
-            if handle != 0 {
-                self.index.prefetch_set(handle);
+            if !touched.newest_only {
+                self.cold.prefetch(id.index());
+            }
+            if touched.labels {
+                self.index.prefetch_handle(id.0);
             }
         }
+        if !touched.newest_only {
+            for open in series.iter().filter_map(|id| self.open.get(id.index())) {
+                open.prefetch_samples(&self.slots);
+            }
+        }
+        if touched.labels {
+            for id in series {
+                let handle = self.index.handle(id.0);
+                if handle != 0 {
+                    self.index.prefetch_set(handle);
+                }
+            }
+        }
+    }
+
+    /// Appends the newest float of `series`, if it has no newer sample and this one is in `range` and
+    /// still open: then nothing else of the series need be touched.
+    #[inline]
+    pub fn push_newest(&self, series: SeriesId, range: TimeRange, out: &mut Samples) -> bool {
+        let Some(open) = self.open.get(series.index()) else { return false };
+        let is_in_range = range.min_ms <= open.newest_ms && open.newest_ms <= range.max_ms;
+        if open.count() == 0 || open.has_aside() || !is_in_range {
+            return false;
+        }
+        out.timestamps_ms.push(open.newest_ms);
+        out.values.push(f64::from_bits(open.newest_bits));
+        pad(&mut out.starts_ms, out.timestamps_ms.len());
+        true
     }
 
     /// Appends the samples of `series` in `range` that came in order to `out`, each kind ascending.
@@ -88,7 +113,11 @@ impl Head {
     ) -> Result<(), DecodeError> {
         let Some(open) = self.open.get(series.index()) else { return Ok(()) };
         let start = out.timestamps_ms.len();
-        for entry in self.sealed.from(&self.cold[series.index()].chunks, range.min_ms) {
+        // Of the commonest series all is open.
+        let chunks = &self.cold[series.index()].chunks;
+        let sealed =
+            if chunks.len() == 0 { None } else { Some(self.sealed.from(chunks, range.min_ms)) };
+        for entry in sealed.into_iter().flatten() {
             if entry.min_ms > range.max_ms {
                 break;
             }
@@ -129,6 +158,12 @@ fn pad(starts_ms: &mut Vec<i64>, count: usize) {
 /// Removes samples outside of `range` from `out[start..]`, which ascends.
 fn trim(out: &mut Samples, start: usize, range: TimeRange) {
     let read = &out.timestamps_ms[start..];
+    if let [first_ms, .., last_ms] = *read
+        && range.min_ms <= first_ms
+        && last_ms <= range.max_ms
+    {
+        return;
+    }
     let end = start + read.partition_point(|&timestamp_ms| timestamp_ms <= range.max_ms);
     let first = start + read.partition_point(|&timestamp_ms| timestamp_ms < range.min_ms);
     let first = first.min(end);

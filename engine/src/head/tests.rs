@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::source::Touched;
 use crate::model::{Batch, Labels, Samples, TimeRange};
 
 const RANGE_MS: i64 = 7_200_000;
@@ -92,7 +93,7 @@ fn append(head: &mut Head, samples: &[(u32, i64, u64)], max_timestamp_ms: i64) -
 
 fn read(head: &Head, series: u32, range: TimeRange) -> Vec<(i64, u64)> {
     let Some(id) = head.find(labels(series).as_ref()) else { return vec![] };
-    head.prefetch(&[id, SeriesId(u32::MAX)]);
+    head.prefetch(&[id, SeriesId(u32::MAX)], Touched::ALL);
     let mut samples = Samples { timestamps_ms: vec![1], values: vec![2.0], ..Samples::default() };
     head.samples(id, range, &mut samples).unwrap();
     assert_eq!((samples.timestamps_ms[0], samples.values[0]), (1, 2.0));

@@ -81,6 +81,8 @@ pub(super) struct Dictionary {
     pair_places: Column<u32>,
     /// Ids of dropped pairs.
     pairs_free: Vec<u32>,
+    /// Pairs that were dropped so far.
+    drop_count: u64,
     /// The pairs by hash; the lowest bits of the hash choose the table.
     pair_tables: Box<[HashTable<Entry>]>,
 
@@ -102,6 +104,7 @@ impl Default for Dictionary {
             pair_names: Column::default(),
             pair_places: Column::default(),
             pairs_free: vec![],
+            drop_count: 0,
             pair_tables: (0..TABLE_COUNT).map(|_| HashTable::new()).collect(),
             names_at: vec![],
         }
@@ -116,6 +119,11 @@ impl Dictionary {
     /// Ids of names and of pairs that are left.
     pub fn ids_free(&self) -> usize {
         PAIR_COUNT_MAX - self.names.len().max(self.pair_postings.len())
+    }
+
+    /// How often a pair was dropped so far: while that stays, an id stands for the same pair.
+    pub fn drop_count(&self) -> u64 {
+        self.drop_count
     }
 
     pub fn name(&self, name_id: u32) -> &[u8] {
@@ -253,6 +261,7 @@ impl Dictionary {
             self.name_pair_last[name_id as usize] = u32::MAX;
         }
         self.pairs_free.push(pair_id);
+        self.drop_count += 1;
     }
 
     /// Adds `series` to the postings of the name and of the pair.

@@ -33,7 +33,7 @@ use std::cmp::Ordering;
 use roaring::RoaringBitmap;
 
 use crate::limits::LABEL_SET_BYTES_MAX;
-use crate::model::LabelsRef;
+use crate::model::{KeptLabels, LabelKeys, LabelsRef};
 use dictionary::Dictionary;
 use postings::{Postings, PostingsStore};
 use runs::Runs;
@@ -167,6 +167,37 @@ impl Index {
         true
     }
 
+    /// Begins keys of the labels that `kept` keeps.
+    pub fn begin_keys(&self, kept: &KeptLabels, out: &mut LabelKeys) {
+        out.clear();
+        out.epoch = self.dictionary.drop_count();
+        out.names.extend(kept.names.iter().filter_map(|name| self.dictionary.find_name(name)));
+    }
+
+    /// Appends the ids of the pairs of a series whose names are in `names`, or are not; false when the
+    /// index has no such series.
+    ///
+    /// Cost: about 2 ns a label, of those up to the last that counts.
+    #[inline]
+    pub fn push_key(&self, series: u32, names: &[u32], without: bool, out: &mut Vec<u32>) -> bool {
+        let handle = self.sets.handle(series);
+        if handle == 0 {
+            return false;
+        }
+        let mut left = names.len();
+        for pair_id in self.sets.pairs(handle) {
+            if left == 0 && !without {
+                break;
+            }
+            let is_named = left > 0 && names.contains(&self.dictionary.name_of_pair(pair_id));
+            left -= usize::from(is_named);
+            if is_named != without {
+                out.push(pair_id);
+            }
+        }
+        true
+    }
+
     /// The handle of a series' label set; zero when the index has no such series.
     #[inline]
     pub fn handle(&self, series: u32) -> u32 {
@@ -190,6 +221,12 @@ impl Index {
             }
         }
         rest.is_empty()
+    }
+
+    /// Asks for the line that has the handle of a series.
+    #[inline]
+    pub fn prefetch_handle(&self, series: u32) {
+        self.sets.prefetch_handle(series);
     }
 
     /// Asks for the line of the set with this handle.

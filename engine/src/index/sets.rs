@@ -101,6 +101,12 @@ impl LabelSets {
         })
     }
 
+    /// Asks for the line that has the handle of a series.
+    #[inline]
+    pub fn prefetch_handle(&self, series: u32) {
+        self.handles.prefetch(series as usize);
+    }
+
     /// Asks for the line of a set.
     #[inline]
     pub fn prefetch(&self, handle: u32) {
@@ -145,6 +151,7 @@ mod tests {
                     if let Some(pairs) = twin.get(&series) {
                         prop_assert_eq!(sets.series_of(handle), series);
                         prop_assert!(sets.pairs(handle).eq(pairs.iter().copied()));
+                        sets.prefetch_handle(series);
                         sets.prefetch(handle);
                     }
                 }

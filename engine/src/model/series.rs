@@ -19,4 +19,10 @@ impl SeriesId {
     pub fn positions(column: &[SeriesId]) -> &[u32] {
         SeriesId::peel_slice(column)
     }
+
+    /// The series at the positions of a column, where they stand.
+    #[inline]
+    pub fn at(positions: &[u32]) -> &[SeriesId] {
+        SeriesId::wrap_slice(positions)
+    }
 }

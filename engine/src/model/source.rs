@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::{FloatHistogram, LabelsRef, Matcher, SeriesId};
+use super::{FloatHistogram, KeptLabels, LabelKeys, LabelsRef, Matcher, SeriesId};
 
 /// Timestamps `min_ms..=max_ms`, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,20 @@ impl Selection for Vec<SeriesId> {
     }
 }
 
+/// What of some series will be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Of the samples in a range only the newest of each series.
+    pub newest_only: bool,
+    /// Labels, or keys of them.
+    pub labels: bool,
+}
+
+impl Touched {
+    /// All that there is.
+    pub const ALL: Touched = Touched { newest_only: false, labels: true };
+}
+
 pub trait Source {
     type Selection: Selection;
 
@@ -105,6 +119,37 @@ pub trait Source {
         out: &mut Samples,
     ) -> Result<(), SourceError>;
 
+    /// As [`Source::samples`] of the series at `indexes`, one after the other: the floats of each end in
+    /// `out` where `ends` says. With `newest_only` there may be others before the newest of each, or not.
+    fn samples_of(
+        &self,
+        selection: &Self::Selection,
+        indexes: Range<usize>,
+        range: TimeRange,
+        _newest_only: bool,
+        out: &mut Samples,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), SourceError> {
+        for index in indexes {
+            self.samples(selection, index, range, out)?;
+            ends.push(out.values.len());
+        }
+        Ok(())
+    }
+
+    /// Keys of what `kept` keeps of the labels of the series at `indexes`, as far as the source has
+    /// them.
+    fn label_keys(
+        &self,
+        _selection: &Self::Selection,
+        indexes: Range<usize>,
+        _kept: &KeptLabels,
+        out: &mut LabelKeys,
+    ) {
+        out.clear();
+        indexes.for_each(|_| out.push(|_, _| false));
+    }
+
     /// Brings the samples in `range` of some tens of series to where [`Source::samples`] reads them
     /// without waiting: from disk to memory, from memory to the cache.
     fn warm(
@@ -112,6 +157,7 @@ pub trait Source {
         _selection: &Self::Selection,
         _indexes: Range<usize>,
         _range: TimeRange,
+        _touched: Touched,
     ) -> impl Future<Output = Result<(), SourceError>> {
         std::future::ready(Ok(()))
     }

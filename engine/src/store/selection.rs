@@ -25,8 +25,10 @@ use crate::block::{Scratch, delete_intervals};
 use crate::disk::FileBytes;
 use crate::encode::{self, ChunkHeader};
 use crate::index::CompiledMatcher;
+use crate::model::source::Touched;
 use crate::model::{
-    Labels, LabelsRef, Matcher, Samples, Selection, SeriesId, Source, SourceError, TimeRange,
+    KeptLabels, LabelKeys, Labels, LabelsRef, Matcher, Samples, Selection, SeriesId, Source,
+    SourceError, TimeRange,
 };
 
 /// Stands for no series of the head, and for no further place.
@@ -402,23 +404,67 @@ impl Source for Store {
         Ok(())
     }
 
+    fn samples_of(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        range: TimeRange,
+        newest_only: bool,
+        out: &mut Samples,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), SourceError> {
+        // A sample that is newer than all parts is the newest: what comes late is older.
+        let in_parts_ms = selection.parts.iter().map(|(part, _)| part.meta().max_ms).max();
+        let is_all_known = self.parts.last_number() == selection.last_part;
+        let behind_parts = TimeRange {
+            min_ms: in_parts_ms.map_or(range.min_ms, |max_ms| range.min_ms.max(max_ms + 1)),
+            ..range
+        };
+        for index in indexes {
+            let head = selection.heads[index];
+            let is_found = newest_only
+                && is_all_known
+                && selection.chain(index).first == NONE
+                && self.head.push_newest(SeriesId(head), behind_parts, out);
+            if !is_found {
+                self.samples(selection, index, range, out)?;
+            }
+            ends.push(out.values.len());
+        }
+        Ok(())
+    }
+
+    fn label_keys(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        kept: &KeptLabels,
+        out: &mut LabelKeys,
+    ) {
+        let index = self.head.index();
+        index.begin_keys(kept, out);
+        for &head in &selection.heads[indexes] {
+            out.push(|names, ids| head != NONE && index.push_key(head, names, kept.without, ids));
+        }
+    }
+
     async fn warm(
         &self,
         selection: &StoreSelection,
         indexes: Range<usize>,
         _range: TimeRange,
+        touched: Touched,
     ) -> Result<(), SourceError> {
-        self.prefetch(selection, indexes);
+        self.prefetch(selection, indexes, touched);
         Ok(())
     }
 }
 
 impl Store {
-    /// Asks for the memory that [`Source::samples`] touches first.
-    pub fn prefetch(&self, selection: &StoreSelection, indexes: Range<usize>) {
-        let heads = selection.heads[indexes].iter().copied();
-        let ids: Vec<SeriesId> = heads.filter(|&head| head != NONE).map(SeriesId).collect();
-        self.head.prefetch(&ids);
+    /// Asks for the memory that [`Source::samples`] touches first, and for labels.
+    pub fn prefetch(&self, selection: &StoreSelection, indexes: Range<usize>, touched: Touched) {
+        // The head has no series of the id that stands for none.
+        self.head.prefetch(SeriesId::at(&selection.heads[indexes]), touched);
     }
 
     fn head_samples(
@@ -481,13 +527,36 @@ impl Source for RefCell<Store> {
         self.borrow().samples(selection, index, range, out)
     }
 
+    fn samples_of(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        range: TimeRange,
+        newest_only: bool,
+        out: &mut Samples,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), SourceError> {
+        self.borrow().samples_of(selection, indexes, range, newest_only, out, ends)
+    }
+
+    fn label_keys(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        kept: &KeptLabels,
+        out: &mut LabelKeys,
+    ) {
+        self.borrow().label_keys(selection, indexes, kept, out);
+    }
+
     async fn warm(
         &self,
         selection: &StoreSelection,
         indexes: Range<usize>,
         _range: TimeRange,
+        touched: Touched,
     ) -> Result<(), SourceError> {
-        self.borrow().prefetch(selection, indexes);
+        self.borrow().prefetch(selection, indexes, touched);
         Ok(())
     }
 }

@@ -185,7 +185,7 @@ mod tests {
     use std::sync::Arc;
 
     use engine::exec::Matrix;
-    use engine::exec::matrix::Row;
+    use engine::exec::row::Row;
     use engine::model::{FloatHistogram, LabelsRef};
     use engine::plan::Grid;
 

@@ -8,7 +8,7 @@
 //! What stands between two numbers is made once and copied for each row, with what stands behind it,
 //! as the numbers are: a copy of fixed size is two instructions.
 
-use engine::exec::matrix::RowRef;
+use engine::exec::row::RowRef;
 
 use super::float::{PLACE_BYTES, place_f};
 use super::json::{push_number, push_timestamp};
@@ -104,7 +104,7 @@ impl Block {
 
 #[cfg(test)]
 mod tests {
-    use engine::exec::matrix::Row;
+    use engine::exec::row::Row;
     use engine::model::FloatHistogram;
 
     use super::*;

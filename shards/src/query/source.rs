@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use engine::model::{LabelsRef, Matcher, Samples, Selection, Source, SourceError, TimeRange};
+use engine::model::source::Touched;
+use engine::model::{
+    KeptLabels, LabelKeys, LabelsRef, Matcher, Samples, Selection, Source, SourceError, TimeRange,
+};
 use engine::store::StoreSelection;
 
 use crate::disk::{is_resident, populate};
@@ -41,11 +44,34 @@ impl Source for ShardSource<'_> {
         self.0.0.store.borrow().samples(selection, index, range, out)
     }
 
+    fn samples_of(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        range: TimeRange,
+        newest_only: bool,
+        out: &mut Samples,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), SourceError> {
+        self.0.0.store.borrow().samples_of(selection, indexes, range, newest_only, out, ends)
+    }
+
+    fn label_keys(
+        &self,
+        selection: &StoreSelection,
+        indexes: Range<usize>,
+        kept: &KeptLabels,
+        out: &mut LabelKeys,
+    ) {
+        self.0.0.store.borrow().label_keys(selection, indexes, kept, out);
+    }
+
     async fn warm(
         &self,
         selection: &StoreSelection,
         indexes: Range<usize>,
         range: TimeRange,
+        touched: Touched,
     ) -> Result<(), SourceError> {
         debug_assert!(indexes.end <= selection.len());
         let mut cold = vec![];
@@ -62,7 +88,7 @@ impl Source for ShardSource<'_> {
             let read = blocking(read).await;
             read.map_err(|error| SourceError { message: format!("file of a block: {error}") })?;
         }
-        self.0.0.store.borrow().prefetch(selection, indexes);
+        self.0.0.store.borrow().prefetch(selection, indexes, touched);
         Ok(())
     }
 }

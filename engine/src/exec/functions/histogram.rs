@@ -7,12 +7,14 @@
 //! Source: Prometheus `promql/functions.go`, `resetHistograms`, `funcHistogramQuantile`.
 
 use crate::exec::annotations::{Annotation, Annotations, Monotonicity, Severity};
+use crate::exec::bits::{any, is_set, ones, set, words};
 use crate::exec::error::ExecError;
 use crate::exec::format::open_metrics;
 use crate::exec::label_table::{LabelIndex, filter, is_reserved};
-use crate::exec::matrix::{Matrix, Row, any, is_set, ones, set, words};
+use crate::exec::matrix::Matrix;
 use crate::exec::merge_rows::{Meeting, settle};
 use crate::exec::remarks::with_name;
+use crate::exec::row::Row;
 use crate::exec::step_block::{StepBlock, blocks};
 use crate::exec::turn::spend;
 use crate::model::source::Turns;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 
+use crate::exec::bits::{is_set, ones, set};
 use crate::exec::error::{ExecError, same_labelset};
 use crate::exec::gather::{Scatter, ask};
 use crate::exec::label_table::{LabelIndex, filter};
-use crate::exec::matrix::{Matrix, is_set, ones, set};
+use crate::exec::matrix::Matrix;
 use crate::exec::merge_rows::sort_by_labels;
 use crate::exec::scan::PartialValue;
 use crate::exec::stats::{SampleStats, StepCounts};

@@ -4,7 +4,8 @@
 
 use std::ops::Range;
 
-use crate::exec::matrix::{Row, set_range, unset};
+use crate::exec::bits::{set_range, unset};
+use crate::exec::row::Row;
 use crate::exec::window::Points;
 use crate::model::is_stale_nan;
 use crate::plan::part::{Select, SelectOutput};
@@ -108,7 +109,7 @@ mod tests {
 
     use super::look_back;
     use crate::exec::lookup;
-    use crate::exec::matrix::Row;
+    use crate::exec::row::Row;
     use crate::exec::window::{HistogramPoints, Points};
     use crate::model::LabelsRef;
     use crate::model::sample::stale_nan;

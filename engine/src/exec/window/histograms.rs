@@ -11,10 +11,10 @@
 use std::sync::Arc;
 
 use crate::exec::annotations::Annotations;
+use crate::exec::bits::unset;
 use crate::exec::error::ExecError;
 use crate::exec::histogram_sum::HistogramSum;
 use crate::exec::histograms::sample_count;
-use crate::exec::matrix::unset;
 use crate::exec::remarks::Operation;
 use crate::exec::stage::StageContext;
 use crate::model::FloatHistogram;

@@ -20,6 +20,7 @@
 
 mod counter;
 mod extended;
+mod extrapolation;
 mod extremes;
 mod histogram_extended;
 mod histogram_rate;
@@ -39,11 +40,13 @@ use crate::plan::grid::{Grid, Lookup};
 use crate::plan::part::{Extend, Window};
 use crate::promql::functions::FunctionId;
 
+pub use counter::has_doubtful_name;
 pub use extended::extend;
+pub use extrapolation::Extrapolation;
 pub use histogram_extended::{Interpolated, interpolate};
 
 use super::error::ExecError;
-use super::matrix::Row;
+use super::row::Row;
 use super::stage::StageContext;
 
 /// Samples of one series, ascending by time; where windows look at them, without staleness

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
+use crate::exec::bits::set_range;
 use crate::exec::lookup::regular::are_apart;
-use crate::exec::matrix::set_range;
 use crate::plan::part::Extend;
 
 use super::{Cursor, ExecError, Slide};
@@ -96,7 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::exec::annotations::Annotations;
-    use crate::exec::matrix::Row;
+    use crate::exec::row::Row;
     use crate::exec::stage::{Scratch, StageContext};
     use crate::exec::stats::SampleStats;
     use crate::exec::window::{HistogramPoints, Points, run};
