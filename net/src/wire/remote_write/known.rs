@@ -7,8 +7,8 @@
 //! ```text
 //! entries   in the order in which they were met, 16 bytes each:
 //!           half of the key: 64 bits | what stands beside: 16 | shard: 16 | series id: 32
-//! table     1024 partitions by the key's top bits, open addressing, rows of 8 bytes:
-//!           half of that half: 32 | place of the entry, from one: 32
+//! table     1024 partitions by the key's top bits, open addressing, rows of 4 bytes:
+//!           bits of the key: 8 | place of the entry, from one: 24
 //! ```
 //!
 //! Senders repeat their series in one order, however they cut it into requests. So the entry after
@@ -32,9 +32,14 @@ use super::repeats::Repeats;
 /// More partitions move fewer rows at once.
 const PARTITION_BITS: u32 = 10;
 
-const ROW_COUNT_MIN: usize = 4;
+const ROW_COUNT_MIN: usize = 8;
 
-/// Series that are known at most; beyond, all are forgotten. In 250 MiB, with [`ROW_COUNT_MAX`].
+/// Bits of a row that name an entry.
+const NUMBER_BITS: u32 = 24;
+
+const _: () = assert!(ENTRY_COUNT_MAX < 1 << NUMBER_BITS);
+
+/// Series that are known at most; beyond, all are forgotten. In 200 MiB, with [`ROW_COUNT_MAX`].
 const ENTRY_COUNT_MAX: usize = 8 << 20;
 
 /// As many entries are kept whatever becomes of their series: in a megabyte and a half.
@@ -139,8 +144,8 @@ type Entry = [u64; 2];
 
 #[derive(Clone, Debug, Default)]
 struct Partition {
-    /// Empty, or a power of two of rows; zero: none.
-    rows: Vec<u64>,
+    /// Zero: none.
+    rows: Vec<u32>,
     used_count: usize,
 }
 
@@ -182,11 +187,19 @@ fn place(key: Key) -> (usize, Entry) {
     (partition, [key.0 as u64, high << 48])
 }
 
-/// What a row shows of an entry: where it belongs, cut to its partition's size.
+/// The row of `row_count` where an entry belongs.
+#[inline]
+fn home(entry: Entry, row_count: usize) -> usize {
+    (((entry[0] as u32) as u64 * row_count as u64) >> 32) as usize
+}
+
+/// The row of an entry, without its number: bits that its home does not show.
 #[inline]
 fn tag(entry: Entry) -> u32 {
-    entry[0] as u32
+    (entry[0] >> 32) as u32 & !NUMBER_MASK
 }
+
+const NUMBER_MASK: u32 = (1 << NUMBER_BITS) - 1;
 
 const OWNER_MASK: u64 = (1 << 48) - 1;
 
@@ -244,7 +257,7 @@ impl KnownSeries {
     pub fn prefetch(&self, key: Key) {
         let (partition, wanted) = place(key);
         let rows = &self.partitions[partition].rows;
-        kernels::prefetch(rows, tag(wanted) as usize & rows.len().wrapping_sub(1));
+        kernels::prefetch(rows, home(wanted, rows.len()));
     }
 
     /// Whose `key` is, if it comes where `cursor` has it, and moves `cursor` on.
@@ -284,8 +297,7 @@ impl KnownSeries {
             self.forget_all();
         }
         self.entries.push(entry);
-        let number = self.entries.len() as u64; // Fits 32 bits, see `ENTRY_COUNT_MAX`.
-        self.partitions[partition].insert(u64::from(tag(entry)) << 32 | number);
+        self.partitions[partition].insert_last(&self.entries);
     }
 
     /// Samples of a request with this table of symbols had outdated owners.
@@ -296,7 +308,7 @@ impl KnownSeries {
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
         let rows = self.partitions.iter().map(|partition| partition.rows.capacity());
-        rows.sum::<usize>() * size_of::<u64>()
+        rows.sum::<usize>() * size_of::<u32>()
             + size_of_val(&*self.partitions)
             + self.entries.bytes()
             + self.repeats.bytes()
@@ -307,17 +319,16 @@ impl Partition {
     /// Place of the entry with this half of a key.
     #[inline]
     fn find(&self, entries: &Column<Entry>, wanted: Entry) -> Option<usize> {
-        let mask = self.rows.len().wrapping_sub(1);
-        let mut index = tag(wanted) as usize & mask;
+        let mut index = home(wanted, self.rows.len());
         // A partition without rows has no row at any index; others always have an empty one.
         while let Some(&row) = self.rows.get(index)
             && row != 0
         {
-            let at = (row as u32 - 1) as usize;
-            if (row >> 32) as u32 == tag(wanted) && entries[at][0] == wanted[0] {
+            let at = ((row & NUMBER_MASK) - 1) as usize;
+            if row & !NUMBER_MASK == tag(wanted) && entries[at][0] == wanted[0] {
                 return Some(at);
             }
-            index = (index + 1) & mask;
+            index = if index + 1 == self.rows.len() { 0 } else { index + 1 };
         }
         None
     }
@@ -327,23 +338,26 @@ impl Partition {
         4 * (self.used_count + 1) > 3 * ROW_COUNT_MAX
     }
 
-    /// Adds a row of an entry that has none.
-    fn insert(&mut self, row: u64) {
-        // Three quarters full: most lookups end in the line where they start.
+    /// Adds a row of the last of `entries`, which has none.
+    fn insert_last(&mut self, entries: &Column<Entry>) {
+        // Three quarters full: most lookups end in the line where they start. Half as much again each
+        // time: of twice as much, half would mostly be empty.
         if 4 * (self.used_count + 1) > 3 * self.rows.len() {
-            let grown = vec![0; (2 * self.rows.len()).max(ROW_COUNT_MIN)];
-            let former = std::mem::replace(&mut self.rows, grown);
-            former.into_iter().filter(|row| *row != 0).for_each(|row| self.place(row));
+            let grown = (self.rows.len() * 3 / 2).clamp(ROW_COUNT_MIN, ROW_COUNT_MAX);
+            let former = std::mem::replace(&mut self.rows, vec![0; grown]);
+            for row in former.into_iter().filter(|&row| row != 0) {
+                self.place(row, entries[((row & NUMBER_MASK) - 1) as usize]);
+            }
         }
-        self.place(row);
+        let last = entries[entries.len() - 1];
+        self.place(tag(last) | entries.len() as u32, last);
         self.used_count += 1;
     }
 
-    fn place(&mut self, row: u64) {
-        let mask = self.rows.len() - 1;
-        let mut index = (row >> 32) as usize & mask;
+    fn place(&mut self, row: u32, entry: Entry) {
+        let mut index = home(entry, self.rows.len());
         while self.rows[index] != 0 {
-            index = (index + 1) & mask;
+            index = if index + 1 == self.rows.len() { 0 } else { index + 1 };
         }
         self.rows[index] = row;
     }
@@ -381,7 +395,7 @@ mod tests {
             known.insert(key(number), owner(number));
         }
         assert!((0..50_000).all(|number| find(&known, key(number)) == Some(owner(number))));
-        assert!(known.bytes() < 50_000 * 40);
+        assert!(known.bytes() < 50_000 * 30);
     }
 
     #[test]
