@@ -13,7 +13,7 @@ use super::{
 };
 use crate::encode::{self, ChunkHeader};
 use crate::limits::LABEL_SET_BYTES_MAX;
-use crate::mem::varint::{take_bytes, take_i64, take_u64};
+use crate::mem::varint::{self, take_bytes, take_i64, take_u64};
 use crate::model::{LabelsRef, Samples, TimeRange};
 
 /// Bytes of a part's labels that are looked at for the next entry, at first.
@@ -130,9 +130,7 @@ impl Part {
         let count = take_u64(&mut bytes).filter(|&count| count <= GROUP_COUNT as u64);
         let count = count.ok_or_else(broken)? as usize;
         let heads = bytes;
-        for _ in 0..2 * count {
-            take_u64(&mut bytes).ok_or_else(broken)?;
-        }
+        varint::skip(&mut bytes, 2 * count).ok_or_else(broken)?;
         Ok(Group { first, heads, runs: bytes, count })
     }
 
@@ -166,7 +164,18 @@ impl Part {
 
     /// The group that has `series`, if one has.
     fn find_group(&self, series: u32) -> Result<Option<u64>, BlockError> {
-        let (mut start, mut end) = (0, self.group_count());
+        let count = self.group_count();
+        let (mut start, mut end) = (0, count);
+        // Mostly all series have chunks: then the group is known, and what is beside it says so.
+        let guess = u64::from(series).saturating_mul(count) / self.meta.id_count.max(1);
+        for near in [guess, guess + 1, guess.wrapping_sub(1)] {
+            if start <= near && near < end {
+                match self.group_row(near)?.0 <= series {
+                    true => start = near + 1,
+                    false => end = near,
+                }
+            }
+        }
         while start < end {
             let middle = start + (end - start) / 2;
             if self.group_row(middle)?.0 <= series {
