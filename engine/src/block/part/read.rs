@@ -279,7 +279,7 @@ impl Part {
 
     /// The labels that stand here, ascending by id: to be walked in turns.
     pub fn labels(&self) -> PartLabels {
-        PartLabels { at: 0, id: 0, labels: vec![] }
+        PartLabels::default()
     }
 
     /// Ids of series that are no more, ascending.
@@ -424,12 +424,15 @@ impl PartRuns {
 }
 
 /// A place among the labels of a part.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PartLabels {
     at: u64,
     id: u32,
     /// Canonical bytes of the set read last; the next shares its first bytes.
     labels: Vec<u8>,
+    /// Where its labels end.
+    ends: Vec<usize>,
+    shared: usize,
 }
 
 impl PartLabels {
@@ -453,8 +456,13 @@ impl PartLabels {
         }
         let broken = || part.broken("labels");
         self.id = id.ok_or_else(broken)?;
-        let labels = LabelsRef::from_untrusted(&self.labels).ok_or_else(broken)?;
-        Ok(Some((self.id, labels)))
+        let labels = LabelsRef::from_untrusted_after(&self.labels, self.shared, &mut self.ends);
+        Ok(Some((self.id, labels.ok_or_else(broken)?)))
+    }
+
+    /// With so many bytes the labels read last begin as those before them, at least.
+    pub fn shared(&self) -> usize {
+        self.shared
     }
 
     fn take(&mut self, bytes: &mut &[u8]) -> Option<u32> {
@@ -467,6 +475,7 @@ impl PartLabels {
         }
         self.labels.truncate(shared);
         self.labels.extend_from_slice(rest);
+        self.shared = shared;
         Some(id)
     }
 }
