@@ -34,8 +34,7 @@ pub fn decode_timestamps(
         return Err(DecodeError::Header);
     }
     let start = out.len();
-    out.resize(start + count, 0);
-    let decoded = timestamps::decode(bytes, codec, first_ms, last_ms, &mut out[start..]);
+    let decoded = timestamps::decode(bytes, codec, first_ms, last_ms, count, out);
     if decoded.is_err() {
         out.truncate(start);
     }

@@ -9,7 +9,8 @@
 //! Compression", SIGMOD 2024. Unlike ALP this divides by an exact power of ten, so that every
 //! decimal of up to fifteen digits is held; the division costs half a nanosecond.
 
-use super::{Columns, DecodeError, frame, near, resting, xor};
+use super::frame::{self, Frame, RowReader};
+use super::{Columns, DecodeError, near, resting, xor};
 use crate::kernels::{self, MAGIC, POW10};
 use crate::mem::varint::{push_i64, push_u64, take_bytes, take_i64, take_u64};
 
@@ -306,15 +307,6 @@ pub(super) fn push_best(out: &mut Vec<u8>, values: &[f64], work: &mut Columns) -
     }
 }
 
-/// Turns differences into what they lead to from `first` on.
-pub(super) fn add_up(first: u64, differences: &mut [u64]) {
-    let mut sum = first;
-    for difference in differences {
-        sum = sum.wrapping_add(*difference);
-        *difference = sum;
-    }
-}
-
 /// Of the column's two forms at `start` and at `other_start` (of `codec`) keeps the shorter.
 pub(super) fn keep_shorter(
     out: &mut Vec<u8>,
@@ -340,23 +332,29 @@ pub(super) fn decode(
     values: &mut Vec<f64>,
 ) -> Result<(), DecodeError> {
     let start = values.len();
-    let filler = match codec {
-        FloatCodec::Constant => constant(std::mem::take(&mut bytes)).ok_or(DecodeError::Values)?,
-        _ => 0.0,
-    };
-    values.resize(start + count, filler);
-    let out = &mut values[start..];
+    let end = start + count;
     let decoded = match codec {
-        FloatCodec::Constant => Some(()),
-        FloatCodec::Linear => take_line(&mut bytes, out),
+        FloatCodec::Constant => constant(std::mem::take(&mut bytes)).map(|value| {
+            values.resize(end, value);
+        }),
         FloatCodec::Decimal
         | FloatCodec::DecimalDeltas
         | FloatCodec::DecimalRow
         | FloatCodec::DecimalDeltasRow
         | FloatCodec::NearDecimals
-        | FloatCodec::Tokens => take_decimals(&mut bytes, out, codec),
-        FloatCodec::Xor => xor::decode(std::mem::take(&mut bytes), out),
-        FloatCodec::Raw => take_raw(&mut bytes, out),
+        | FloatCodec::Tokens => take_decimals(&mut bytes, count, values, codec),
+        FloatCodec::Linear => {
+            values.resize(end, 0.0);
+            take_line(&mut bytes, &mut values[start..])
+        }
+        FloatCodec::Xor => {
+            values.resize(end, 0.0);
+            xor::decode(std::mem::take(&mut bytes), &mut values[start..])
+        }
+        FloatCodec::Raw => {
+            values.resize(end, 0.0);
+            take_raw(&mut bytes, &mut values[start..])
+        }
     };
     decoded.filter(|()| bytes.is_empty()).ok_or(DecodeError::Values)
 }
@@ -375,7 +373,14 @@ fn take_line(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {
     Some(())
 }
 
-fn take_decimals(bytes: &mut &[u8], out: &mut [f64], codec: FloatCodec) -> Option<()> {
+/// Appends `count` values to `values`.
+fn take_decimals(
+    bytes: &mut &[u8],
+    count: usize,
+    values: &mut Vec<f64>,
+    codec: FloatCodec,
+) -> Option<()> {
+    let start = values.len();
     let exponent = take_bytes(bytes, 1)?[0];
     let are_bits = exponent == resting::BITS_EXPONENT && codec == FloatCodec::Tokens;
     if usize::from(exponent) >= POW10.len() && !are_bits {
@@ -387,24 +392,39 @@ fn take_decimals(bytes: &mut &[u8], out: &mut [f64], codec: FloatCodec) -> Optio
         take_u64(bytes)?;
         take_bytes(bytes, 8)?;
     }
-    let integers: &mut [u64] = bytemuck::cast_slice_mut(out);
     match codec {
-        FloatCodec::Decimal => frame::take(bytes, integers)?,
-        FloatCodec::DecimalRow => frame::take_row(bytes, integers)?,
-        FloatCodec::Tokens => resting::take_integers(bytes, integers)?,
-        _ => {
-            let (first, deltas) = integers.split_first_mut()?;
-            *first = take_i64(bytes)? as u64;
-            match codec {
-                FloatCodec::DecimalDeltas => frame::take(bytes, deltas)?,
-                _ => frame::take_row(bytes, deltas)?,
+        FloatCodec::Decimal => Frame::take(bytes, count)?.append_decimals(exponent, values),
+        FloatCodec::DecimalRow => {
+            let mut row = RowReader::default();
+            for count in frame_counts(count) {
+                row.take(bytes, count)?.append_decimals(exponent, values);
             }
-            add_up(*first, deltas);
+        }
+        FloatCodec::Tokens => {
+            values.resize(start + count, 0.0);
+            let out = &mut values[start..];
+            resting::take_integers(bytes, bytemuck::cast_slice_mut(out))?;
+            if !are_bits {
+                kernels::divide_decimals(out, exponent);
+            }
+        }
+        _ => {
+            let mut integer = take_i64(bytes)?;
+            // A group of eight more is written to than counts.
+            values.reserve(count + 8);
+            values.push(integer as f64 / POW10[usize::from(exponent)]);
+            if codec == FloatCodec::DecimalDeltas {
+                let frame = Frame::take(bytes, count - 1)?;
+                frame.append_sums(&mut integer, exponent, values);
+            } else {
+                let mut row = RowReader::default();
+                for count in frame_counts(count - 1) {
+                    row.take(bytes, count)?.append_sums(&mut integer, exponent, values);
+                }
+            }
         }
     }
-    if !are_bits {
-        kernels::divide_decimals(out, exponent);
-    }
+    let out = &mut values[start..];
     if codec == FloatCodec::NearDecimals {
         near::take(bytes, out)?;
     }
@@ -415,6 +435,11 @@ fn take_decimals(bytes: &mut &[u8], out: &mut [f64], codec: FloatCodec) -> Optio
         *out.get_mut(position)? = f64::from_bits(u64::from_le_bytes(bits));
     }
     Some(())
+}
+
+/// Values of each frame of a row.
+fn frame_counts(count: usize) -> impl Iterator<Item = usize> {
+    (0..count).step_by(frame::FRAME_COUNT).map(move |at| frame::FRAME_COUNT.min(count - at))
 }
 
 fn take_raw(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {

@@ -15,7 +15,7 @@
 //! bits apart as in Yan, Ding, Suel, "Inverted Index Compression and Query Processing with Optimized
 //! Document Ordering", WWW 2009.
 
-use crate::kernels;
+use crate::kernels::{self, OffsetScale, PackedOffsets};
 use crate::mem::varint::{
     bytes_of_u64, push_i64, push_u64, take_bytes, take_i64, take_u64, zigzag,
 };
@@ -165,43 +165,98 @@ fn push_offsets(out: &mut Vec<u8>, column: &[i64], plan: &FramePlan) {
 /// Takes a frame of `out.len()` values off the front of `bytes` and decodes it into `out`, as the
 /// bits of `i64`. `None` when the bytes are not a frame.
 pub(super) fn take(bytes: &mut &[u8], out: &mut [u64]) -> Option<()> {
-    let base = take_i64(bytes)?;
-    let &[width, shift] = take_bytes(bytes, 2)?.first_chunk::<2>()?;
-    if width > 64 || shift > 63 {
-        return None;
-    }
-    let exception_count = take_u64(bytes)?;
-    take_values(bytes, base, width, shift, exception_count, out)
-}
-
-/// Takes exceptions and offsets.
-fn take_values(
-    bytes: &mut &[u8],
-    base: i64,
-    width: u8,
-    shift: u8,
-    exception_count: u64,
-    out: &mut [u64],
-) -> Option<()> {
-    let mut exceptions = *bytes;
-    for _ in 0..exception_count {
-        take_u64(bytes)?;
-        take_u64(bytes)?;
-    }
-    let offset_bytes = (out.len() * usize::from(width)).div_ceil(8);
-    let offsets = *bytes;
-    take_bytes(bytes, offset_bytes)?;
-    // The bytes behind the offsets, if any, let the last group load whole words.
-    kernels::unpack(offsets, u32::from(width), out);
-    let mut position = 0usize;
-    for _ in 0..exception_count {
-        position = position.checked_add(usize::try_from(take_u64(&mut exceptions)?).ok()?)?;
-        let upper = take_u64(&mut exceptions)?;
-        *out.get_mut(position)? |= upper.checked_shl(u32::from(width))?;
-    }
-    kernels::scale_offsets(out, base, u32::from(shift));
+    Frame::take(bytes, out.len())?.integers(out);
     Some(())
 }
+
+/// A frame as it stands in bytes.
+pub(super) struct Frame<'a>(PackedOffsets<'a, Exceptions<'a>>);
+
+/// Exceptions that were found to be whole.
+#[derive(Clone, Copy, Debug)]
+struct Exceptions<'a> {
+    bytes: &'a [u8],
+    left_count: u64,
+    position: usize,
+}
+
+impl Exceptions<'_> {
+    fn take_one(&mut self) -> Option<(usize, u64)> {
+        let step = usize::try_from(take_u64(&mut self.bytes)?).ok()?;
+        self.position = self.position.checked_add(step)?;
+        Some((self.position, take_u64(&mut self.bytes)?))
+    }
+}
+
+impl Iterator for Exceptions<'_> {
+    type Item = (usize, u64);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, u64)> {
+        self.left_count = self.left_count.checked_sub(1)?;
+        self.take_one()
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// Takes a frame of `count` values off the front of `bytes`; `None` when the bytes are none.
+    pub fn take(bytes: &mut &'a [u8], count: usize) -> Option<Frame<'a>> {
+        let base = take_i64(bytes)?;
+        let &[width, shift] = take_bytes(bytes, 2)?.first_chunk::<2>()?;
+        let exception_count = take_u64(bytes)?;
+        Frame::take_values(bytes, base, [width, shift], exception_count, count)
+    }
+
+    /// Takes exceptions and offsets.
+    fn take_values(
+        bytes: &mut &'a [u8],
+        base: i64,
+        [width, shift]: [u8; 2],
+        exception_count: u64,
+        count: usize,
+    ) -> Option<Frame<'a>> {
+        if width > 64 || shift > 63 || exception_count > count as u64 {
+            return None;
+        }
+        let width = u32::from(width);
+        let mut offset_max = if width == 0 { 0 } else { u64::MAX >> (64 - width) };
+        let exceptions = Exceptions { bytes, left_count: exception_count, position: 0 };
+        let mut walked = exceptions;
+        for _ in 0..exception_count {
+            let (position, upper) = walked.take_one()?;
+            offset_max |= upper.checked_shl(width)?;
+            if position >= count {
+                return None;
+            }
+        }
+        // The bytes behind the offsets, if any, let the last group load whole words.
+        let offsets = walked.bytes;
+        *bytes = offsets;
+        take_bytes(bytes, (count * width as usize).div_ceil(8))?;
+        let scale = OffsetScale { base, shift: u32::from(shift), offset_max };
+        Some(Frame(PackedOffsets { bytes: offsets, width, count, scale, exceptions }))
+    }
+
+    /// Decodes the values into `out`.
+    fn integers(&self, out: &mut [u64]) {
+        self.0.unpack(out);
+        kernels::scale_offsets(out, self.0.scale);
+    }
+
+    /// Appends the values divided by `10^exponent`.
+    pub fn append_decimals(&self, exponent: u8, out: &mut Vec<f64>) {
+        kernels::append_offsets(self.0, exponent, out);
+    }
+
+    /// As [`Frame::append_decimals`], of the integers whose differences the values are, from `before`
+    /// on. Replaces this by the last, behind a frame of [`FRAME_COUNT`].
+    pub fn append_sums(&self, before: &mut i64, exponent: u8, out: &mut Vec<f64>) {
+        let last = kernels::append_steps(self.0, *before, exponent, out);
+        *before = last.unwrap_or(*before);
+    }
+}
+
+const _: () = assert!(FRAME_COUNT.is_multiple_of(8)); // Then `append_steps` returns the last.
 
 /// Finds the cheapest row of frames of [`FRAME_COUNT`] values each for `column`; returns the bytes it
 /// will take, or a few more. The plans replace those of `plans`.
@@ -248,13 +303,7 @@ pub(super) fn push_row(out: &mut Vec<u8>, column: &[i64], plans: &[FramePlan]) {
     }
 }
 
-/// Takes a row of frames of `out.len()` values off the front of `bytes`: as [`take`].
-pub(super) fn take_row(bytes: &mut &[u8], out: &mut [u64]) -> Option<()> {
-    let mut row = RowReader::default();
-    out.chunks_mut(FRAME_COUNT).try_for_each(|values| row.take(bytes, values))
-}
-
-/// Walks a row frame by frame.
+/// Reads a row, frame by frame.
 #[derive(Default)]
 pub(super) struct RowReader {
     /// Base of the frame before.
@@ -264,18 +313,20 @@ pub(super) struct RowReader {
 impl RowReader {
     /// Takes the next frame off the front of `bytes`; all but the last of a row have
     /// [`FRAME_COUNT`] values.
-    pub(super) fn take(&mut self, bytes: &mut &[u8], values: &mut [u64]) -> Option<()> {
+    pub(super) fn take<'a>(&mut self, bytes: &mut &'a [u8], count: usize) -> Option<Frame<'a>> {
         self.base = self.base.wrapping_add(take_i64(bytes)?);
         let head = take_bytes(bytes, 1)?[0];
-        let width = head & !MORE;
         let (shift, exception_count) = match head & MORE {
             0 => (0, 0),
             _ => (take_bytes(bytes, 1)?[0], take_u64(bytes)?),
         };
-        if width > 64 || shift > 63 {
-            return None;
-        }
-        take_values(bytes, self.base, width, shift, exception_count, values)
+        Frame::take_values(bytes, self.base, [head & !MORE, shift], exception_count, count)
+    }
+
+    /// As [`take`], of the next frame.
+    pub(super) fn take_integers(&mut self, bytes: &mut &[u8], out: &mut [u64]) -> Option<()> {
+        self.take(bytes, out.len())?.integers(out);
+        Some(())
     }
 }
 
@@ -314,7 +365,7 @@ impl BitPacker {
 
 #[cfg(test)]
 mod tests {
-    use super::{plan, plan_row, push, push_row, take, take_row};
+    use super::{FRAME_COUNT, RowReader, plan, plan_row, push, push_row, take};
 
     /// Encodes `column`; expects it back and `bytes` at most.
     #[track_caller]
@@ -332,6 +383,11 @@ mod tests {
             let _ = take(&mut &out[..end], &mut back);
         }
         check_row(column, usize::MAX);
+    }
+
+    fn take_row(bytes: &mut &[u8], out: &mut [u64]) -> Option<()> {
+        let mut row = RowReader::default();
+        out.chunks_mut(FRAME_COUNT).try_for_each(|values| row.take_integers(bytes, values))
     }
 
     /// As [`check`], for a row of frames.

@@ -82,7 +82,7 @@ pub(super) fn take(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {
     let mut row = frame::RowReader::default();
     for values in out.chunks_mut(frame::FRAME_COUNT) {
         let steps = &mut steps[..values.len()];
-        row.take(bytes, steps)?;
+        row.take_integers(bytes, steps)?;
         for (value, step) in values.iter_mut().zip(steps) {
             *value = f64::from_bits(value.to_bits().wrapping_add(*step));
         }

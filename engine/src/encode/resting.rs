@@ -9,11 +9,9 @@
 //! a counter whose rate hardly changes.
 
 use super::Columns;
-use super::floats::{
-    self, FloatCodec, add_up, decimals, integer_deltas, keep_shorter, push_decimal_head,
-};
+use super::floats::{self, FloatCodec, decimals, integer_deltas, keep_shorter, push_decimal_head};
 use super::tokens::{self, TokenPlan};
-use crate::kernels::POW10;
+use crate::kernels::{POW10, add_up};
 use crate::mem::varint::{push_i64, take_bytes, take_i64};
 
 /// Columns of fewer values are not written as tokens, nor are those that take fewer bytes otherwise.

@@ -103,42 +103,42 @@ pub(super) fn push_best(
     TimestampCodec::Deltas
 }
 
-/// Decodes the section `bytes` into `out`, whose length is the count. The first and last timestamp
-/// are the header's.
+/// Appends the `count` timestamps of the section `bytes` to `out`; on an error it may have appended
+/// anything. The first and last timestamp are the header's.
 pub(super) fn decode(
     mut bytes: &[u8],
     codec: TimestampCodec,
     first_ms: i64,
     last_ms: i64,
-    out: &mut [i64],
+    count: usize,
+    out: &mut Vec<i64>,
 ) -> Result<(), DecodeError> {
     let broken = DecodeError::Timestamps;
-    let count = out.len();
+    let start = out.len();
     match codec {
         TimestampCodec::Step => {
             let span_ms = last_ms.wrapping_sub(first_ms) as u64;
             let steps = (count as u64 - 1).max(1);
             let step_ms = span_ms / steps;
-            kernels::fill_steps(out, first_ms, step_ms as i64);
+            kernels::append_grid(out, count, first_ms, step_ms as i64);
             let is_even = step_ms * steps == span_ms && (step_ms > 0 || count == 1);
             return if is_even && bytes.is_empty() { Ok(()) } else { Err(broken) };
         }
         TimestampCodec::Deltas => {
-            let deltas = bytemuck::cast_slice_mut(&mut out[1..]);
+            out.resize(start + count, first_ms);
+            let deltas = bytemuck::cast_slice_mut(&mut out[start + 1..]);
             frame::take(&mut bytes, deltas).ok_or(broken)?;
-            out[0] = first_ms;
-            let mut timestamp_ms = first_ms;
-            for slot in &mut out[1..] {
-                timestamp_ms = timestamp_ms.wrapping_add(*slot);
-                *slot = timestamp_ms;
-            }
+            kernels::add_up(first_ms as u64, deltas);
         }
         TimestampCodec::Line => {
             let step_ms = line_step_ms(first_ms, last_ms, count).ok_or(broken)?;
+            out.resize(start + count, 0);
+            let out = &mut out[start..];
             frame::take(&mut bytes, bytemuck::cast_slice_mut(out)).ok_or(broken)?;
             kernels::add_line(out, first_ms, step_ms);
         }
     }
+    let out = &out[start..];
     let meets_header = out[0] == first_ms && out[count - 1] == last_ms;
     if bytes.is_empty() && meets_header && kernels::ascends(out) { Ok(()) } else { Err(broken) }
 }

@@ -309,13 +309,23 @@ impl Head {
 
     /// Adds a series that is not there; `None` when it may not be added.
     pub(super) fn insert(&mut self, labels: LabelsRef<'_>, hash: u64) -> Option<SeriesId> {
+        self.insert_like(labels, hash, 0)
+    }
+
+    /// As [`Head::insert`]; the labels begin with the first `shared` bytes of those added last.
+    pub(super) fn insert_like(
+        &mut self,
+        labels: LabelsRef<'_>,
+        hash: u64,
+        shared: usize,
+    ) -> Option<SeriesId> {
         let is_full = self.live_count >= self.options.series_count_max
             || self.open.len() >= crate::limits::SERIES_COUNT_MAX;
         if is_full || labels.as_bytes().len() > LABEL_SET_BYTES_MAX {
             return None;
         }
         let id = SeriesId(self.open.len() as u32);
-        let handle = self.index.insert(id.0, labels).ok()?;
+        let handle = self.index.insert_like(id.0, labels, shared).ok()?;
         self.table.insert(hash, handle);
         self.open.push(Open::new(id));
         self.cold.push(Cold::default());

@@ -143,11 +143,18 @@ impl Head {
     }
 
     /// Takes a series back under the id it had; `hash` is the stable one of its labels. Ids between are
-    /// those of series that are gone.
+    /// those of series that are gone. The labels begin with the first `shared` bytes of those of the
+    /// series that was taken last.
     ///
     /// False when the series was not taken: ids ascend, no two series have the same labels, and
     /// the bounds of the head hold.
-    pub fn restore(&mut self, series: SeriesId, labels: LabelsRef<'_>, hash: u64) -> bool {
+    pub fn restore(
+        &mut self,
+        series: SeriesId,
+        labels: LabelsRef<'_>,
+        hash: u64,
+        shared: usize,
+    ) -> bool {
         if series.index() < self.open.len()
             || series.index() >= SERIES_COUNT_MAX
             || self.find_hashed(labels, hash).is_some()
@@ -156,7 +163,12 @@ impl Head {
         }
         self.pass_ids(series.index());
         self.index.begin_many();
-        self.insert(labels, hash) == Some(series)
+        self.insert_like(labels, hash, shared) == Some(series)
+    }
+
+    /// So many series will be restored: their places are made at once.
+    pub fn expect_series(&mut self, count: usize) {
+        self.table.reserve(count);
     }
 
     /// All series are restored. Until then none can be searched by its labels.

@@ -92,6 +92,17 @@ impl Table {
         None
     }
 
+    /// Makes room for `count` more, as evenly as hashes spread.
+    pub(super) fn reserve(&mut self, count: usize) {
+        let each = count / self.partitions.len();
+        for partition in &mut self.partitions {
+            let row_count = (4 * (partition.used_count + each) / 3).next_power_of_two();
+            if row_count > partition.rows.len().max(ROW_COUNT_MIN) {
+                partition.resize(row_count);
+            }
+        }
+    }
+
     /// Adds `handle`, which is not zero and not in the table.
     pub(super) fn insert(&mut self, hash: u64, handle: u32) {
         assert!(handle != 0, "zero means an empty row");

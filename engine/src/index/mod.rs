@@ -49,8 +49,11 @@ pub struct Index {
     /// Bytes of the label sets of all series as text, and of the longest there was.
     text_bytes: usize,
     text_bytes_longest: usize,
-    /// Pairs of the series that is added: room kept between calls.
+    /// Pairs of the series that was added last.
     pairs: Vec<u32>,
+    /// While many series are added in a row, beside the pairs: their names, and where their text ends
+    /// in that of the set.
+    pair_ends: Vec<(u32, usize)>,
     /// While many series are added in a row: those that no postings have yet.
     runs: Option<Runs>,
 }
@@ -70,18 +73,38 @@ impl Index {
     ///
     /// On an id below one that was added before.
     pub fn insert(&mut self, series: u32, labels: LabelsRef<'_>) -> Result<u32, IndexFull> {
+        self.insert_like(series, labels, 0)
+    }
+
+    /// As [`Index::insert`]: the labels begin with the first `shared` bytes of those inserted last. Of
+    /// use while many series are added in a row.
+    pub fn insert_like(
+        &mut self,
+        series: u32,
+        labels: LabelsRef<'_>,
+        shared: usize,
+    ) -> Result<u32, IndexFull> {
         let text_bytes = labels.as_bytes().len();
         if text_bytes > LABEL_SET_BYTES_MAX || self.dictionary.ids_free() < text_bytes {
             return Err(IndexFull);
         }
-        self.pairs.clear();
-        let mut rest = labels.iter();
+        self.pair_ends.truncate(self.pair_ends.partition_point(|(_, end)| *end <= shared));
+        self.pairs.truncate(self.pair_ends.len());
+        if let Some(runs) = &mut self.runs {
+            for (&pair_id, &(name_id, _)) in self.pairs.iter().zip(&self.pair_ends) {
+                runs.push(&mut self.dictionary, &mut self.store, name_id, pair_id, series);
+            }
+        }
+        let mut end = self.pair_ends.last().map_or(0, |(_, end)| *end);
+        let mut rest = LabelsRef::from_canonical(&labels.as_bytes()[end..]).iter();
         while let Some((pair, name, value)) = rest.next_label() {
             let name_id = self.dictionary.name_id(self.pairs.len(), name);
             let pair_id = self.dictionary.pair_id(name_id, value, pair);
             match &mut self.runs {
                 Some(runs) => {
                     runs.push(&mut self.dictionary, &mut self.store, name_id, pair_id, series);
+                    end += pair.as_bytes().len();
+                    self.pair_ends.push((name_id, end));
                 }
                 None => self.dictionary.push(&mut self.store, name_id, pair_id, series),
             }
@@ -104,6 +127,7 @@ impl Index {
         if let Some(runs) = self.runs.take() {
             runs.end(&mut self.dictionary, &mut self.store);
         }
+        self.pair_ends.clear();
     }
 
     /// As if series of all ids below `count` had been added and removed.

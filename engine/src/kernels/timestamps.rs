@@ -2,14 +2,14 @@
 
 use super::MAGIC;
 
-/// Fills `out` with `first_ms`, `first_ms + step_ms`, … (wrapping).
-pub fn fill_steps(out: &mut [i64], first_ms: i64, step_ms: i64) {
+/// Appends `count` times `first_ms`, `first_ms + step_ms`, … (wrapping).
+pub fn append_grid(out: &mut Vec<i64>, count: usize, first_ms: i64, step_ms: i64) {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2, and the function asks for nothing else.
-        return unsafe { fill_steps_avx2(out, first_ms, step_ms) };
+        return unsafe { append_grid_avx2(out, count, first_ms, step_ms) };
     }
-    fill_steps_body(out, first_ms, step_ms);
+    append_grid_body(out, count, first_ms, step_ms);
 }
 
 /// In place: adds to element `i` the point `first_ms + round(i · step_ms)` of a line.
@@ -46,8 +46,8 @@ pub fn line_point(index: usize, first_ms: i64, step_ms: f64) -> i64 {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn fill_steps_avx2(out: &mut [i64], first_ms: i64, step_ms: i64) {
-    fill_steps_body(out, first_ms, step_ms);
+fn append_grid_avx2(out: &mut Vec<i64>, count: usize, first_ms: i64, step_ms: i64) {
+    append_grid_body(out, count, first_ms, step_ms);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -63,13 +63,18 @@ fn ascends_avx2(values: &[i64]) -> bool {
 }
 
 #[inline(always)]
-fn fill_steps_body(out: &mut [i64], first_ms: i64, step_ms: i64) {
-    // The compiler keeps a vector of sums: 0.07 ns a value, eight sums written by hand took 0.17.
+fn append_grid_body(out: &mut Vec<i64>, count: usize, first_ms: i64, step_ms: i64) {
+    out.reserve(count);
+    let end = out.len() + count;
+    // The compiler keeps a vector of sums: 0.07 ns a value, eight sums written by hand took 0.17, and
+    // `extend` 0.5.
     let mut point_ms = first_ms;
-    for value in out {
-        *value = point_ms;
+    for value in &mut out.spare_capacity_mut()[..count] {
+        value.write(point_ms);
         point_ms = point_ms.wrapping_add(step_ms);
     }
+    // SAFETY: there is room for `count` more, and all of them were just written.
+    unsafe { out.set_len(end) };
 }
 
 #[inline(always)]
@@ -94,8 +99,9 @@ mod tests {
     #[test]
     fn lines_and_steps_equal_their_twins() {
         for count in [0usize, 1, 7, 8, 9, 64, 241] {
-            let mut steps = vec![0; count];
-            fill_steps(&mut steps, -5, 15_000);
+            let mut steps = vec![];
+            append_grid(&mut steps, count, -5, 15_000);
+            assert!(steps.len() == count);
             assert!(steps.iter().enumerate().all(|(n, &ms)| ms == -5 + n as i64 * 15_000));
             let mut points: Vec<i64> = (0..count as i64).collect();
             add_line(&mut points, 1_760_000_000_123, 15_000.37);

@@ -95,6 +95,33 @@ impl<'a> LabelsRef<'a> {
         Some(LabelsRef(bytes))
     }
 
+    /// As [`LabelsRef::from_untrusted`], of bytes that begin with the first `shared` of a set that was
+    /// found to be canonical. `ends` is where each label of that set ends, and then of this one.
+    pub fn from_untrusted_after(
+        bytes: &'a [u8],
+        shared: usize,
+        ends: &mut Vec<usize>,
+    ) -> Option<Self> {
+        ends.truncate(ends.partition_point(|&end| end <= shared));
+        let start_of = |end: Option<&usize>| end.copied().unwrap_or(0);
+        let mut rest = bytes.get(start_of(ends.last())..)?;
+        let mut previous = match ends.split_last() {
+            Some((_, before)) => Some(split_string(&bytes[start_of(before.last())..])?.0),
+            None => None,
+        };
+        while !rest.is_empty() {
+            let (name, after_name) = split_string(rest)?;
+            let (value, after_value) = split_string(after_name)?;
+            if value.is_empty() || previous.is_some_and(|previous| previous >= name) {
+                return None;
+            }
+            previous = Some(name);
+            rest = after_value;
+            ends.push(bytes.len() - rest.len());
+        }
+        Some(LabelsRef(bytes))
+    }
+
     /// The first label of canonical bytes, whatever stands behind it.
     #[inline]
     pub fn first_of(bytes: &'a [u8]) -> Self {
@@ -417,6 +444,34 @@ mod tests {
             b"\xff\xff\xff\xff\xff\xff",
         ] {
             assert_eq!(LabelsRef::from_untrusted(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shared_is_not_looked_at_again_and_all_else_is() {
+        let texts = [
+            &b"\x01a\x01x\x01b\x02yy"[..],
+            b"\x01a\x01x\x01b\x02yz\x01c\x01z",
+            b"\x01a\x01x\x01a\x01z",
+            b"\x01a\x01x\x01b\x00",
+            b"\x01a\x01x",
+            b"\x01a\x02x",
+            b"",
+        ];
+        for before in texts.iter().filter(|bytes| LabelsRef::from_untrusted(bytes).is_some()) {
+            for bytes in texts {
+                let common =
+                    before.iter().zip(bytes).take_while(|(one, other)| one == other).count();
+                for shared in 0..=common {
+                    let mut ends = vec![];
+                    LabelsRef::from_untrusted_after(before, 0, &mut ends).unwrap();
+                    let labels = LabelsRef::from_untrusted_after(bytes, shared, &mut ends);
+                    assert_eq!(labels, LabelsRef::from_untrusted(bytes), "{before:?} {bytes:?}");
+                    if labels.is_some() {
+                        assert_eq!(ends.last().copied().unwrap_or(0), bytes.len());
+                    }
+                }
+            }
         }
     }
 

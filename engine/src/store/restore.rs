@@ -21,6 +21,8 @@ pub struct Restore {
     base: usize,
     removed: BTreeSet<u32>,
     stage: Stage,
+    /// Labels that parts have, until they are expected.
+    series_count: Option<usize>,
     /// Room to decode in.
     samples: Samples,
     group: LabelGroup,
@@ -28,11 +30,27 @@ pub struct Restore {
 
 /// Series that are taken back together, so that their places in the head's table are asked for before
 /// they are needed.
-#[derive(Default)]
 struct LabelGroup {
     bytes: Vec<u8>,
-    /// Id, hash, and where the labels end.
-    rows: Vec<(u32, u64, usize)>,
+    rows: Vec<LabelRow>,
+    /// With so many bytes all sets begin that were read since a series was taken, and that series' own.
+    shared: usize,
+}
+
+struct LabelRow {
+    id: u32,
+    hash: u64,
+    /// Where the labels end.
+    end: usize,
+    /// See [`PartLabels::shared`].
+    shared: usize,
+    is_removed: bool,
+}
+
+impl Default for LabelGroup {
+    fn default() -> Self {
+        LabelGroup { bytes: vec![], rows: vec![], shared: usize::MAX }
+    }
 }
 
 /// Series of a [`LabelGroup`].
@@ -49,27 +67,31 @@ impl LabelGroup {
         self.bytes.clear();
         self.rows.clear();
         while self.rows.len() < GROUP_COUNT {
-            let Some((id, labels)) = labels.next(part).map_err(source_error)? else {
-                return Ok(!self.rows.is_empty());
-            };
-            if !removed.contains(&id) {
-                self.bytes.extend_from_slice(labels.as_bytes());
-                self.rows.push((id, labels.stable_hash(), self.bytes.len()));
-            }
+            let Some((id, set)) = labels.next(part).map_err(source_error)? else { break };
+            self.bytes.extend_from_slice(set.as_bytes());
+            let (hash, end, is_removed) =
+                (set.stable_hash(), self.bytes.len(), removed.contains(&id));
+            self.rows.push(LabelRow { id, hash, end, shared: labels.shared(), is_removed });
         }
-        Ok(true)
+        Ok(!self.rows.is_empty())
     }
 
-    fn restore(&self, head: &mut Head) {
-        self.rows.iter().for_each(|&(_, hash, _)| head.prefetch_hash(hash));
+    fn restore(&mut self, head: &mut Head) {
+        self.rows.iter().for_each(|row| head.prefetch_hash(row.hash));
         let mut start = 0;
-        for &(id, hash, end) in &self.rows {
+        for &LabelRow { id, hash, end, shared, is_removed } in &self.rows {
             let labels = LabelsRef::from_canonical(&self.bytes[start..end]);
-            head.restore(SeriesId(id), labels, hash);
+            self.shared = self.shared.min(shared);
+            if !is_removed && head.restore(SeriesId(id), labels, hash, self.shared) {
+                self.shared = usize::MAX;
+            }
             start = end;
         }
     }
 }
+
+/// Most series for which room is made before they are read: some 32 MB.
+const EXPECTED_COUNT_MAX: usize = 2 << 20;
 
 enum Stage {
     /// Of the part at this place.
@@ -145,8 +167,11 @@ impl Restore {
             Some(part) => Stage::Labels(base, part.labels()),
             None => Stage::Done,
         };
+        let labels = parts.iter().skip(base).map(|part| part.meta().labels_count as usize);
+        // What a part says is no reason to take any memory.
+        let series_count = Some(labels.sum::<usize>().min(EXPECTED_COUNT_MAX));
         let (samples, group) = Default::default();
-        Ok(Restore { parts, base, removed, stage, samples, group })
+        Ok(Restore { parts, base, removed, stage, series_count, samples, group })
     }
 }
 
@@ -162,8 +187,11 @@ impl Store {
     ) -> Result<bool, SourceError> {
         /// Series between two looks at the clock.
         const LOOK_COUNT: usize = 32;
+        if let Some(count) = restore.series_count.take() {
+            self.head.expect_series(count);
+        }
         for number in 1usize.. {
-            let Restore { parts, base, removed, stage, samples, group } = restore;
+            let Restore { parts, base, removed, stage, samples, group, .. } = restore;
             match stage {
                 Stage::Labels(at, labels) => match group.read(labels, &parts[*at], removed)? {
                     true => {

@@ -46,6 +46,7 @@ const FREED_MEMORY_KEPT: Duration = Duration::from_millis(10);
 
 /// Runs the server until it is told to stop.
 pub fn run(flags: Flags) -> ExitCode {
+    runtime::use_base_pages();
     runtime::return_freed_memory_after(FREED_MEMORY_KEPT);
     let (level, format) = flags.log();
     log::configure(level, format);

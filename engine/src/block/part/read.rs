@@ -13,7 +13,7 @@ use super::{
 };
 use crate::encode::{self, ChunkHeader};
 use crate::limits::LABEL_SET_BYTES_MAX;
-use crate::mem::varint::{take_bytes, take_i64, take_u64};
+use crate::mem::varint::{self, take_bytes, take_i64, take_u64};
 use crate::model::{LabelsRef, Samples, TimeRange};
 
 /// Bytes of a part's labels that are looked at for the next entry, at first.
@@ -130,9 +130,7 @@ impl Part {
         let count = take_u64(&mut bytes).filter(|&count| count <= GROUP_COUNT as u64);
         let count = count.ok_or_else(broken)? as usize;
         let heads = bytes;
-        for _ in 0..2 * count {
-            take_u64(&mut bytes).ok_or_else(broken)?;
-        }
+        varint::skip(&mut bytes, 2 * count).ok_or_else(broken)?;
         Ok(Group { first, heads, runs: bytes, count })
     }
 
@@ -166,7 +164,18 @@ impl Part {
 
     /// The group that has `series`, if one has.
     fn find_group(&self, series: u32) -> Result<Option<u64>, BlockError> {
-        let (mut start, mut end) = (0, self.group_count());
+        let count = self.group_count();
+        let (mut start, mut end) = (0, count);
+        // Mostly all series have chunks: then the group is known, and what is beside it says so.
+        let guess = u64::from(series).saturating_mul(count) / self.meta.id_count.max(1);
+        for near in [guess, guess + 1, guess.wrapping_sub(1)] {
+            if start <= near && near < end {
+                match self.group_row(near)?.0 <= series {
+                    true => start = near + 1,
+                    false => end = near,
+                }
+            }
+        }
         while start < end {
             let middle = start + (end - start) / 2;
             if self.group_row(middle)?.0 <= series {
@@ -270,7 +279,7 @@ impl Part {
 
     /// The labels that stand here, ascending by id: to be walked in turns.
     pub fn labels(&self) -> PartLabels {
-        PartLabels { at: 0, id: 0, labels: vec![] }
+        PartLabels::default()
     }
 
     /// Ids of series that are no more, ascending.
@@ -415,12 +424,15 @@ impl PartRuns {
 }
 
 /// A place among the labels of a part.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PartLabels {
     at: u64,
     id: u32,
     /// Canonical bytes of the set read last; the next shares its first bytes.
     labels: Vec<u8>,
+    /// Where its labels end.
+    ends: Vec<usize>,
+    shared: usize,
 }
 
 impl PartLabels {
@@ -444,8 +456,13 @@ impl PartLabels {
         }
         let broken = || part.broken("labels");
         self.id = id.ok_or_else(broken)?;
-        let labels = LabelsRef::from_untrusted(&self.labels).ok_or_else(broken)?;
-        Ok(Some((self.id, labels)))
+        let labels = LabelsRef::from_untrusted_after(&self.labels, self.shared, &mut self.ends);
+        Ok(Some((self.id, labels.ok_or_else(broken)?)))
+    }
+
+    /// With so many bytes the labels read last begin as those before them, at least.
+    pub fn shared(&self) -> usize {
+        self.shared
     }
 
     fn take(&mut self, bytes: &mut &[u8]) -> Option<u32> {
@@ -458,6 +475,7 @@ impl PartLabels {
         }
         self.labels.truncate(shared);
         self.labels.extend_from_slice(rest);
+        self.shared = shared;
         Some(id)
     }
 }
