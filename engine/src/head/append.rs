@@ -180,6 +180,7 @@ impl Head {
             }
             sample = self.append_group(batch, sample, end as u32, window, outcome);
         }
+        self.index.end_many();
         assert!(outcome.series.len() == series_count);
         assert!(sample == batch.sample_count());
         if batch.has_starts() || self.aside.has_starts {
@@ -302,6 +303,7 @@ impl Head {
         if !self.takes_series {
             return NO_SERIES;
         }
+        self.index.begin_many();
         let Some(id) = self.insert(labels, hash) else { return NO_SERIES };
         outcome.new_series.push(id);
         id.0

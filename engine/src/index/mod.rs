@@ -14,9 +14,9 @@
 
 mod dictionary;
 mod labels;
+mod latest;
 mod matcher;
 mod postings;
-mod runs;
 mod select;
 mod sets;
 mod stats;
@@ -35,8 +35,8 @@ use roaring::RoaringBitmap;
 use crate::limits::LABEL_SET_BYTES_MAX;
 use crate::model::{KeptLabels, LabelKeys, LabelsRef};
 use dictionary::Dictionary;
+use latest::{Latest, Places};
 use postings::{Postings, PostingsStore};
-use runs::Runs;
 use sets::LabelSets;
 
 /// Labels of series, to be searched.
@@ -49,10 +49,9 @@ pub struct Index {
     /// Bytes of the label sets of all series as text, and of the longest there was.
     text_bytes: usize,
     text_bytes_longest: usize,
-    /// Pairs of the series that is added: room kept between calls.
-    pairs: Vec<u32>,
-    /// While many series are added in a row: those that no postings have yet.
-    runs: Option<Runs>,
+    latest: Latest,
+    /// Many series are added in a row; postings need not have them yet.
+    is_many: bool,
 }
 
 /// The index has no ids left for names and values, or the label set is beyond its limit.
@@ -63,7 +62,8 @@ impl Index {
     /// Adds `series`. Ids ascend; one that was removed is not used again. Returns the handle of the
     /// label set, which is not zero.
     ///
-    /// Cost: O(labels), about 40 ns each when names and values are known, and allocation as the
+    /// Cost: O(labels), see [`Latest::add`], and what it takes to put the series into postings: at once,
+    /// or for many together between [`Index::begin_many`] and [`Index::end_many`]. Allocation as the
     /// columns grow. Errors: nothing was added.
     ///
     /// # Panics
@@ -74,36 +74,33 @@ impl Index {
         if text_bytes > LABEL_SET_BYTES_MAX || self.dictionary.ids_free() < text_bytes {
             return Err(IndexFull);
         }
-        self.pairs.clear();
-        let mut rest = labels.iter();
-        while let Some((pair, name, value)) = rest.next_label() {
-            let name_id = self.dictionary.name_id(self.pairs.len(), name);
-            let pair_id = self.dictionary.pair_id(name_id, value, pair);
-            match &mut self.runs {
-                Some(runs) => {
-                    runs.push(&mut self.dictionary, &mut self.store, name_id, pair_id, series);
-                }
-                None => self.dictionary.push(&mut self.store, name_id, pair_id, series),
-            }
-            self.pairs.push(pair_id);
-        }
-        self.store.push(&mut self.all, series);
+        let Index { dictionary, store, sets, all, latest, .. } = self;
+        let pairs = latest.add(&mut Places { dictionary, store, all }, series, labels);
+        let handle = sets.insert(series, pairs);
         self.text_bytes += text_bytes;
         self.text_bytes_longest = self.text_bytes_longest.max(text_bytes);
-        Ok(self.sets.insert(series, &self.pairs))
+        if !self.is_many {
+            self.close_latest();
+        }
+        Ok(handle)
     }
 
     /// Many series will be added in a row; until [`Index::end_many`] nothing is searched, and nothing
     /// removed.
     pub fn begin_many(&mut self) {
-        self.runs.get_or_insert_default();
+        self.is_many = true;
     }
 
     /// All are added.
     pub fn end_many(&mut self) {
-        if let Some(runs) = self.runs.take() {
-            runs.end(&mut self.dictionary, &mut self.store);
+        if std::mem::take(&mut self.is_many) {
+            self.close_latest();
         }
+    }
+
+    fn close_latest(&mut self) {
+        let Index { dictionary, store, all, latest, .. } = self;
+        latest.close(&mut Places { dictionary, store, all });
     }
 
     /// As if series of all ids below `count` had been added and removed.
@@ -115,7 +112,8 @@ impl Index {
     ///
     /// Cost: O(labels of the removed + postings they are in).
     pub fn remove(&mut self, removed: &RoaringBitmap) {
-        debug_assert!(self.runs.is_none(), "series are still added");
+        debug_assert!(!self.is_many, "series are still added");
+        self.latest.forget();
         let (mut names, mut pairs) = (RoaringBitmap::new(), RoaringBitmap::new());
         for series in removed {
             for pair_id in self.sets.pairs(self.sets.handle(series)) {
@@ -249,8 +247,20 @@ impl Index {
         }
     }
 
+    /// The pairs of a series of the index, in the order of its labels.
+    #[inline]
+    pub fn pairs(&self, series: u32) -> impl Iterator<Item = u32> {
+        self.sets.pairs(self.sets.handle(series))
+    }
+
+    /// The label of a pair.
+    #[inline]
+    pub fn pair(&self, pair: u32) -> LabelsRef<'_> {
+        self.dictionary.pair(pair)
+    }
+
     pub fn series_count(&self) -> u32 {
-        self.all.count()
+        self.all.count() + self.latest.open_count()
     }
 
     pub fn all_series(&self) -> RoaringBitmap {

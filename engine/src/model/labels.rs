@@ -180,15 +180,15 @@ impl<'a> LabelsRef<'a> {
 }
 
 /// How many bytes two texts have in common at their fronts.
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+#[inline]
+pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let mut common = 0;
-    for (a, b) in words {
-        let differing = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+    while let (Some(a), Some(b)) = (a[common..].first_chunk(), b[common..].first_chunk()) {
+        let differing = u128::from_le_bytes(*a) ^ u128::from_le_bytes(*b);
         if differing != 0 {
             return common + differing.trailing_zeros() as usize / 8;
         }
-        common += 8;
+        common += size_of::<u128>();
     }
     common + a[common..].iter().zip(&b[common..]).take_while(|(a, b)| a == b).count()
 }
