@@ -66,6 +66,16 @@ fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     None
 }
 
+/// Splits a label, name and value, off the front of `bytes`; `None` if they are cut short.
+#[inline]
+pub(crate) fn take_label<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let all = *bytes;
+    let (_, rest) = split_string(all)?;
+    let (_, rest) = split_string(rest)?;
+    *bytes = rest;
+    Some(&all[..all.len() - rest.len()])
+}
+
 impl<'a> LabelsRef<'a> {
     /// The empty set.
     pub const EMPTY: LabelsRef<'static> = LabelsRef(&[]);
