@@ -160,6 +160,11 @@ impl Template {
         self.bytes.len()
     }
 
+    /// The request as it is now, not compressed.
+    pub fn request(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Patches one sample per series (all at `timestamp_ms`) and compresses into `out`.
     ///
     /// Shapes: series `i` of the template takes the next value of `values[first + i]`. `out` is

@@ -14,12 +14,12 @@ use engine::encode::{self, Columns, FloatCodec, TimestampCodec};
 use engine::exec::{ExecError, Partial, Scatter, evaluate, run_ask};
 use engine::head::AppendBounds;
 use engine::model::source::{NoPause, Turns};
-use engine::model::{Batch, KnownSamples};
+use engine::model::{Batch, KnownSamples, SeriesId};
 use engine::plan::Ask;
-use engine::store::Store;
+use engine::store::{Store, StoreOptions};
 use engine::wal::{Chain, FrameWriter, SampleColumns, WhenColumns};
 use net::wire::json;
-use net::wire::remote_write::known::KnownSeries;
+use net::wire::remote_write::known::{KnownSeries, Owner};
 use net::wire::remote_write::{Decoded, Decoder, Protocol, decompress};
 use shards::route::Split;
 
@@ -48,6 +48,7 @@ fn step(
 pub fn steps() -> Vec<Step> {
     let mut steps = decoding();
     steps.extend(storing());
+    steps.extend(making());
     steps.extend(chunks());
     steps.extend(asking());
     steps
@@ -194,6 +195,56 @@ fn storing() -> Vec<Step> {
             black_box(crc32c::crc32c(black_box(&bytes)));
         }),
     ]
+}
+
+/// Requests after which all that was made of them is dropped. As many as leave the caches behind.
+const REQUEST_COUNT: usize = 64;
+
+/// Series that nobody has seen, from a request to the store and to the log's frame.
+fn making() -> Vec<Step> {
+    let mut requests = data::Replaced::new();
+    let (mut known, mut called) = (data::nothing_known(), 0);
+    let (mut decoder, mut decoded) = (Decoder::default(), Decoded::default());
+    let decode = step(
+        "decode of new series, and their keys learned",
+        "100 ns: key 15, missed 10, walk 25, copy 10, hash 10; 24 bytes of fresh memory 30",
+        SERIES_COUNT,
+        move || {
+            called += 1;
+            if called % REQUEST_COUNT == 0 {
+                known = data::nothing_known();
+            }
+            decoder
+                .decode_known(Protocol::V1, requests.next(), &mut known, &mut decoded)
+                .expect("the request is whole");
+            assert!(decoded.keys.len() == SERIES_COUNT);
+            for (key, series) in decoded.keys.iter().zip(0..) {
+                let owner = Owner { shard: 0, series: SeriesId(series) };
+                known.insert(key.expect("it is as encoders write it"), owner);
+            }
+        },
+    );
+    let mut requests = data::Replaced::new();
+    let batches: Vec<Batch> = (0..REQUEST_COUNT).map(|_| requests.batch()).collect();
+    let (mut store, mut log, mut at) = (Store::new(StoreOptions::default()), Vec::new(), 0);
+    let append = step(
+        "append of new series, with its frame",
+        "150 ns: missed 10, five labels looked up 40, postings 20, 120 bytes of fresh memory 60, frame 15",
+        SERIES_COUNT,
+        move || {
+            if at % REQUEST_COUNT == 0 {
+                store = Store::new(StoreOptions::default());
+            }
+            log.clear();
+            let none = KnownSamples::default();
+            let batch = &batches[at % REQUEST_COUNT];
+            let bounds = AppendBounds::until(i64::MAX);
+            let report = store.append_all(batch, &none, bounds, &mut log);
+            assert!(report.new_series_count == SERIES_COUNT);
+            at += 1;
+        },
+    );
+    vec![decode, append]
 }
 
 /// Samples of a chunk.

@@ -43,7 +43,7 @@ impl Requests {
 
     /// What a receiver knows after the request came often enough.
     pub fn known(&self) -> KnownSeries {
-        let mut known = KnownSeries::new(Keys::new([7; SECRET_BYTES]));
+        let mut known = nothing_known();
         let (mut decoder, mut decoded) = (Decoder::default(), Decoded::default());
         for _ in 0..3 {
             decoder
@@ -60,6 +60,42 @@ impl Requests {
     pub fn batch(&self) -> Batch {
         let mut decoded = Decoded::default();
         let decoding = Decoder::default().decode(self.protocol, &self.message, &mut decoded);
+        decoding.expect("the request is whole");
+        decoded.batch
+    }
+}
+
+/// A receiver that knows no series.
+pub fn nothing_known() -> KnownSeries {
+    KnownSeries::new(Keys::new([7; SECRET_BYTES]))
+}
+
+/// Requests whose series nobody has seen: those of instances that were all replaced.
+pub struct Replaced {
+    template: Template,
+    generation: u32,
+}
+
+impl Replaced {
+    pub fn new() -> Replaced {
+        let series = instance_series(0, SERIES_COUNT);
+        let mut template = Template::new(crate::body::Protocol::V1, &series);
+        let mut values = Values::new(series.iter().map(|one| one.kind), 1);
+        template.fill(START_MS, &mut values, 0, &mut snap::raw::Encoder::new(), &mut Vec::new());
+        Replaced { template, generation: 0 }
+    }
+
+    /// The next one, of protocol 1.
+    pub fn next(&mut self) -> &[u8] {
+        self.generation += 1;
+        self.template.set_generation(self.generation % 100_000);
+        self.template.request()
+    }
+
+    /// The next one as a batch.
+    pub fn batch(&mut self) -> Batch {
+        let mut decoded = Decoded::default();
+        let decoding = Decoder::default().decode(Protocol::V1, self.next(), &mut decoded);
         decoding.expect("the request is whole");
         decoded.batch
     }

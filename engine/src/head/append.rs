@@ -180,6 +180,7 @@ impl Head {
             }
             sample = self.append_group(batch, sample, end as u32, window, outcome);
         }
+        self.index.end_many();
         assert!(outcome.series.len() == series_count);
         assert!(sample == batch.sample_count());
         if batch.has_starts() || self.aside.has_starts {
@@ -302,6 +303,7 @@ impl Head {
         if !self.takes_series {
             return NO_SERIES;
         }
+        self.index.begin_many();
         let Some(id) = self.insert(labels, hash) else { return NO_SERIES };
         outcome.new_series.push(id);
         id.0
@@ -309,23 +311,13 @@ impl Head {
 
     /// Adds a series that is not there; `None` when it may not be added.
     pub(super) fn insert(&mut self, labels: LabelsRef<'_>, hash: u64) -> Option<SeriesId> {
-        self.insert_like(labels, hash, 0)
-    }
-
-    /// As [`Head::insert`]; the labels begin with the first `shared` bytes of those added last.
-    pub(super) fn insert_like(
-        &mut self,
-        labels: LabelsRef<'_>,
-        hash: u64,
-        shared: usize,
-    ) -> Option<SeriesId> {
         let is_full = self.live_count >= self.options.series_count_max
             || self.open.len() >= crate::limits::SERIES_COUNT_MAX;
         if is_full || labels.as_bytes().len() > LABEL_SET_BYTES_MAX {
             return None;
         }
         let id = SeriesId(self.open.len() as u32);
-        let handle = self.index.insert_like(id.0, labels, shared).ok()?;
+        let handle = self.index.insert(id.0, labels).ok()?;
         self.table.insert(hash, handle);
         self.open.push(Open::new(id));
         self.cold.push(Cold::default());

@@ -143,18 +143,11 @@ impl Head {
     }
 
     /// Takes a series back under the id it had; `hash` is the stable one of its labels. Ids between are
-    /// those of series that are gone. The labels begin with the first `shared` bytes of those of the
-    /// series that was taken last.
+    /// those of series that are gone.
     ///
     /// False when the series was not taken: ids ascend, no two series have the same labels, and
     /// the bounds of the head hold.
-    pub fn restore(
-        &mut self,
-        series: SeriesId,
-        labels: LabelsRef<'_>,
-        hash: u64,
-        shared: usize,
-    ) -> bool {
+    pub fn restore(&mut self, series: SeriesId, labels: LabelsRef<'_>, hash: u64) -> bool {
         if series.index() < self.open.len()
             || series.index() >= SERIES_COUNT_MAX
             || self.find_hashed(labels, hash).is_some()
@@ -163,7 +156,7 @@ impl Head {
         }
         self.pass_ids(series.index());
         self.index.begin_many();
-        self.insert_like(labels, hash, shared) == Some(series)
+        self.insert(labels, hash) == Some(series)
     }
 
     /// So many series will be restored: their places are made at once.

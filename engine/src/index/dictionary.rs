@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::postings::{Postings, PostingsStore};
+use super::postings::Postings;
 use super::sets::PAIR_COUNT_MAX;
 use crate::limits::LABEL_SET_BYTES_MAX;
 use crate::mem::arena::ENTRY_BYTES_MAX;
@@ -159,16 +159,15 @@ impl Dictionary {
     }
 
     pub fn find_pair(&self, name_id: u32, value: &[u8]) -> Option<u32> {
-        self.find_pair_hashed(name_id, value, hash(name_id, value))
+        self.find_hashed(hash(name_id, value), |pair_id| {
+            self.pair_names[pair_id as usize] == name_id && self.value(pair_id) == value
+        })
     }
 
+    /// The pair with this hash for which `is_equal` holds.
     #[inline]
-    fn find_pair_hashed(&self, name_id: u32, value: &[u8], hash: u32) -> Option<u32> {
-        let found = |entry: &Entry| {
-            entry.hash == hash
-                && self.pair_names[entry.id as usize] == name_id
-                && self.value(entry.id) == value
-        };
+    fn find_hashed(&self, hash: u32, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
+        let found = |entry: &Entry| entry.hash == hash && is_equal(entry.id);
         self.pair_tables[table_of(hash)].find(Entry::spread(hash), found).map(|entry| entry.id)
     }
 
@@ -197,7 +196,7 @@ impl Dictionary {
             return guess;
         }
         let hash = hash(name_id, value);
-        let pair_id = match self.find_pair_hashed(name_id, value, hash) {
+        let pair_id = match self.find_hashed(hash, |pair_id| self.pair(pair_id) == pair) {
             Some(pair_id) => pair_id,
             None => self.add_pair(name_id, pair, hash),
         };
@@ -262,13 +261,6 @@ impl Dictionary {
         }
         self.pairs_free.push(pair_id);
         self.drop_count += 1;
-    }
-
-    /// Adds `series` to the postings of the name and of the pair.
-    #[inline]
-    pub fn push(&mut self, store: &mut PostingsStore, name_id: u32, pair_id: u32, series: u32) {
-        store.push(&mut self.name_postings[name_id as usize], series);
-        store.push(&mut self.pair_postings[pair_id as usize], series);
     }
 
     /// Bytes on the heap.

@@ -14,9 +14,9 @@
 
 mod dictionary;
 mod labels;
+mod latest;
 mod matcher;
 mod postings;
-mod runs;
 mod select;
 mod sets;
 mod stats;
@@ -35,8 +35,8 @@ use roaring::RoaringBitmap;
 use crate::limits::LABEL_SET_BYTES_MAX;
 use crate::model::{KeptLabels, LabelKeys, LabelsRef};
 use dictionary::Dictionary;
+use latest::{Latest, Places};
 use postings::{Postings, PostingsStore};
-use runs::Runs;
 use sets::LabelSets;
 
 /// Labels of series, to be searched.
@@ -49,13 +49,9 @@ pub struct Index {
     /// Bytes of the label sets of all series as text, and of the longest there was.
     text_bytes: usize,
     text_bytes_longest: usize,
-    /// Pairs of the series that was added last.
-    pairs: Vec<u32>,
-    /// While many series are added in a row, beside the pairs: their names, and where their text ends
-    /// in that of the set.
-    pair_ends: Vec<(u32, usize)>,
-    /// While many series are added in a row: those that no postings have yet.
-    runs: Option<Runs>,
+    latest: Latest,
+    /// Many series are added in a row; postings need not have them yet.
+    is_many: bool,
 }
 
 /// The index has no ids left for names and values, or the label set is beyond its limit.
@@ -66,68 +62,45 @@ impl Index {
     /// Adds `series`. Ids ascend; one that was removed is not used again. Returns the handle of the
     /// label set, which is not zero.
     ///
-    /// Cost: O(labels), about 40 ns each when names and values are known, and allocation as the
+    /// Cost: O(labels), see [`Latest::add`], and what it takes to put the series into postings: at once,
+    /// or for many together between [`Index::begin_many`] and [`Index::end_many`]. Allocation as the
     /// columns grow. Errors: nothing was added.
     ///
     /// # Panics
     ///
     /// On an id below one that was added before.
     pub fn insert(&mut self, series: u32, labels: LabelsRef<'_>) -> Result<u32, IndexFull> {
-        self.insert_like(series, labels, 0)
-    }
-
-    /// As [`Index::insert`]: the labels begin with the first `shared` bytes of those inserted last. Of
-    /// use while many series are added in a row.
-    pub fn insert_like(
-        &mut self,
-        series: u32,
-        labels: LabelsRef<'_>,
-        shared: usize,
-    ) -> Result<u32, IndexFull> {
         let text_bytes = labels.as_bytes().len();
         if text_bytes > LABEL_SET_BYTES_MAX || self.dictionary.ids_free() < text_bytes {
             return Err(IndexFull);
         }
-        self.pair_ends.truncate(self.pair_ends.partition_point(|(_, end)| *end <= shared));
-        self.pairs.truncate(self.pair_ends.len());
-        if let Some(runs) = &mut self.runs {
-            for (&pair_id, &(name_id, _)) in self.pairs.iter().zip(&self.pair_ends) {
-                runs.push(&mut self.dictionary, &mut self.store, name_id, pair_id, series);
-            }
-        }
-        let mut end = self.pair_ends.last().map_or(0, |(_, end)| *end);
-        let mut rest = LabelsRef::from_canonical(&labels.as_bytes()[end..]).iter();
-        while let Some((pair, name, value)) = rest.next_label() {
-            let name_id = self.dictionary.name_id(self.pairs.len(), name);
-            let pair_id = self.dictionary.pair_id(name_id, value, pair);
-            match &mut self.runs {
-                Some(runs) => {
-                    runs.push(&mut self.dictionary, &mut self.store, name_id, pair_id, series);
-                    end += pair.as_bytes().len();
-                    self.pair_ends.push((name_id, end));
-                }
-                None => self.dictionary.push(&mut self.store, name_id, pair_id, series),
-            }
-            self.pairs.push(pair_id);
-        }
-        self.store.push(&mut self.all, series);
+        let Index { dictionary, store, sets, all, latest, .. } = self;
+        let pairs = latest.add(&mut Places { dictionary, store, all }, series, labels);
+        let handle = sets.insert(series, pairs);
         self.text_bytes += text_bytes;
         self.text_bytes_longest = self.text_bytes_longest.max(text_bytes);
-        Ok(self.sets.insert(series, &self.pairs))
+        if !self.is_many {
+            self.close_latest();
+        }
+        Ok(handle)
     }
 
     /// Many series will be added in a row; until [`Index::end_many`] nothing is searched, and nothing
     /// removed.
     pub fn begin_many(&mut self) {
-        self.runs.get_or_insert_default();
+        self.is_many = true;
     }
 
     /// All are added.
     pub fn end_many(&mut self) {
-        if let Some(runs) = self.runs.take() {
-            runs.end(&mut self.dictionary, &mut self.store);
+        if std::mem::take(&mut self.is_many) {
+            self.close_latest();
         }
-        self.pair_ends.clear();
+    }
+
+    fn close_latest(&mut self) {
+        let Index { dictionary, store, all, latest, .. } = self;
+        latest.close(&mut Places { dictionary, store, all });
     }
 
     /// As if series of all ids below `count` had been added and removed.
@@ -139,7 +112,8 @@ impl Index {
     ///
     /// Cost: O(labels of the removed + postings they are in).
     pub fn remove(&mut self, removed: &RoaringBitmap) {
-        debug_assert!(self.runs.is_none(), "series are still added");
+        debug_assert!(!self.is_many, "series are still added");
+        self.latest.forget();
         let (mut names, mut pairs) = (RoaringBitmap::new(), RoaringBitmap::new());
         for series in removed {
             for pair_id in self.sets.pairs(self.sets.handle(series)) {
@@ -273,8 +247,20 @@ impl Index {
         }
     }
 
+    /// The pairs of a series of the index, in the order of its labels.
+    #[inline]
+    pub fn pairs(&self, series: u32) -> impl Iterator<Item = u32> {
+        self.sets.pairs(self.sets.handle(series))
+    }
+
+    /// The label of a pair.
+    #[inline]
+    pub fn pair(&self, pair: u32) -> LabelsRef<'_> {
+        self.dictionary.pair(pair)
+    }
+
     pub fn series_count(&self) -> u32 {
-        self.all.count()
+        self.all.count() + self.latest.open_count()
     }
 
     pub fn all_series(&self) -> RoaringBitmap {

@@ -27,6 +27,9 @@ const BLOCK_WORDS_MIN: u32 = 8;
 const BLOCK_CLASS_COUNT: usize =
     (LIST_COUNT_MAX.trailing_zeros() - BLOCK_WORDS_MIN.trailing_zeros() + 1) as usize;
 
+/// Containers of a bitmap that are not shrunk yet are at most one in so many.
+const SHRINK_PART: u32 = 8;
+
 /// Words of a page, as a power of two.
 const PAGE_SHIFT: u32 = 14;
 const PAGE_WORDS: u32 = 1 << PAGE_SHIFT;
@@ -123,23 +126,64 @@ impl PostingsStore {
     /// Adds the series `first..=last`, which are not in the set.
     pub fn push_run(&mut self, postings: &mut Postings, first: u32, last: u32) {
         let run_count = last - first + 1;
-        if run_count <= LIST_COUNT_MAX {
+        let count = postings.count + run_count;
+        let tail_count = postings.words[TAIL_COUNT];
+        if run_count == 1 {
+            self.push(postings, first);
+        } else if (INLINE_COUNT_MAX + 1..=LIST_COUNT_MAX).contains(&count) {
+            self.extend_list(postings, first, run_count);
+        } else if run_count <= LIST_COUNT_MAX
+            && postings.count > LIST_COUNT_MAX
+            && tail_count + run_count <= LIST_COUNT_MAX
+        {
+            self.fill_block(postings.words[BLOCK], tail_count, first, run_count);
+            postings.words[TAIL_COUNT] = tail_count + run_count;
+            postings.count = count;
+        } else if run_count <= LIST_COUNT_MAX {
             (first..=last).for_each(|series| self.push(postings, series));
-            return;
-        }
-        if postings.count <= LIST_COUNT_MAX {
+        } else if postings.count <= LIST_COUNT_MAX {
             let mut bitmap = sorted_bitmap(self.view(postings).list);
             bitmap.insert_range(first..=last);
-            let count = postings.count + run_count;
             self.clear(postings);
             let words = [self.take_block(LIST_COUNT_MAX), self.take_bitmap(bitmap), 0];
             *postings = Postings { count, words };
         } else {
             self.flush_tail(postings);
             let bitmap = &mut self.bitmaps[postings.words[BITMAP] as usize];
+            let before = bitmap.max();
             bitmap.insert_range(first..=last);
-            bitmap.optimize();
-            postings.count += run_count;
+            shrink_behind(before, bitmap);
+            postings.count = count;
+        }
+    }
+
+    /// Adds series in a row to a set that is a list afterwards.
+    fn extend_list(&mut self, postings: &mut Postings, first: u32, run_count: u32) {
+        let before = postings.count;
+        let words = |count: u32| count.max(BLOCK_WORDS_MIN).next_power_of_two();
+        let count = before + run_count;
+        if before <= INLINE_COUNT_MAX {
+            let inline = postings.words;
+            let block = self.take_block(words(count));
+            self.block_mut(block, before).copy_from_slice(&inline[..before as usize]);
+            postings.words[BLOCK] = block;
+        } else if words(before) < words(count) {
+            let larger = self.take_block(words(count));
+            self.copy_block(postings.words[BLOCK], larger, before);
+            self.free_block(postings.words[BLOCK], words(before));
+            postings.words[BLOCK] = larger;
+        }
+        self.fill_block(postings.words[BLOCK], before, first, run_count);
+        postings.count = count;
+    }
+
+    /// Puts series in a row behind the `before` first ones of a block, which ascends afterwards.
+    fn fill_block(&mut self, block: u32, before: u32, first: u32, run_count: u32) {
+        let list = self.block_mut(block, before + run_count);
+        let (before, added) = list.split_at_mut(before as usize);
+        added.iter_mut().zip(first..).for_each(|(word, series)| *word = series);
+        if before.last().is_some_and(|&last| last > first) {
+            list.sort_unstable();
         }
     }
 
@@ -147,7 +191,7 @@ impl PostingsStore {
         let [block, bitmap, tail_count] = postings.words;
         let tail = block_of(&self.pages, block, tail_count);
         let bitmap = &mut self.bitmaps[bitmap as usize];
-        let containers_before = bitmap.max().map(|max| max >> 16);
+        let before = bitmap.max();
         // Series that come together share most of their labels, and have ids in a row. Whoever adds
         // out of order may add below the bitmap's greatest.
         if let [first, .., last] = *tail
@@ -157,10 +201,7 @@ impl PostingsStore {
         } else if bitmap.append(tail.iter().copied()).is_err() {
             bitmap.extend(tail.iter().copied());
         }
-        // Each filled container once: runs of consecutive series shrink to a few bytes.
-        if containers_before != bitmap.max().map(|max| max >> 16) {
-            bitmap.optimize();
-        }
+        shrink_behind(before, bitmap);
         postings.words[TAIL_COUNT] = 0;
     }
 
@@ -285,6 +326,20 @@ impl PostingsStore {
 fn block_of(pages: &[Box<[u32]>], start: u32, count: u32) -> &[u32] {
     let page = &pages[(start >> PAGE_SHIFT) as usize];
     &page[(start & (PAGE_WORDS - 1)) as usize..][..count as usize]
+}
+
+/// Once a bitmap whose greatest was `before` has begun another container, shrinks those that are full:
+/// runs of consecutive series take a few bytes then. All containers are looked at, so that is done for
+/// each of the first ones, and then whenever they are an eighth more.
+fn shrink_behind(before: Option<u32>, bitmap: &mut RoaringBitmap) {
+    let step_of = |series: u32| {
+        let container = series >> 16;
+        let magnitude = container.checked_ilog2().unwrap_or(0);
+        (magnitude, container >> magnitude.saturating_sub(SHRINK_PART.ilog2()))
+    };
+    if before.map(step_of) != bitmap.max().map(step_of) {
+        bitmap.optimize();
+    }
 }
 
 fn class_of(words: u32) -> usize {

@@ -211,7 +211,7 @@ impl Index {
     }
 
     pub(super) fn pair_view(&self, pair_id: u32) -> View<'_> {
-        debug_assert!(self.runs.is_none(), "series are still added");
+        debug_assert!(!self.is_many, "series are still added");
         self.store.view(&self.dictionary.pair_postings[pair_id as usize])
     }
 

@@ -260,21 +260,14 @@ proptest! {
 fn series_like_the_one_before_are_as_any_other() {
     let (mut model, mut plain) = (Model::default(), Model::default());
     model.index.begin_many();
-    let mut before = Labels::default();
     for series in 0..300u32 {
         let mut pairs = vec![("a", format!("{}", series / 40)), ("b", format!("{}", series % 3))];
         pairs.extend((series % 7 > 0).then(|| ("c", format!("{}", series / 9))));
         let labels = Labels::from_pairs(pairs);
-        let bytes = |labels: &Labels| labels.as_ref().as_bytes().to_vec();
-        let (one, other) = (bytes(&before), bytes(&labels));
-        let shared = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
-        // Less may be said than is true.
-        let shared = shared - (series as usize % 5).min(shared);
         let id = series + series / 50;
-        model.index.insert_like(id, labels.as_ref(), shared).unwrap();
+        model.index.insert(id, labels.as_ref()).unwrap();
         model.series.insert(id, labels.clone());
         plain.insert(id, labels.clone());
-        before = labels;
     }
     model.index.end_many();
     model.check_labels(None);

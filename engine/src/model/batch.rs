@@ -114,13 +114,27 @@ impl Batch {
     /// index. For decoders that find the pieces of a set in order: the bytes are written once.
     #[inline]
     pub fn push_series_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
+        let written = self.push_series_if(|label_bytes| {
+            write(label_bytes);
+            true
+        });
+        written.expect("it was written")
+    }
+
+    /// As [`Batch::push_series_with`]; where `write` returns false, what it wrote is taken back and
+    /// there is no series.
+    #[inline]
+    pub fn push_series_if(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Option<u32> {
         let start = self.label_bytes.len();
-        write(&mut self.label_bytes);
+        if !write(&mut self.label_bytes) {
+            self.label_bytes.truncate(start);
+            return None;
+        }
         let hash = LabelsRef::from_canonical(&self.label_bytes[start..]).stable_hash();
         let series = self.hashes.len() as u32;
         self.label_ends.push(self.label_bytes.len() as u32);
         self.hashes.push(hash);
-        series
+        Some(series)
     }
 
     /// Gives series other labels: those that `labels` returns, by index; none where they stay.

@@ -66,6 +66,16 @@ fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     None
 }
 
+/// Splits a label, name and value, off the front of `bytes`; `None` if they are cut short.
+#[inline]
+pub(crate) fn take_label<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let all = *bytes;
+    let (_, rest) = split_string(all)?;
+    let (_, rest) = split_string(rest)?;
+    *bytes = rest;
+    Some(&all[..all.len() - rest.len()])
+}
+
 impl<'a> LabelsRef<'a> {
     /// The empty set.
     pub const EMPTY: LabelsRef<'static> = LabelsRef(&[]);
@@ -207,15 +217,15 @@ impl<'a> LabelsRef<'a> {
 }
 
 /// How many bytes two texts have in common at their fronts.
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+#[inline]
+pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let mut common = 0;
-    for (a, b) in words {
-        let differing = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+    while let (Some(a), Some(b)) = (a[common..].first_chunk(), b[common..].first_chunk()) {
+        let differing = u128::from_le_bytes(*a) ^ u128::from_le_bytes(*b);
         if differing != 0 {
             return common + differing.trailing_zeros() as usize / 8;
         }
-        common += 8;
+        common += size_of::<u128>();
     }
     common + a[common..].iter().zip(&b[common..]).take_while(|(a, b)| a == b).count()
 }

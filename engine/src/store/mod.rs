@@ -298,10 +298,7 @@ impl Store {
         let start = frame_out.len();
         let mut frame = FrameWriter::begin(frame_out).of_epoch(self.epoch);
         let unlogged = known_outcome.unlogged.iter().chain(&outcome.unlogged);
-        frame.series(unlogged.map(|id| id.0), |id, buffer| {
-            let labels = self.head.labels(SeriesId(id), buffer);
-            labels.expect("a series with a new sample exists")
-        });
+        frame.series(unlogged.map(|id| id.0), self.head.index());
         frame.samples(columns);
         if !outcome.late.is_empty() {
             log_late(&mut frame, batch, &outcome, work);

@@ -6,7 +6,7 @@ use crate::head::{Head, StoredExemplar};
 use crate::model::{HistogramSample, SeriesId};
 use crate::wal::{
     Chain, Damage, DamageKind, DecodedWhen, Event, ExemplarsRecord, Frame, HistogramsRecord,
-    LoggedExemplar, Record, Records, Replay, SamplesRecord, SegmentError, SegmentHeader,
+    LabelSet, LoggedExemplar, Record, Records, Replay, SamplesRecord, SegmentError, SegmentHeader,
 };
 
 /// Ids of a page of [`IdMap`].
@@ -95,6 +95,7 @@ pub(super) struct ReplayState {
     /// Epoch of the record read last, whose ids `ids` has.
     epoch: Option<u32>,
     chain: Option<Chain>,
+    set: LabelSet,
     when: DecodedWhen,
     /// Series of the samples that are kept.
     series: Vec<SeriesId>,
@@ -248,11 +249,12 @@ impl Store {
             return;
         }
         report.frame_count += 1;
+        let mut set = std::mem::take(&mut self.replay.set);
         for record in Records::new(frame.payload) {
             match record {
-                Record::Series(series) => {
+                Record::Series(mut series) => {
                     self.enter_epoch(series.epoch);
-                    for entry in series {
+                    while let Some(entry) = series.next(&mut set) {
                         let Some((wal_id, labels)) = entry else {
                             report.malformed_count += 1;
                             break;
@@ -283,6 +285,7 @@ impl Store {
                 Record::Malformed => report.malformed_count += 1,
             }
         }
+        self.replay.set = set;
     }
 
     /// Forgets the ids of another epoch than `epoch`.

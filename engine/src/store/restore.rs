@@ -30,11 +30,10 @@ pub struct Restore {
 
 /// Series that are taken back together, so that their places in the head's table are asked for before
 /// they are needed.
+#[derive(Default)]
 struct LabelGroup {
     bytes: Vec<u8>,
     rows: Vec<LabelRow>,
-    /// With so many bytes all sets begin that were read since a series was taken, and that series' own.
-    shared: usize,
 }
 
 struct LabelRow {
@@ -42,15 +41,6 @@ struct LabelRow {
     hash: u64,
     /// Where the labels end.
     end: usize,
-    /// See [`PartLabels::shared`].
-    shared: usize,
-    is_removed: bool,
-}
-
-impl Default for LabelGroup {
-    fn default() -> Self {
-        LabelGroup { bytes: vec![], rows: vec![], shared: usize::MAX }
-    }
 }
 
 /// Series of a [`LabelGroup`].
@@ -68,23 +58,21 @@ impl LabelGroup {
         self.rows.clear();
         while self.rows.len() < GROUP_COUNT {
             let Some((id, set)) = labels.next(part).map_err(source_error)? else { break };
-            self.bytes.extend_from_slice(set.as_bytes());
-            let (hash, end, is_removed) =
-                (set.stable_hash(), self.bytes.len(), removed.contains(&id));
-            self.rows.push(LabelRow { id, hash, end, shared: labels.shared(), is_removed });
+            if !removed.contains(&id) {
+                self.bytes.extend_from_slice(set.as_bytes());
+                let (hash, end) = (set.stable_hash(), self.bytes.len());
+                self.rows.push(LabelRow { id, hash, end });
+            }
         }
         Ok(!self.rows.is_empty())
     }
 
-    fn restore(&mut self, head: &mut Head) {
+    fn restore(&self, head: &mut Head) {
         self.rows.iter().for_each(|row| head.prefetch_hash(row.hash));
         let mut start = 0;
-        for &LabelRow { id, hash, end, shared, is_removed } in &self.rows {
+        for &LabelRow { id, hash, end } in &self.rows {
             let labels = LabelsRef::from_canonical(&self.bytes[start..end]);
-            self.shared = self.shared.min(shared);
-            if !is_removed && head.restore(SeriesId(id), labels, hash, self.shared) {
-                self.shared = usize::MAX;
-            }
+            head.restore(SeriesId(id), labels, hash);
             start = end;
         }
     }

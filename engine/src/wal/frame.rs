@@ -8,13 +8,13 @@ use super::columns::COLUMNS_BYTES_MAX;
 use super::exemplars::{EXEMPLAR_BYTES_MAX, LoggedExemplar};
 use super::record::{
     HistogramColumns, MetadataRecord, RECORDS_BYTES_MAX, RecordType, SAMPLE_BYTES_MAX,
-    SERIES_BYTES_MAX, SampleColumns, push_histograms, push_samples,
+    SampleColumns, push_histograms, push_samples,
 };
 use super::segment::{le_u32, le_u64};
+use super::series::{LabelSets, SERIES_BYTES_MAX, push_series};
 use crate::encode::histogram_bytes_max;
 use crate::limits::WAL_FRAME_BYTES_MAX;
-use crate::mem::varint;
-use crate::model::{Batch, LabelsRef};
+use crate::model::Batch;
 
 /// Bytes before a frame's records.
 pub const FRAME_HEADER_BYTES: usize = 24;
@@ -95,28 +95,17 @@ impl<'a> FrameWriter<'a> {
         self.out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     }
 
-    /// Adds the label sets of series that samples name by id from here on; `labels` gives that of
-    /// each, and may use the buffer. Writes nothing for an empty iterator.
-    pub fn series(
-        &mut self,
-        series: impl IntoIterator<Item = u32>,
-        mut labels: impl for<'b> FnMut(u32, &'b mut Vec<u8>) -> LabelsRef<'b>,
-    ) {
+    /// Adds the label sets of series that samples name by id from here on; `sets` has them. Writes
+    /// nothing for an empty iterator.
+    ///
+    /// Cost: about 10 bytes and as many nanoseconds a series, and each label that is not that of the
+    /// series before.
+    pub fn series(&mut self, series: impl IntoIterator<Item = u32>, sets: &impl LabelSets) {
         let epoch = self.epoch;
         let mut series = series.into_iter().peekable();
-        if series.peek().is_none() {
-            return;
+        if series.peek().is_some() {
+            self.record(RecordType::SharedSeries, |out| push_series(out, epoch, series, sets));
         }
-        self.record(RecordType::Series, |out| {
-            out.extend_from_slice(&epoch.to_le_bytes());
-            let mut buffer = vec![];
-            for id in series {
-                let labels = labels(id, &mut buffer);
-                varint::push_u64(out, u64::from(id));
-                varint::push_u64(out, labels.as_bytes().len() as u64);
-                out.extend_from_slice(labels.as_bytes());
-            }
-        });
     }
 
     /// Adds samples as columns; writes nothing when they are empty.

@@ -20,6 +20,7 @@ pub mod prometheus;
 mod record;
 mod replay;
 mod segment;
+mod series;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,8 @@ pub use exemplars::{ExemplarsRecord, LoggedExemplar};
 pub use frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameWriter};
 pub use record::{
     HistogramColumns, HistogramsRecord, MetadataRecord, Record, Records, SampleColumns,
-    SamplesRecord, SeriesRecord,
+    SamplesRecord,
 };
 pub use replay::{Damage, DamageKind, Event, Replay};
 pub use segment::{SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader};
+pub use series::{LabelSet, LabelSets, SeriesRecord};

@@ -6,32 +6,29 @@ use super::columns::{
 };
 use super::exemplars::ExemplarsRecord;
 use super::segment::le_u32;
+use super::series::SeriesRecord;
 use crate::encode::{push_histogram, take_histogram};
 use crate::mem::varint::{push_u64, take_bytes, take_u64};
-use crate::model::{HistogramSample, LabelsRef};
+use crate::model::HistogramSample;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum RecordType {
+    /// Of the first version; read only.
     Series = 1,
     Samples = 2,
     Metadata = 3,
     // 4 is kept for tombstones.
     Histograms = 5,
     Exemplars = 6,
+    SharedSeries = 7,
 }
 
 /// Bits of each value, little end first. Other forms would need another number here.
 const VALUES_RAW: u8 = 0;
 
-/// Epoch.
-const SERIES_HEADER_BYTES: usize = 4;
-
 /// Most bytes that one sample takes in a samples record: the columns all have, and the value.
 pub(super) const SAMPLE_BYTES_MAX: usize = COLUMNS_BYTES_MAX + 8;
-
-/// Most bytes that one series takes in a series record, besides its labels: id and length.
-pub(super) const SERIES_BYTES_MAX: usize = 5 + 5;
 
 /// Bytes of a record's type and length.
 const RECORD_HEAD_BYTES: usize = 1 + 4;
@@ -120,12 +117,14 @@ impl<'a> Records<'a> {
         let body = take_bytes(&mut rest, length)?;
         self.rest = rest;
         const SERIES: u8 = RecordType::Series as u8;
+        const SHARED_SERIES: u8 = RecordType::SharedSeries as u8;
         const SAMPLES: u8 = RecordType::Samples as u8;
         const METADATA: u8 = RecordType::Metadata as u8;
         const HISTOGRAMS: u8 = RecordType::Histograms as u8;
         const EXEMPLARS: u8 = RecordType::Exemplars as u8;
         match record_type {
-            SERIES => SeriesRecord::parse(body).map(Record::Series),
+            SERIES => SeriesRecord::parse_whole(body).map(Record::Series),
+            SHARED_SERIES => SeriesRecord::parse_shared(body).map(Record::Series),
             SAMPLES => SamplesRecord::parse(body).map(Record::Samples),
             METADATA => MetadataRecord::parse(body).map(Record::Metadata),
             HISTOGRAMS => HistogramsRecord::parse(body).map(Record::Histograms),
@@ -147,42 +146,6 @@ impl<'a> Iterator for Records<'a> {
             self.rest = &[];
         }
         Some(record.unwrap_or(Record::Malformed))
-    }
-}
-
-/// Series ids with their label sets.
-#[derive(Clone, Debug)]
-pub struct SeriesRecord<'a> {
-    /// Which start of the process gave the ids.
-    pub epoch: u32,
-    rest: &'a [u8],
-}
-
-impl<'a> SeriesRecord<'a> {
-    fn parse(body: &'a [u8]) -> Option<Self> {
-        let (epoch, rest) = body.split_at_checked(SERIES_HEADER_BYTES)?;
-        Some(SeriesRecord { epoch: le_u32(epoch, 0), rest })
-    }
-}
-
-impl<'a> Iterator for SeriesRecord<'a> {
-    /// `None` inside: the record is malformed from here on.
-    type Item = Option<(u32, LabelsRef<'a>)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let mut rest = self.rest;
-        let mut take = || -> Option<(u32, LabelsRef<'a>)> {
-            let id = u32::try_from(take_u64(&mut rest)?).ok()?;
-            let length = usize::try_from(take_u64(&mut rest)?).ok()?;
-            let labels = LabelsRef::from_untrusted(take_bytes(&mut rest, length)?)?;
-            Some((id, labels))
-        };
-        let item = take();
-        self.rest = if item.is_some() { rest } else { &[] };
-        Some(item)
     }
 }
 

@@ -6,7 +6,10 @@ use std::fmt;
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 
 const MAGIC: [u8; 8] = *b"HEARTHWL";
-const VERSION: u32 = 1;
+
+/// What is written, and the oldest that is read. The first version wrote label sets whole.
+const VERSION: u32 = 2;
+const VERSION_MIN: u32 = 1;
 
 /// Name of the hash over canonical label bytes that routes series to shards. A log written under
 /// another name belongs to another version of hearth.
@@ -58,7 +61,7 @@ impl fmt::Display for SegmentError {
             SegmentError::Unused => f.write_str("segment was allocated and never begun"),
             SegmentError::NotASegment => f.write_str("not a write-ahead log segment"),
             SegmentError::Version { found } => {
-                write!(f, "segment format version {found}, this version reads {VERSION}")
+                write!(f, "segment format version {found}, this version reads up to {VERSION}")
             }
             SegmentError::HashName { found } => write!(
                 f,
@@ -111,7 +114,7 @@ impl SegmentHeader {
             return Err(SegmentError::Checksum { stored, computed });
         }
         let version = le_u32(header, 8);
-        if version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&version) {
             return Err(SegmentError::Version { found: version });
         }
         if header[44..52] != HASH_NAME {

@@ -1,5 +1,7 @@
 //! The log against its own damage.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -21,10 +23,51 @@ struct Found {
     malformed_count: usize,
 }
 
-fn copied<'b>(labels: LabelsRef<'_>, buffer: &'b mut Vec<u8>) -> LabelsRef<'b> {
-    buffer.clear();
-    buffer.extend_from_slice(labels.as_bytes());
-    LabelsRef::from_canonical(buffer)
+/// Label sets by series, and labels by their number.
+#[derive(Default)]
+struct Sets {
+    sets: BTreeMap<u32, Vec<u32>>,
+    pairs: Vec<Labels>,
+}
+
+impl Sets {
+    fn of(sets: impl IntoIterator<Item = (u32, Labels)>) -> Sets {
+        let mut own = Sets::default();
+        for (series, labels) in sets {
+            let pairs = labels.iter().map(|pair| own.number(Labels::from_pairs([pair]))).collect();
+            own.sets.insert(series, pairs);
+        }
+        own
+    }
+
+    fn number(&mut self, pair: Labels) -> u32 {
+        let found = self.pairs.iter().position(|other| *other == pair);
+        let number = found.unwrap_or(self.pairs.len());
+        if number == self.pairs.len() {
+            self.pairs.push(pair);
+        }
+        number as u32
+    }
+}
+
+impl LabelSets for Sets {
+    fn pairs(&self, series: u32) -> impl Iterator<Item = u32> {
+        self.sets[&series].iter().copied()
+    }
+
+    fn pair(&self, pair: u32) -> LabelsRef<'_> {
+        self.pairs[pair as usize].as_ref()
+    }
+}
+
+/// All series of a record; whether it was read to its end.
+fn read_series(mut record: SeriesRecord<'_>) -> (Vec<(u32, String)>, bool) {
+    let (mut set, mut all) = (LabelSet::default(), vec![]);
+    while let Some(entry) = record.next(&mut set) {
+        let Some((id, labels)) = entry else { return (all, false) };
+        all.push((id, labels.to_string()));
+    }
+    (all, true)
 }
 
 fn read(bytes: &[u8], previous: Option<Chain>) -> Result<(Found, Chain), SegmentError> {
@@ -44,7 +87,9 @@ fn read(bytes: &[u8], previous: Option<Chain>) -> Result<(Found, Chain), Segment
             match record {
                 Record::Series(series) => {
                     assert_eq!(series.epoch, 2);
-                    found.series.extend(series.flatten().map(|(id, l)| (id, l.to_string())));
+                    let (series, is_whole) = read_series(series);
+                    found.series.extend(series);
+                    found.malformed_count += usize::from(!is_whole);
                 }
                 Record::Samples(samples) => {
                     samples.decode(&mut when, &mut values).unwrap();
@@ -90,7 +135,7 @@ fn header(segment: u64, chain: Chain) -> SegmentHeader {
 fn push_frame(out: &mut Vec<u8>, chain: &mut Chain, n: u32) {
     let labels = Labels::from_pairs([("__name__", "up"), ("n", &n.to_string())]);
     let mut frame = FrameWriter::begin(out).of_epoch(2);
-    frame.series([n], |_, buffer| copied(labels.as_ref(), buffer));
+    frame.series([n], &Sets::of([(n, labels)]));
     let t = i64::from(n) * 1000;
     let timestamps_ms = if n.is_multiple_of(2) { [t; 3] } else { [t, t + 1, t - 5] };
     frame.samples(SampleColumns::plain(&[n, n + 300, 0], &timestamps_ms, &[1.5, f64::NAN, -0.0]));
@@ -126,29 +171,112 @@ fn a_segment_comes_back_whole() {
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header(0, Chain::default())));
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(digit).collect()
+}
+
 /// The bytes of a released format never change.
 #[test]
 fn bytes_are_as_they_were() {
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
     let mut chain = Chain { next_lsn: 7, last_crc: 0x0102_0304 };
     let mut bytes = vec![];
     header(9, chain).encode(&mut bytes);
     assert_eq!(
         hex(&bytes),
         "\
-         484541525448574c01000000030008000900000000000000070000000000000004030201020\
-         0000000000000787868332d363400000000000000000068352678"
+         484541525448574c020000000300080009000000000000000700000000000000040302010\
+         200000000000000787868332d3634000000000000000000675e7991"
     );
     bytes.clear();
     push_frame(&mut bytes, &mut chain, 3);
     assert_eq!(
         hex(&bytes),
         "\
-         f548579a67000000070000000000000004030201ec79a67a0116000000020000000310085f5\
-         f6e616d655f5f027570016e013302320000000200000003000000b80b000000000000010006\
-         d804dd0400020b000000000000f83f000000000000f87f00000000000000800310000000027\
-         5700567617567650569732075700000"
+         f548579a68000000070000000000000004030201e78a9376071700000002000000060200085\
+         f5f6e616d655f5f027570016e013302320000000200000003000000b80b0000000000000100\
+         06d804dd0400020b000000000000f83f000000000000f87f000000000000008003100000000\
+         2757005676175676505697320757000"
     );
+}
+
+/// What the first version wrote is read as ever.
+#[test]
+fn the_first_version_is_read() {
+    let header = "484541525448574c01000000030008000900000000000000070000000000000004030201020\
+                  0000000000000787868332d363400000000000000000068352678";
+    let frame = "f548579a67000000070000000000000004030201ec79a67a0116000000020000000310085f5\
+                 f6e616d655f5f027570016e013302320000000200000003000000b80b000000000000010006\
+                 d804dd0400020b000000000000f83f000000000000f87f00000000000000800310000000027\
+                 5700567617567650569732075700000";
+    let (found, end) = read(&unhex(&format!("{header}{frame}")), None).unwrap();
+    assert_eq!((found.lsns, found.malformed_count, found.damage), (vec![7], 0, vec![]));
+    assert_eq!(found.series, [(3, r#"{__name__="up", n="3"}"#.to_owned())]);
+    assert_eq!((found.samples.len(), end.next_lsn), (3, 8));
+    // A record of several series, which repeats nothing.
+    let (labels, mut body) = (Labels::from_pairs([("a", "1")]), vec![2, 0, 0, 0]);
+    for id in [5, 300] {
+        crate::mem::varint::push_u64(&mut body, id);
+        body.push(labels.as_ref().as_bytes().len() as u8);
+        body.extend_from_slice(labels.as_ref().as_bytes());
+    }
+    let mut payload = vec![1];
+    payload.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    payload.extend_from_slice(&body);
+    let Some(Record::Series(record)) = Records::new(&payload).next() else { panic!("a record") };
+    let named = |id| (id, r#"{a="1"}"#.to_owned());
+    assert_eq!(read_series(record), (vec![named(5), named(300)], true));
+}
+
+proptest! {
+    /// Sets come back whatever they share with the ones before them.
+    #[test]
+    fn series_come_back(
+        sets in prop::collection::btree_map(
+            any::<u32>(),
+            prop::collection::btree_map("[ab]{1,2}", "[xy]{1,2}", 0..5),
+            0..40,
+        ),
+        more in 0usize..90,
+    ) {
+        // Beyond the positions that may be shared, too.
+        let more = (0..more).map(|n| (format!("c{n:02}"), "z".to_owned()));
+        let sets: Vec<(u32, Labels)> = sets
+            .into_iter()
+            .map(|(id, labels)| (id, Labels::from_pairs(labels.into_iter().chain(more.clone()))))
+            .collect();
+        let (mut bytes, mut chain) = (vec![], Chain::default());
+        header(0, chain).encode(&mut bytes);
+        let mut frame = FrameWriter::begin(&mut bytes).of_epoch(2);
+        frame.series(sets.iter().map(|(id, _)| *id), &Sets::of(sets.iter().cloned()));
+        frame.finish(&mut chain);
+        let (found, _) = read(&bytes, None).unwrap();
+        let expected: Vec<_> = sets.iter().map(|(id, labels)| (*id, labels.to_string())).collect();
+        prop_assert_eq!((found.series, found.malformed_count), (expected, 0));
+    }
+
+    /// No record of series, however it is damaged, is more than refused.
+    #[test]
+    fn damaged_series_are_refused(at in 0usize..60, byte in any::<u8>()) {
+        let sets = (0..3).map(|n| (n * 7, Labels::from_pairs([("a", "1"), ("n", &n.to_string())])));
+        let sets: Vec<_> = sets.collect();
+        let mut out = vec![];
+        let mut frame = FrameWriter::begin(&mut out);
+        frame.series(sets.iter().map(|(id, _)| *id), &Sets::of(sets.iter().cloned()));
+        frame.finish(&mut Chain::default());
+        let mut payload = out.split_off(FRAME_HEADER_BYTES);
+        let at = at.min(payload.len() - 1);
+        payload[at] = byte;
+        for record in Records::new(&payload) {
+            if let Record::Series(series) = record {
+                drop(read_series(series));
+            }
+        }
+    }
 }
 
 #[test]
@@ -156,7 +284,7 @@ fn a_frame_without_records_is_no_frame() {
     let (mut out, mut chain) = (vec![], Chain::default());
     let mut frame = FrameWriter::begin(&mut out);
     frame.samples(SampleColumns::plain(&[], &[], &[]));
-    frame.series([], |_, _| LabelsRef::EMPTY);
+    frame.series([], &Sets::default());
     assert_eq!(frame.finish(&mut chain), None);
     assert_eq!((out.len(), chain), (0, Chain::default()));
 }
@@ -306,10 +434,10 @@ fn a_frame_keeps_the_bound_it_was_reserved_by() {
         };
         let (mut out, mut chain) = (vec![], Chain::default());
         let mut frame = FrameWriter::begin(&mut out);
-        let mut sets = (0..series_count).map(|n| batch.labels(n));
-        frame.series((0..series_count).map(|_| u32::MAX), |_, buffer| {
-            copied(sets.next().expect("one each"), buffer)
-        });
+        // Far from each other.
+        let far_id = |n: u32| if n.is_multiple_of(2) { u32::MAX - n } else { n };
+        let sets = (0..series_count).map(|n| (far_id(n), batch.labels(n).to_owned()));
+        frame.series((0..series_count).map(far_id), &Sets::of(sets));
         frame.samples(SampleColumns { when, values: batch.values() });
         let histograms: Vec<_> = batch.histograms().iter().collect();
         frame.histograms(HistogramColumns { when, histograms: &histograms });
@@ -327,7 +455,6 @@ fn a_frame_keeps_the_bound_it_was_reserved_by() {
 /// The bytes of a released format never change.
 #[test]
 fn records_of_histograms_and_exemplars_are_as_they_were() {
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
     let (mut out, mut chain) = (vec![], Chain::default());
     let (first, second) = (histogram(2, true), HistogramSample::stale(false));
     let mut frame = FrameWriter::begin(&mut out).of_epoch(2);
@@ -403,7 +530,7 @@ proptest! {
     fn random_bytes_never_panic(payload in prop::collection::vec(any::<u8>(), 0..300)) {
         for record in Records::new(&payload) {
             match record {
-                Record::Series(series) => drop(series.count()),
+                Record::Series(series) => drop(read_series(series)),
                 Record::Samples(samples) => {
                     let _ = samples.decode(&mut DecodedWhen::default(), &mut vec![]);
                 }

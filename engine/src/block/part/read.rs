@@ -432,6 +432,7 @@ pub struct PartLabels {
     labels: Vec<u8>,
     /// Where its labels end.
     ends: Vec<usize>,
+    /// How many bytes it has from the set before.
     shared: usize,
 }
 
@@ -458,11 +459,6 @@ impl PartLabels {
         self.id = id.ok_or_else(broken)?;
         let labels = LabelsRef::from_untrusted_after(&self.labels, self.shared, &mut self.ends);
         Ok(Some((self.id, labels.ok_or_else(broken)?)))
-    }
-
-    /// With so many bytes the labels read last begin as those before them, at least.
-    pub fn shared(&self) -> usize {
-        self.shared
     }
 
     fn take(&mut self, bytes: &mut &[u8]) -> Option<u32> {

@@ -138,6 +138,39 @@ fn a_plain_sample_of_a_known_series_takes_the_short_way() {
     }
 }
 
+/// Where many in a row are not known, few are looked for; those that are known are found again soon
+/// after.
+#[test]
+fn known_series_behind_many_new_ones_are_found() {
+    for protocol in [Protocol::V1, Protocol::V2] {
+        let (mut known, mut names, mut out) = (known(), vec![], Decoded::default());
+        let samples = [(1_700_000_000_000, 1.5)];
+        let request = |first: usize, last: usize| {
+            let names: Vec<String> =
+                (first..last).map(|number| format!("series_{number}")).collect();
+            let labels: Vec<_> = names.iter().map(|name| [("__name__", &**name)]).collect();
+            let series: Vec<_> =
+                labels.iter().map(|labels| Series { labels, samples: &samples }).collect();
+            let mut request = vec![];
+            match protocol {
+                Protocol::V1 => encode_v1(&series, &mut request),
+                Protocol::V2 => encode_v2(&series, &mut request),
+            }
+            request
+        };
+        let mut decoder = Decoder::default();
+        decoder.decode_known(protocol, &request(1000, 2000), &mut known, &mut out).unwrap();
+        assert_eq!((out.known_count, out.batch.series_count()), (0, 1000));
+        learn(&mut known, &mut names, &out);
+        decoder.decode_known(protocol, &request(0, 2000), &mut known, &mut out).unwrap();
+        assert!((900..=1000).contains(&out.known_count), "{}", out.known_count);
+        assert_eq!(out.known_count + out.batch.series_count(), 2000);
+        learn(&mut known, &mut names, &out);
+        decoder.decode_known(protocol, &request(0, 2000), &mut known, &mut out).unwrap();
+        assert_eq!(out.known_count, 2000);
+    }
+}
+
 /// In protocol 2 metadata that changes makes a series unknown, so that it is seen.
 #[test]
 fn changed_metadata_is_seen() {

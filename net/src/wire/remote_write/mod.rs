@@ -22,6 +22,7 @@ mod headers;
 mod histogram;
 pub mod known;
 mod labels;
+mod plain;
 mod proto;
 mod repeats;
 mod snappy;
@@ -329,18 +330,32 @@ pub struct Decoder {
     cursor: Cursor,
     /// The series before this one did not come where it was expected.
     was_lost: bool,
+    /// Series in a row that were looked for and not known.
+    missed_count: usize,
+    /// Series of the request that did not come where they were expected.
+    lost_count: usize,
 }
 
 /// Series whose rows are asked for together.
 const STAGE_COUNT: usize = 64;
+
+/// After so many series in a row that are not known, the request's others hardly are either: of them
+/// only one in [`MISSED_STEP`] is looked for, until one is known. A look costs a line from memory, and a
+/// series that is known and not looked for comes by its labels.
+const MISSED_COUNT: usize = 2 * STAGE_COUNT;
+const MISSED_STEP: usize = 16;
 
 /// A series message with one plain sample and the key of its labels, or any other, without a key.
 #[derive(Clone, Copy, Debug)]
 struct Staged {
     span: Span,
     key: Option<Key>,
+    /// Protocol 1: bytes before the sample, if nothing but labels seems to stand there; or zero.
+    label_bytes: u32,
     /// Of a series that came where it was expected.
     owner: Option<Owner>,
+    /// It is to be looked for.
+    is_sought: bool,
     timestamp_ms: i64,
     value: f64,
 }
@@ -379,7 +394,15 @@ impl Knowledge<'_> {
 
 impl Staged {
     fn other(span: Span) -> Staged {
-        Staged { span, key: None, owner: None, timestamp_ms: 0, value: 0.0 }
+        Staged {
+            span,
+            key: None,
+            label_bytes: 0,
+            owner: None,
+            is_sought: false,
+            timestamp_ms: 0,
+            value: 0.0,
+        }
     }
 }
 
@@ -482,6 +505,11 @@ impl Decoder {
             staged.owner = known.follow(&mut self.cursor, key);
             is_lost = staged.owner.is_none();
             if is_lost {
+                self.lost_count += 1;
+                staged.is_sought =
+                    self.missed_count < MISSED_COUNT || self.lost_count.is_multiple_of(MISSED_STEP);
+            }
+            if staged.is_sought {
                 known.prefetch(key);
             }
         }
@@ -494,12 +522,18 @@ impl Decoder {
     /// Whose a staged series is.
     #[inline]
     fn owner_of(&mut self, staged: &Staged, known: &KnownSeries) -> Option<Owner> {
-        staged.owner.or_else(|| known.find(&mut self.cursor, staged.key?))
+        if staged.owner.is_some() || !staged.is_sought {
+            return staged.owner;
+        }
+        let found = known.find(&mut self.cursor, staged.key?);
+        self.missed_count = if found.is_some() { 0 } else { self.missed_count + 1 };
+        found
     }
 
     fn begin(&mut self, request: &[u8], out: &mut Decoded) -> Result<(), Refusal> {
         out.clear();
         self.staged.clear();
+        (self.missed_count, self.lost_count) = (0, 0);
         self.histogram_bytes = 0;
         if request.len() > REQUEST_BYTES_MAX {
             return Err(snappy::too_large());

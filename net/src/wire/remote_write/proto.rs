@@ -147,6 +147,25 @@ impl<'a> Message<'a> {
         Some(Span { start: start as u32, end: self.at as u32 })
     }
 
+    /// As [`Message::next_short`], of less than 16384 bytes.
+    #[inline]
+    pub fn next_message(&mut self, tag: u8) -> Option<Span> {
+        debug_assert!(tag < 0x80 && tag & 7 == 2);
+        let rest = &self.request[self.at..self.end];
+        let &[first, low, high, ..] = rest else { return None };
+        let (length, head) = match (low < 0x80, high < 0x80) {
+            (true, _) => (usize::from(low), 2),
+            (false, true) => (usize::from(low & 0x7f) | usize::from(high) << 7, 3),
+            (false, false) => return None,
+        };
+        if first != tag || length > rest.len() - head {
+            return None;
+        }
+        let start = self.at + head;
+        self.at = start + length;
+        Some(Span { start: start as u32, end: self.at as u32 })
+    }
+
     #[inline]
     fn varint(&mut self) -> Result<u64, Broken> {
         match self.request[self.at..self.end].first() {
@@ -341,19 +360,23 @@ pub(super) fn sample(request: &[u8], span: Span) -> Result<Sample, Broken> {
 mod tests {
     use super::{Message, Value};
 
-    /// What is taken short of `bytes` is what the field is; what is not leaves the field to be read.
+    /// What is taken of `bytes` at once is what the field is; what is not leaves the field to be read.
+    /// `is_taken`: it must be.
     fn check(bytes: &[u8], is_taken: bool) {
-        let (mut short, mut whole) = (Message::new(bytes), Message::new(bytes));
-        let taken = short.next_short(0x2a);
-        assert_eq!(taken.is_some(), is_taken, "{bytes:?}");
+        let mut whole = Message::new(bytes);
         let field = whole.next_field();
-        if let Some(span) = taken {
-            let field = field.unwrap().unwrap();
-            let Value::Bytes(text) = field.value else { panic!("{field:?}") };
-            assert_eq!((field.number, text.span), (5, span), "{bytes:?}");
-            assert_eq!(short.at, whole.at, "{bytes:?}");
-        } else {
-            assert_eq!(short.at, 0, "{bytes:?}");
+        for next in [Message::next_short, Message::next_message] {
+            let mut short = Message::new(bytes);
+            let taken = next(&mut short, 0x2a);
+            if let Some(span) = taken {
+                let field = field.unwrap().unwrap();
+                let Value::Bytes(text) = field.value else { panic!("{field:?}") };
+                assert_eq!((field.number, text.span), (5, span), "{bytes:?}");
+                assert_eq!(short.at, whole.at, "{bytes:?}");
+            } else {
+                assert_eq!(short.at, 0, "{bytes:?}");
+            }
+            assert!(taken.is_some() || !is_taken, "{bytes:?}");
         }
     }
 
@@ -363,7 +386,7 @@ mod tests {
         let longest = [&[0x2a, 0x7f][..], &[7; 127]].concat();
         for (bytes, is_taken) in [
             (&[0x2a, 2, 7, 7, 0x2a, 0][..], true),
-            (&[0x2a, 0], true),
+            (&[0x2a, 0, 0x2a], true),
             (&longest, true),
             (&longest[..128], false),
             (&long, false),

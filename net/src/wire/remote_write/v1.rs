@@ -8,10 +8,13 @@ use engine::model::MetricType;
 use super::exemplar::exemplar_v1;
 use super::histogram::histogram;
 use super::known::{Keys, KnownSeries};
-use super::proto::{Broken, Message, label, sample, six_byte_varint};
+use super::proto::{Broken, Message, label, sample};
 use super::{
     BY_LABELS, Decoded, Decoder, Knowledge, Metadata, MetadataOwner, Refusal, Span, Staged,
 };
+
+/// Tag of a series: field 1, length-delimited.
+const TIMESERIES_TAG: u8 = 1 << 3 | 2;
 
 impl Decoder {
     pub(super) fn decode_v1(
@@ -21,23 +24,29 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
         let mut message = Message::new(request);
-        while let Some(field) = message.next_field()? {
-            match field.number {
-                1 => {
-                    let span = field.bytes()?.span;
-                    let Knowledge::Used(known) = knowledge else {
-                        if knowledge.wants(out.ways.len()) {
-                            self.series_v1(request, span, knowledge.keys(), out)?;
-                        }
-                        out.ways.push(BY_LABELS);
+        loop {
+            let span = match message.next_message(TIMESERIES_TAG) {
+                Some(span) => span,
+                None => match message.next_field()? {
+                    Some(field) if field.number == 1 => field.bytes()?.span,
+                    Some(field) if field.number == 3 => {
+                        out.push_metadata(family_metadata(request, field.bytes()?.span)?)?;
                         continue;
-                    };
-                    if self.stage(guess(request, span, &known.keys), known) {
-                        self.settle_v1(request, known, out)?;
                     }
+                    Some(_) => continue,
+                    None => break,
+                },
+            };
+            let Knowledge::Used(known) = knowledge else {
+                if knowledge.wants(out.ways.len()) {
+                    let staged = Staged::guess(request, span, knowledge.keys());
+                    self.series_v1(request, &staged, knowledge.keys(), out)?;
                 }
-                3 => out.push_metadata(family_metadata(request, field.bytes()?.span)?)?,
-                _ => {}
+                out.ways.push(BY_LABELS);
+                continue;
+            };
+            if self.stage(Staged::guess(request, span, Some(&known.keys)), known) {
+                self.settle_v1(request, known, out)?;
             }
         }
         match knowledge {
@@ -58,7 +67,7 @@ impl Decoder {
             match self.owner_of(&staged, known) {
                 Some(owner) => out.push_known(owner, staged.timestamp_ms, staged.value)?,
                 None => {
-                    self.series_v1(request, staged.span, Some(&known.keys), out)?;
+                    self.series_v1(request, &staged, Some(&known.keys), out)?;
                     out.ways.push(BY_LABELS);
                 }
             }
@@ -67,7 +76,22 @@ impl Decoder {
         Ok(())
     }
 
-    fn series_v1(
+    /// Decodes a series that is not known.
+    #[inline]
+    pub(super) fn series_v1(
+        &mut self,
+        request: &[u8],
+        staged: &Staged,
+        keys: Option<&Keys>,
+        out: &mut Decoded,
+    ) -> Result<(), Refusal> {
+        match out.push_plain(request, staged)? {
+            true => Ok(()),
+            false => self.any_series_v1(request, staged.span, keys, out),
+        }
+    }
+
+    fn any_series_v1(
         &mut self,
         request: &[u8],
         span: Span,
@@ -118,41 +142,6 @@ impl Decoder {
         }
         Ok(())
     }
-}
-
-/// Guesses from its end that a series message is labels and one sample as encoders write it, and
-/// makes the key of the labels.
-///
-/// The guess cannot go wrong: a key is only known of bytes that were read before as labels, whole,
-/// from the start of a message; so bytes that have it are these labels, and what follows them is
-/// what the guess took for a sample.
-#[inline]
-fn guess(request: &[u8], span: Span, keys: &Keys) -> Staged {
-    let bytes = span.of(request);
-    let Some((label_bytes, timestamp_ms, value)) = plain_sample(bytes) else {
-        return Staged::other(span);
-    };
-    let key = Some(keys.of(&bytes[..label_bytes]));
-    Staged { span, key, owner: None, timestamp_ms, value }
-}
-
-/// A sample with a timestamp of six bytes (from 2004 to 2109) at the end of `bytes`; returns how
-/// many bytes stand before it. Encoders leave out a value that is zero.
-#[inline]
-fn plain_sample(bytes: &[u8]) -> Option<(usize, i64, f64)> {
-    let (rest, tail) = bytes.split_last_chunk::<7>()?;
-    if tail[0] != 2 << 3 {
-        return None;
-    }
-    let timestamp_ms = six_byte_varint(tail[1..].try_into().expect("six of seven"))?;
-    if let Some((rest, value)) = rest.split_last_chunk::<11>()
-        && value[..3] == [2 << 3 | 2, 16, 1 << 3 | 1]
-    {
-        let bits = u64::from_le_bytes(value[3..].try_into().expect("eight of eleven"));
-        return Some((rest.len(), timestamp_ms, f64::from_bits(bits)));
-    }
-    let (rest, head) = rest.split_last_chunk::<2>()?;
-    (*head == [2 << 3 | 2, 7]).then_some((rest.len(), timestamp_ms, 0.0))
 }
 
 fn family_metadata(request: &[u8], span: Span) -> Result<Metadata, Broken> {

@@ -139,7 +139,15 @@ impl Symbols {
         }
         let Sample { timestamp_ms, value, start_ms: 0 } = read? else { return None };
         let key = self.finish_key(sequence, metadata);
-        Some(Staged { span, key, owner: None, timestamp_ms, value })
+        Some(Staged {
+            span,
+            key,
+            label_bytes: 0,
+            owner: None,
+            is_sought: false,
+            timestamp_ms,
+            value,
+        })
     }
 
     fn is_utf8(&mut self, request: &[u8], symbol: u32) -> bool {
