@@ -102,7 +102,7 @@ fn unpack_avx2(bytes: &[u8], width: u32, out: &mut [u64]) {
     match width {
         0 => out.fill(0),
         1..=WIDTH_NARROW_MAX => vectors::<true>(bytes, width as usize, out),
-        ..=WIDTH_LOAD_MAX => vectors::<false>(bytes, width as usize, out),
+        _ if width <= WIDTH_LOAD_MAX => vectors::<false>(bytes, width as usize, out),
         _ => unpack_scalar(bytes, width, out),
     }
 }
