@@ -89,6 +89,11 @@ impl TurnQueue {
                 Poll::Pending
             })
             .await;
+            if self.0.is_beside_ingest() {
+                // Whoever else waits for this core, a sender perhaps: a thread that computes without
+                // end is given milliseconds before the next one's turn.
+                std::thread::yield_now();
+            }
             park().await;
             self.0.worked.set(Duration::ZERO);
             self.0.needs_rest.set(false);
@@ -113,10 +118,14 @@ impl TurnQueue {
 }
 
 impl Inner {
+    /// Whether somebody waits for acknowledgements, as far as is known.
+    fn is_beside_ingest(&self) -> bool {
+        self.ingest_at.get().is_some_and(|at| now() - at < INGEST_RECENT)
+    }
+
     /// The length of a turn that begins now.
     fn turn_length(&self) -> Duration {
-        let since = self.ingest_at.get().map(|at| now() - at);
-        if since.is_some_and(|since| since < INGEST_RECENT) { TURN_BESIDE_INGEST } else { TURN }
+        if self.is_beside_ingest() { TURN_BESIDE_INGEST } else { TURN }
     }
 
     /// Gives the turn to the next in line, if it can be given.

@@ -20,8 +20,8 @@ use super::Store;
 use super::combine::Combine;
 use super::guests::AnyBlock;
 use super::select::source_error;
-use crate::block::part::{Part, PartTombstones};
-use crate::block::{Scratch, delete_intervals};
+use crate::block::part::{Part, PartChunk, PartPlace, PartTombstones};
+use crate::block::{BlockError, Scratch, delete_intervals};
 use crate::disk::FileBytes;
 use crate::encode::{self, ChunkHeader};
 use crate::index::CompiledMatcher;
@@ -60,6 +60,8 @@ pub struct StoreSelection {
     blocks: Vec<AnyBlock>,
     /// In the order they were written, with the time before which blocks have their samples.
     parts: Vec<(Arc<Part>, i64)>,
+    /// Where each of them was read last: series come in the order of their ids.
+    part_places: RefCell<Vec<PartPlace>>,
     /// Number of the last part that there was, in range or not.
     last_part: u64,
     /// Of parts.
@@ -172,8 +174,10 @@ impl Store {
         range: TimeRange,
     ) -> Result<StoreSelection, SourceError> {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
+        let parts: Vec<_> = self.parts.in_range(range).cloned().collect();
         let mut selection = StoreSelection {
-            parts: self.parts.in_range(range).cloned().collect(),
+            part_places: vec![PartPlace::default(); parts.len()].into(),
+            parts,
             last_part: self.parts.last_number(),
             tombstones: self.head_tombstones.clone(),
             ..StoreSelection::default()
@@ -286,15 +290,14 @@ impl Store {
 }
 
 /// Appends the samples of a part that are not `deleted`.
-fn part_samples(
-    part: &Part,
-    series: u32,
+fn part_samples<'a>(
+    chunks: impl Iterator<Item = Result<PartChunk<'a>, BlockError>>,
     range: TimeRange,
     deleted: &[TimeRange],
     out: &mut Samples,
     combine: &mut Combine,
 ) -> Result<(), SourceError> {
-    for chunk in part.chunks(series).map_err(source_error)? {
+    for chunk in chunks {
         let chunk = chunk.map_err(source_error)?;
         chunk_samples(chunk.bytes, &chunk.header, range, deleted, out, combine)?;
     }
@@ -387,14 +390,26 @@ impl Source for Store {
             combine.finish(out);
             return Ok(());
         }
-        let since = if is_flushed_since { &self.parts.list[..] } else { &[] };
-        // What has left the head since the selection was made.
-        let since = since.iter().filter(|(part, _)| part.meta().number > selection.last_part);
-        for (part, before_ms) in selection.parts.iter().chain(since) {
-            let range = TimeRange { min_ms: range.min_ms.max(*before_ms), ..range };
-            if part.overlaps(range) && range.min_ms <= range.max_ms {
+        let part_range = |part: &Part, before_ms: i64| {
+            let range = TimeRange { min_ms: range.min_ms.max(before_ms), ..range };
+            (part.overlaps(range) && range.min_ms <= range.max_ms).then_some(range)
+        };
+        let mut places = selection.part_places.borrow_mut();
+        for ((part, before_ms), place) in selection.parts.iter().zip(places.iter_mut()) {
+            if let Some(range) = part_range(part, *before_ms) {
                 let deleted = selection.tombstones.get(head, part.meta().number);
-                part_samples(part, head, range, &deleted, out, &mut combine)?;
+                let chunks = part.chunks_near(head, place).map_err(source_error)?;
+                part_samples(chunks, range, &deleted, out, &mut combine)?;
+            }
+        }
+        // What has left the head since the selection was made.
+        let since = if is_flushed_since { &self.parts.list[..] } else { &[] };
+        let since = since.iter().filter(|(part, _)| part.meta().number > selection.last_part);
+        for (part, before_ms) in since {
+            if let Some(range) = part_range(part, *before_ms) {
+                let deleted = selection.tombstones.get(head, part.meta().number);
+                let chunks = part.chunks(head).map_err(source_error)?;
+                part_samples(chunks, range, &deleted, out, &mut combine)?;
             }
         }
         self.head_samples(SeriesId(head), range, out)?;

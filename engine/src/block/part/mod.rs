@@ -8,6 +8,7 @@
 //! names, or of all (a base). The part says from where on the log is still needed.
 
 mod late;
+mod place;
 mod read;
 mod rescue;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 mod tombstones;
 mod write;
 
+pub use place::PartPlace;
 pub use read::{Part, PartChunk, PartLabels, PartRuns};
 pub use rescue::PartRescue;
 pub use tombstones::PartTombstones;

@@ -22,7 +22,7 @@ const LABELS_WINDOW_BYTES: usize = 4096;
 /// An open part: a view of its bytes.
 pub struct Part {
     meta: PartMeta,
-    pages: Pages,
+    pub(super) pages: Pages,
     sections: Sections,
 }
 
@@ -44,11 +44,11 @@ pub struct PartChunk<'a> {
 
 /// A group: the heads of its runs and the runs.
 #[derive(Clone, Copy)]
-struct Group<'a> {
-    first: u32,
-    heads: &'a [u8],
-    runs: &'a [u8],
-    count: usize,
+pub(super) struct Group<'a> {
+    pub first: u32,
+    pub heads: &'a [u8],
+    pub runs: &'a [u8],
+    pub count: usize,
 }
 
 impl Part {
@@ -110,11 +110,18 @@ impl Part {
     }
 
     /// First id of a group, its place and where the next begins.
-    fn group_row(&self, group: u64) -> Result<(u32, u64, u64), BlockError> {
+    pub(super) fn group_row(&self, group: u64) -> Result<(u32, u64, u64), BlockError> {
         let section = self.sections[SectionName::Groups as usize];
         let at = group * GROUP_ROW_BYTES as u64;
         let rows = section.get(&self.pages, at, GROUP_ROW_BYTES + 8)?;
         Ok((le_u32(rows, 8), le_u64(rows, 0), le_u64(rows, GROUP_ROW_BYTES)))
+    }
+
+    /// First id of a group; behind the last, the greatest there is.
+    pub(super) fn group_first(&self, group: u64) -> Result<u32, BlockError> {
+        let section = self.sections[SectionName::Groups as usize];
+        let row = section.get(&self.pages, group * GROUP_ROW_BYTES as u64, GROUP_ROW_BYTES)?;
+        Ok(le_u32(row, 8))
     }
 
     /// First id of a group, and its bytes.
@@ -124,7 +131,7 @@ impl Part {
         Ok((first, self.pages.get(start, length.ok_or_else(|| self.broken("groups"))?)?))
     }
 
-    fn group(&self, group: u64) -> Result<Group<'_>, BlockError> {
+    pub(super) fn group(&self, group: u64) -> Result<Group<'_>, BlockError> {
         let (first, mut bytes) = self.group_bytes(group)?;
         let broken = || self.broken("groups");
         let count = take_u64(&mut bytes).filter(|&count| count <= GROUP_COUNT as u64);
@@ -163,7 +170,7 @@ impl Part {
     }
 
     /// The group that has `series`, if one has.
-    fn find_group(&self, series: u32) -> Result<Option<u64>, BlockError> {
+    pub(super) fn find_group(&self, series: u32) -> Result<Option<u64>, BlockError> {
         let count = self.group_count();
         let (mut start, mut end) = (0, count);
         // Mostly all series have chunks: then the group is known, and what is beside it says so.
@@ -210,7 +217,7 @@ impl Part {
         Ok(self.chunks_of(self.run(series)?))
     }
 
-    fn chunks_of<'a>(
+    pub(super) fn chunks_of<'a>(
         &'a self,
         mut run: &'a [u8],
     ) -> impl Iterator<Item = Result<PartChunk<'a>, BlockError>> {

@@ -125,6 +125,23 @@ fn parts_give_back_what_was_written() {
 }
 
 #[test]
+fn chunks_are_found_near_any_other() {
+    let part = open(&write()).unwrap();
+    let mut place = PartPlace::default();
+    for turn in 0..4u32 {
+        for series in 0..1100 {
+            // In order, back, and in leaps.
+            let series =
+                [series, 1100 - series, series * 7 % 1100, series * 463 % 1100][turn as usize];
+            let near =
+                part.chunks_near(series, &mut place).unwrap().map(|chunk| chunk.unwrap().bytes);
+            assert!(near.eq(part.chunks(series).unwrap().map(|chunk| chunk.unwrap().bytes)));
+        }
+    }
+    assert_eq!(part.chunks_near(u32::MAX, &mut place).unwrap().count(), 0);
+}
+
+#[test]
 fn runs_go_on_at_any_series() {
     let part = open(&write()).unwrap();
     for series in 0..1010 {
