@@ -25,7 +25,7 @@ pub const TURN: Duration = Duration::from_micros(500);
 
 /// Length of a turn while somebody waits for acknowledgements: a request needs several shards, each
 /// of them more than once, and waits for the turn of each.
-pub const TURN_BESIDE_INGEST: Duration = Duration::from_micros(150);
+pub const TURN_BESIDE_INGEST: Duration = Duration::from_micros(100);
 
 /// For so long after it was served ingest is taken to go on.
 const INGEST_RECENT: Duration = Duration::from_millis(20);
