@@ -76,6 +76,26 @@ pub(crate) fn take_label<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(&all[..all.len() - rest.len()])
 }
 
+/// Checks labels behind one of the name `previous`, and tells `left` after each how many bytes are left.
+#[inline]
+fn check_labels<'a>(
+    mut rest: &'a [u8],
+    mut previous: Option<&'a [u8]>,
+    mut left: impl FnMut(usize),
+) -> Option<()> {
+    while !rest.is_empty() {
+        let (name, after_name) = split_string(rest)?;
+        let (value, after_value) = split_string(after_name)?;
+        if value.is_empty() || previous.is_some_and(|previous| previous >= name) {
+            return None;
+        }
+        previous = Some(name);
+        rest = after_value;
+        left(rest.len());
+    }
+    Some(())
+}
+
 impl<'a> LabelsRef<'a> {
     /// The empty set.
     pub const EMPTY: LabelsRef<'static> = LabelsRef(&[]);
@@ -91,17 +111,7 @@ impl<'a> LabelsRef<'a> {
 
     /// Checks the form: lengths add up, names ascend strictly, no value is empty.
     pub fn from_untrusted(bytes: &'a [u8]) -> Option<Self> {
-        let mut rest = bytes;
-        let mut previous: Option<&[u8]> = None;
-        while !rest.is_empty() {
-            let (name, after_name) = split_string(rest)?;
-            let (value, after_value) = split_string(after_name)?;
-            if value.is_empty() || previous.is_some_and(|previous| previous >= name) {
-                return None;
-            }
-            previous = Some(name);
-            rest = after_value;
-        }
+        check_labels(bytes, None, |_| {})?;
         Some(LabelsRef(bytes))
     }
 
@@ -114,21 +124,12 @@ impl<'a> LabelsRef<'a> {
     ) -> Option<Self> {
         ends.truncate(ends.partition_point(|&end| end <= shared));
         let start_of = |end: Option<&usize>| end.copied().unwrap_or(0);
-        let mut rest = bytes.get(start_of(ends.last())..)?;
-        let mut previous = match ends.split_last() {
+        let rest = bytes.get(start_of(ends.last())..)?;
+        let previous = match ends.split_last() {
             Some((_, before)) => Some(split_string(&bytes[start_of(before.last())..])?.0),
             None => None,
         };
-        while !rest.is_empty() {
-            let (name, after_name) = split_string(rest)?;
-            let (value, after_value) = split_string(after_name)?;
-            if value.is_empty() || previous.is_some_and(|previous| previous >= name) {
-                return None;
-            }
-            previous = Some(name);
-            rest = after_value;
-            ends.push(bytes.len() - rest.len());
-        }
+        check_labels(rest, previous, |left| ends.push(bytes.len() - left))?;
         Some(LabelsRef(bytes))
     }
 
