@@ -8,6 +8,7 @@
 //! client     one HTTP/1.1 connection
 //! options    arguments of the command line
 //! server     a process under test: start, CPU seconds, memory, bytes on disk
+//! waits      for how long hearth stood still, and where
 //! load       remote_write over connections, closed loop or by a schedule
 //! scenarios  what is run and what is checked
 //! suite      all scenarios by one command
@@ -29,4 +30,5 @@ pub mod report;
 pub mod scenarios;
 pub mod server;
 pub mod suite;
+pub mod waits;
 pub mod workload;

@@ -13,7 +13,7 @@ use crate::mesh::{Gone, Lane};
 use crate::message::{IngestAnswer, IngestQuestion, Job, JobAnswer, unpack};
 use crate::query::{ActiveQueries, QueryOptions};
 use crate::route::{ShardId, Split};
-use crate::runtime::{Class, panic_count, return_freed_memory, sleep, spawn};
+use crate::runtime::{Class, count_rounds, panic_count, return_freed_memory, sleep, spawn};
 use crate::stats::ShardStats;
 use crate::storage::{Storage, StorageInner};
 use crate::turns::{TurnQueue, Work};
@@ -179,6 +179,7 @@ impl Shard {
 
     async fn beat(self) {
         let stats = self.own_stats();
+        count_rounds(stats.rounds.clone());
         loop {
             stats.heartbeats.add(1);
             stats.task_panics.set(panic_count());

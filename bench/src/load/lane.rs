@@ -171,7 +171,11 @@ impl Schedule {
         let pause = Duration::from_secs_f64(shape.series_per_request as f64 / lane_rate);
         let now = Instant::now();
         let due = self.due.unwrap_or(now);
-        std::thread::sleep(due.saturating_duration_since(now));
+        if now < due {
+            std::thread::sleep(due - now);
+            let oversleep_us = due.elapsed().as_micros() as u64;
+            load.longest_oversleep_us.fetch_max(oversleep_us, Ordering::Relaxed);
+        }
         self.due = Some(due + pause);
         Some(due)
     }

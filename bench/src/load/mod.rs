@@ -74,6 +74,9 @@ pub struct Load {
     schedule: AtomicU64,
     /// Of acknowledged requests, since when they were due.
     latency_us: Mutex<Histogram<u64>>,
+    /// By how much a connection that waited for its schedule woke late: what the generator itself
+    /// adds to latencies, for want of a core.
+    longest_oversleep_us: AtomicU64,
 }
 
 /// Samples and bytes so far.
@@ -112,6 +115,7 @@ impl Load {
             rate: AtomicU64::default(),
             schedule: AtomicU64::default(),
             latency_us: Mutex::new(latencies()),
+            longest_oversleep_us: AtomicU64::default(),
         }
     }
 
@@ -132,6 +136,11 @@ impl Load {
     pub fn take_latencies(&self) -> Histogram<u64> {
         let mut kept = self.latency_us.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut kept, latencies())
+    }
+
+    /// The longest since the last call.
+    pub fn take_longest_oversleep(&self) -> Duration {
+        Duration::from_micros(self.longest_oversleep_us.swap(0, Ordering::Relaxed))
     }
 
     /// Whether any connection still sends; none does when it has caught up with the present.

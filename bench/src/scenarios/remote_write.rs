@@ -15,7 +15,8 @@ use crate::client::{Connection, encode_component, query_scalar};
 use crate::load::{self, Load, Shape};
 use crate::options::{OptionError, Options};
 use crate::report::{Outcome, Run};
-use crate::server::Server;
+use crate::server::{Kind, Server};
+use crate::waits::Waits;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "remote-write",
@@ -149,9 +150,12 @@ pub(super) fn measure_load(
     series_count: usize,
     duration: Duration,
 ) -> Result<Figures> {
+    let waits = || (server.kind == Kind::Hearth).then(|| Waits::read(server.address)).transpose();
+    let waits_before = waits()?;
     let before = server.usage()?;
     let totals_before = load.totals();
     load.take_latencies();
+    load.take_longest_oversleep();
     let mut peak_resident = before.resident_bytes;
     load.wait(duration, || {
         peak_resident = peak_resident.max(server.usage()?.resident_bytes);
@@ -165,7 +169,7 @@ pub(super) fn measure_load(
         [totals.acked_samples, totals.acked_bytes, totals.refused_samples].map(|n| n as f64);
     let cpu = after.cpu_seconds - before.cpu_seconds;
     let wall = (after.at - before.at).as_secs_f64();
-    Ok(figures([
+    let mut figures = figures([
         ("samples per CPU second", samples / cpu),
         ("samples per second, wall", samples / wall),
         ("CPU ns per sample", cpu * 1e9 / samples),
@@ -176,7 +180,14 @@ pub(super) fn measure_load(
         ("wire bytes per sample", bytes / samples),
         ("samples", samples),
         ("share of samples refused", refused / (samples + refused)),
-    ]))
+        ("longest ack, ms", latency.max() as f64 / 1e3),
+        ("longest oversleep of a sender, ms", load.take_longest_oversleep().as_secs_f64() * 1e3),
+    ]);
+    if let (Some(before), Some(after)) = (waits_before, waits()?) {
+        let longest = after.longest_since(&before);
+        figures.extend(longest.map(|(name, longest_ms)| (name.into(), longest_ms)));
+    }
+    Ok(figures)
 }
 
 /// Asks for the sums of all series over all the time there is, until the load ends. Returns how

@@ -53,7 +53,7 @@ impl<'a> Page<'a> {
             let labels = [labels, &[("quantile", text.as_str())]].concat();
             self.sample(name, &labels, durations.quantile(*quantile));
         }
-        self.sum_and_count(name, labels, durations);
+        self.sum_and_count(name, labels, durations.seconds, durations.count);
     }
 
     /// Samples of a histogram: classic buckets, sum and count.
@@ -61,12 +61,13 @@ impl<'a> Page<'a> {
         for (bound, count) in BOUNDS.iter().zip(durations.buckets) {
             self.bucket(&format!("{name}_bucket"), labels, *bound, count);
         }
-        self.sum_and_count(name, labels, durations);
+        self.sum_and_count(name, labels, durations.seconds, durations.count);
     }
 
-    fn sum_and_count(&mut self, name: &str, labels: &[(&str, &str)], durations: &Snapshot) {
-        self.sample(&format!("{name}_sum"), labels, durations.seconds);
-        self.sample(&format!("{name}_count"), labels, durations.count as f64);
+    /// How long things took together, and how many there were: the end of a summary or histogram.
+    pub fn sum_and_count(&mut self, name: &str, labels: &[(&str, &str)], seconds: f64, count: u64) {
+        self.sample(&format!("{name}_sum"), labels, seconds);
+        self.sample(&format!("{name}_count"), labels, count as f64);
     }
 
     /// A family of one sample without labels.

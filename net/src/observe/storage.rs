@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use engine::head::{LATENESS_BOUNDS_MS, Lateness};
 use engine::model::MetricType;
-use shards::stats::{Durations, MaintenanceStats, ShardStats};
+use shards::stats::{Durations, Latencies, MaintenanceStats, ShardStats};
 
 use super::page::Page;
 use crate::ship::ShipStats;
@@ -190,8 +191,17 @@ fn write_log(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>) {
     let failures = total(|s| s.wal.write_failures.get() + s.wal.sync_failures.get());
     out.counter("prometheus_tsdb_wal_writes_failed_total", help, failures);
     let name = "prometheus_tsdb_wal_fsync_duration_seconds";
-    let writes = stats.iter().map(|stats| &stats.wal.writes);
-    write_durations(out, name, "Duration of write log fsync.", MetricType::Summary, writes);
+    let (mut write_count, mut written) = (0, Duration::ZERO);
+    for stats in stats {
+        write_count += stats.wal.writes.counts().sum::<u64>();
+        written += stats.wal.writes.total();
+    }
+    out.family(name, "Duration of write log fsync.", MetricType::Summary);
+    out.sum_and_count(name, &[], written.as_secs_f64(), write_count);
+    let help = "Duration of writes of the log, each with its sync, by shard.";
+    write_latencies(out, "hearth_wal_write_duration_seconds", help, stats, |s| &s.wal.writes);
+    let help = "For how long a shard did not look at its sockets, timers and disk, by shard.";
+    write_latencies(out, "hearth_shard_round_duration_seconds", help, stats, |s| &s.rounds);
     let help = "Frames of the log that are durable.";
     out.counter("hearth_wal_frames_total", help, total(|s| s.wal.frames.get()));
     let help = "Bytes written to the log.";
@@ -338,6 +348,27 @@ fn write_blocks(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>)
     }
 }
 
+/// A family of durations by shard, with buckets.
+fn write_latencies(
+    out: &mut Page<'_>,
+    name: &str,
+    help: &str,
+    stats: &[Arc<ShardStats>],
+    of: fn(&ShardStats) -> &Latencies,
+) {
+    out.family(name, help, MetricType::Histogram);
+    for (shard, stats) in stats.iter().enumerate() {
+        let (shard, latencies) = (shard.to_string(), of(stats));
+        let labels = [("shard", shard.as_str())];
+        let mut count = 0;
+        for (bound, own) in Latencies::bounds().zip(latencies.counts()) {
+            count += own;
+            out.bucket(&format!("{name}_bucket"), &labels, bound, count);
+        }
+        out.sum_and_count(name, &labels, latencies.total().as_secs_f64(), count);
+    }
+}
+
 /// A family of durations of which only their number and sum are known.
 fn write_durations<'a>(
     out: &mut Page<'_>,
@@ -356,8 +387,7 @@ fn write_durations<'a>(
         // No other bucket: Prometheus's bounds are whole seconds up to hours, and tell nothing here.
         out.bucket(&format!("{name}_bucket"), &[], f64::INFINITY, count);
     }
-    out.sample(&format!("{name}_sum"), &[], total_ns as f64 / 1e9);
-    out.sample(&format!("{name}_count"), &[], count as f64);
+    out.sum_and_count(name, &[], total_ns as f64 / 1e9, count);
 }
 
 #[cfg(test)]

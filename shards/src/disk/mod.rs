@@ -13,9 +13,8 @@ mod stream;
 mod tests;
 mod tree;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
-use std::future::poll_fn;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -27,12 +26,11 @@ use engine::disk::{Disk, DiskError, DiskErrorKind, FileBytes};
 pub use buffer::{BLOCK_BYTES, BlockBuffer, padded};
 pub use map::{Mapping, is_resident, populate};
 pub use read_only::{ReadOnlyDisk, ReadOnlyTree};
-use ring::Writes;
+use ring::Line;
 pub use space::{Space, space};
 pub use stream::{FileStream, finished_files};
 pub use tree::DirTree;
 
-use crate::fair::Semaphore;
 use crate::observe::{Event, SharedReporter};
 use crate::runtime::blocking;
 
@@ -51,9 +49,10 @@ pub struct RingDisk {
     is_direct: Cell<bool>,
     /// The first files are wanted at once, later ones without a burst.
     is_hurried: Cell<bool>,
-    writes: RefCell<Writes>,
-    /// Turns at the ring: one operation at a time, in order.
-    turns: Semaphore,
+    writes: Line,
+    /// Beside the writes: a sync of one file takes as long as a commit of the file system's journal,
+    /// and the log must not stand still because its next segment is made durable.
+    syncs: Line,
     reporter: SharedReporter,
 }
 
@@ -67,8 +66,8 @@ impl RingDisk {
             quarantine: None,
             is_direct: Cell::new(direct),
             is_hurried: Cell::new(true),
-            writes: RefCell::default(),
-            turns: Semaphore::new(1),
+            writes: Line::default(),
+            syncs: Line::default(),
             reporter,
         })
     }
@@ -99,17 +98,6 @@ impl RingDisk {
         blocking(move || call(&path)).await.map_err(|error| self.error(operation, name, &error))
     }
 
-    /// Runs one operation of the ring.
-    async fn run(&self, begin: impl FnOnce(&mut Writes)) -> ring::Written {
-        let _turn = self.turns.acquire().await;
-        if !self.writes.borrow().is_idle() {
-            // Whoever began this one was dropped.
-            let _ = poll_fn(|cx| self.writes.borrow_mut().poll_written(cx)).await;
-        }
-        begin(&mut self.writes.borrow_mut());
-        poll_fn(|cx| self.writes.borrow_mut().poll_written(cx)).await
-    }
-
     async fn write<B: AsRef<[u8]> + 'static>(
         &self,
         file: &RingFile,
@@ -119,7 +107,7 @@ impl RingDisk {
     ) -> (Result<(), DiskError>, B) {
         let length = buffer.as_ref().len();
         let (buffer, result) =
-            self.run(|writes| writes.begin_write(&file.file, offset, buffer, durable)).await;
+            self.writes.run(|writes| writes.begin_write(&file.file, offset, buffer, durable)).await;
         let result = result.and_then(|written| match written as usize == length {
             true => Ok(()),
             false => Err(io::Error::other(format!("only {written} of {length} bytes written"))),
@@ -211,7 +199,7 @@ impl Disk for RingDisk {
     }
 
     async fn sync(&self, file: &RingFile) -> Result<(), DiskError> {
-        let (_, result) = self.run(|writes| writes.begin_sync(&file.file)).await;
+        let (_, result) = self.syncs.run(|writes| writes.begin_sync(&file.file)).await;
         result.map(drop).map_err(|error| self.error("sync", &file.name, &error))
     }
 

@@ -1,8 +1,10 @@
-//! Durable writes by the ring of the shard, one operation of a directory at a time.
+//! Durable writes by the ring of the shard, one operation of a line at a time.
 #![allow(unsafe_code)]
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -10,7 +12,39 @@ use std::task::{Context, Poll, ready};
 
 use io_uring::{opcode, squeue, types};
 
+use crate::fair::Semaphore;
 use crate::runtime::Operation;
+
+/// Operations in the order they were asked for, one at a time.
+pub struct Line {
+    writes: RefCell<Writes>,
+    turns: Semaphore,
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line { writes: RefCell::default(), turns: Semaphore::new(1) }
+    }
+}
+
+impl Line {
+    /// Runs one operation, behind those that were asked for before.
+    pub async fn run(&self, begin: impl FnOnce(&mut Writes)) -> Written {
+        let _turn = self.turns.acquire().await;
+        if !self.writes.borrow().is_idle() {
+            // Whoever began this one was dropped.
+            let _ = poll_fn(|cx| self.writes.borrow_mut().poll_written(cx)).await;
+        }
+        begin(&mut self.writes.borrow_mut());
+        poll_fn(|cx| self.writes.borrow_mut().poll_written(cx)).await
+    }
+
+    /// Has everybody wait for as long as the answer is kept.
+    #[cfg(test)]
+    pub async fn hold(&self) -> impl Drop + '_ {
+        self.turns.acquire().await
+    }
+}
 
 /// The operation under way, if there is one.
 #[derive(Default)]
@@ -29,7 +63,7 @@ struct Kept {
 pub type Written = (Box<dyn Any>, io::Result<u32>);
 
 impl Writes {
-    pub fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.under_way.is_none()
     }
 
@@ -68,7 +102,7 @@ impl Writes {
     }
 
     /// Waits for the operation under way.
-    pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
         let operation = self.under_way.as_mut().expect("somebody began an operation");
         let (kept, result) = ready!(operation.poll(cx));
         self.under_way = None;

@@ -64,6 +64,20 @@ fn operations_begun_at_once_are_done_in_order() {
 }
 
 #[test]
+fn a_write_does_not_wait_for_syncs() {
+    run(|| async {
+        let scratch = Scratch::new("disk");
+        let disk = open(&scratch, true);
+        let file = disk.create("file", BLOCK_BYTES as u64).await.unwrap();
+        let _others = disk.syncs.hold().await;
+        assert!(poll_once(Box::pin(disk.sync(&file))).await.is_none());
+        disk.write_durable(&file, 0, blocks(1, BLOCK_BYTES)).await.0.unwrap();
+        assert_eq!(disk.read("file").await.unwrap()[0], 1);
+    })
+    .unwrap();
+}
+
+#[test]
 fn an_abandoned_write_is_finished_before_the_next_one_and_before_the_end() {
     let scratch = Arc::new(Scratch::new("disk"));
     let own = scratch.clone();
@@ -73,12 +87,12 @@ fn an_abandoned_write_is_finished_before_the_next_one_and_before_the_end() {
         let file = disk.create("file", 2 * BLOCK_BYTES as u64).await.unwrap();
         let write = |byte, at| disk.write_durable(&file, at, blocks(byte, BLOCK_BYTES));
         assert!(poll_once(Box::pin(write(1, 0))).await.is_none());
-        disk.sync(&file).await.unwrap();
+        write(2, 4096).await.0.unwrap();
         assert_eq!(disk.read("file").await.unwrap()[0], 1);
-        assert!(poll_once(Box::pin(write(2, 4096))).await.is_none());
+        assert!(poll_once(Box::pin(write(3, 4096))).await.is_none());
     })
     .unwrap();
-    assert_eq!(fs::read(scratch.path().join("a/b/file")).unwrap()[4096], 2);
+    assert_eq!(fs::read(scratch.path().join("a/b/file")).unwrap()[4096], 3);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use async_task::{Runnable, Task};
 
 use super::ring::{Bell, Ring, Wait};
+use crate::stats::Latencies;
 
 /// The half of an executor that other threads may touch.
 struct Remote {
@@ -62,6 +63,10 @@ pub(super) struct Local {
     timers: RefCell<BTreeMap<(Instant, u64), Waker>>,
     next_timer: Cell<u64>,
     pub ring: RefCell<Ring>,
+    /// When the round began, or whatever it is that the executor does without sleeping.
+    begun: Cell<Instant>,
+    /// Where the lengths of rounds are counted.
+    rounds: RefCell<Option<Arc<Latencies>>>,
 }
 
 thread_local! {
@@ -104,6 +109,8 @@ where
         timers: RefCell::default(),
         next_timer: Cell::default(),
         ring: RefCell::new(ring),
+        begun: Cell::new(Instant::now()),
+        rounds: RefCell::default(),
     });
     CURRENT.replace(Some(local.clone()));
     let _ended = Ended;
@@ -183,9 +190,19 @@ impl Local {
         }
     }
 
+    /// From now on the lengths of rounds are counted there.
+    pub fn count_rounds(&self, rounds: Arc<Latencies>) {
+        self.rounds.replace(Some(rounds));
+    }
+
     fn look(&self, woken: &mut Vec<Waker>) {
+        let now = Instant::now();
+        let round = now - self.begun.replace(now);
+        if let Some(rounds) = &*self.rounds.borrow() {
+            rounds.record(round);
+        }
         self.take_remote();
-        self.fire_timers(woken);
+        self.fire_timers(now, woken);
         let is_idle =
             self.ready.borrow().is_empty() && self.parked.borrow().is_empty() && woken.is_empty();
         let wait = if is_idle { self.sleep_time() } else { Wait::No };
@@ -197,6 +214,7 @@ impl Local {
             let has_news = remote.count.load(Ordering::SeqCst) > 0;
             self.ring.borrow_mut().turn(if has_news { Wait::No } else { wait }, woken);
             remote.is_asleep.store(false, Ordering::SeqCst);
+            self.begun.set(Instant::now());
         }
         woken.drain(..).for_each(Waker::wake);
         let parked = std::mem::take(&mut *self.parked.borrow_mut());
@@ -213,12 +231,8 @@ impl Local {
     }
 
     /// Collects whom timers wake that are over.
-    fn fire_timers(&self, woken: &mut Vec<Waker>) {
+    fn fire_timers(&self, now: Instant, woken: &mut Vec<Waker>) {
         let mut timers = self.timers.borrow_mut();
-        if timers.is_empty() {
-            return;
-        }
-        let now = Instant::now();
         while let Some(first) = timers.first_entry()
             && first.key().0 <= now
         {

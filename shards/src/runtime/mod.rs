@@ -40,5 +40,5 @@ pub use net::{TcpListener, TcpStream, UnixStream, check_address_free};
 pub(crate) use operation::Operation;
 pub use simulation::{Simulation, SimulationError, simulate};
 pub(crate) use task::panic_message;
-pub use task::{Class, Task, panic_count, set_reporter, spawn};
+pub use task::{Class, Task, count_rounds, panic_count, set_reporter, spawn};
 pub use time::{Elapsed, now, park, random, sleep, timeout, unix_ms};

@@ -5,13 +5,15 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 
-use super::local::on_local;
+use super::local::{on_local, with_local};
 use super::simulation;
 use crate::observe::{Event, SharedReporter};
+use crate::stats::Latencies;
 
 /// What a task works for. Decides what its panic means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,11 @@ thread_local! {
 /// Names who hears of panics on this thread.
 pub fn set_reporter(reporter: SharedReporter) {
     REPORTER.with_borrow_mut(|slot| *slot = Some(reporter));
+}
+
+/// Counts how long this thread's executor takes from one look at its ring to the next.
+pub fn count_rounds(rounds: Arc<Latencies>) {
+    with_local(|local| local.count_rounds(rounds));
 }
 
 /// Panics caught on this thread so far.

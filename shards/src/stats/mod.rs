@@ -1,10 +1,13 @@
 //! Counters of a shard: written by it alone, read by whoever answers `/metrics`.
 
+mod latencies;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::head::{LATENESS_BOUNDS_MS, Lateness, Verdict};
+pub use latencies::Latencies;
 
 /// A number that one shard writes and any thread reads. Reads of several counters are not of one
 /// moment.
@@ -29,12 +32,11 @@ impl Counter {
     }
 }
 
-/// A count of events, the time they took together, and the longest.
+/// A count of events, and the time they took together.
 #[derive(Debug, Default)]
 pub struct Durations {
     pub count: Counter,
     pub total_ns: Counter,
-    pub longest_ns: Counter,
 }
 
 impl Durations {
@@ -42,7 +44,6 @@ impl Durations {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.count.add(1);
         self.total_ns.add(ns);
-        self.longest_ns.set(self.longest_ns.get().max(ns));
     }
 }
 
@@ -53,8 +54,8 @@ pub struct WalStats {
     pub frames: Counter,
     /// Bytes written, padding included.
     pub bytes: Counter,
-    /// Group writes that succeeded, and how long they took.
-    pub writes: Durations,
+    /// Group writes that succeeded, each with its sync where every write has one.
+    pub writes: Latencies,
     pub write_failures: Counter,
     pub sync_failures: Counter,
     /// Number of the segment that is written now.
@@ -167,6 +168,9 @@ pub struct ShardStats {
     pub memory_used_bytes: Counter,
     pub memory_limit_bytes: Counter,
     pub is_space_low: Counter,
+    /// For how long the shard did not look at its ring, sockets and timers: what everybody on it
+    /// waits for at most before anything happens. It sleeps outside of these times.
+    pub rounds: Arc<Latencies>,
     /// Counts up while the shard turns; what the watchdog looks at.
     pub heartbeats: Counter,
     /// Stalls of more than a second that the watchdog saw.
