@@ -79,7 +79,10 @@ async fn run_scan(
     if run.has_failed() {
         return run.finish(turns).await;
     }
-    let selection = source.select(&scan.matchers, scan.range)?;
+    let mut selection = source.begin_select(&scan.matchers, scan.range)?;
+    while let Some(work) = source.select_more(&mut selection)? {
+        spend(turns, work).await?;
+    }
     run.reserve(selection.len());
     let mut many = OneStep::of(scan, parts);
     let touched = many.as_ref().map_or(Touched::ALL, OneStep::touched);

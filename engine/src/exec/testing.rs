@@ -91,7 +91,11 @@ fn stored_hint(before: Option<&Sample>, histogram: &FloatHistogram) -> CounterRe
 impl Source for MemSource {
     type Selection = Vec<SeriesId>;
 
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesId>, SourceError> {
+    fn begin_select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesId>, SourceError> {
         let compiled = CompiledMatcher::compile(matchers)
             .map_err(|error| SourceError { message: error.to_string() })?;
         let is_selected = |(labels, samples): &(Labels, MemSeries)| {

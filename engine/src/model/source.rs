@@ -92,13 +92,30 @@ impl Touched {
 pub trait Source {
     type Selection: Selection;
 
-    /// The series that match all of `matchers` and may have samples in `range`: each label set
-    /// once, in no particular order.
-    fn select(
+    /// Begins to select the series that match all of `matchers` and may have samples in `range`: each
+    /// label set once, in no particular order. They are there when [`Source::select_more`] says so.
+    fn begin_select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Self::Selection, SourceError>;
+
+    /// Goes on with a selection, a short while. Returns what that cost, in decoded samples; `None` when
+    /// it is complete.
+    fn select_more(&self, _selection: &mut Self::Selection) -> Result<Option<usize>, SourceError> {
+        Ok(None)
+    }
+
+    /// All of a selection at once: for whoever shares nothing.
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Self::Selection, SourceError> {
+        let mut selection = self.begin_select(matchers, range)?;
+        while self.select_more(&mut selection)?.is_some() {}
+        Ok(selection)
+    }
 
     /// Calls `f` with the labels of the series at `index` of a selection; not at all when the
     /// series was removed since. (A call instead of a return value, so that a source behind a cell

@@ -27,8 +27,8 @@ enum Step {
 
 use Step::{Adopt as AdoptStep, Crash, Cut, Delete, Flush as FlushStep, Sample};
 
-struct Life {
-    store: Store,
+pub(super) struct Life {
+    pub store: Store,
     kept: Kept,
     /// Of the number of shards before.
     former: Option<Kept>,
@@ -44,7 +44,7 @@ struct Kept {
 }
 
 impl Life {
-    fn new() -> Life {
+    pub fn new() -> Life {
         let store = Store::new(StoreOptions::default());
         let mut life = Life { store, kept: Kept::default(), former: None };
         life.kept.cut = (0, i64::MIN);
@@ -57,6 +57,13 @@ impl Life {
         self.store.set_late_window(1_000_000);
         self.store.begin_segment(self.kept.log.len() as u64 + 1, &mut segment);
         self.kept.log.push(segment);
+    }
+
+    /// All of `batch` is accepted.
+    pub fn append(&mut self, batch: &Batch) {
+        let log = self.kept.log.last_mut().unwrap();
+        let report = self.store.append(batch, i64::MAX, log);
+        assert_eq!(report.accepted_count, batch.sample_count());
     }
 
     fn flush(&mut self) {
@@ -76,7 +83,7 @@ impl Life {
         }
     }
 
-    fn cut(&mut self, before_ms: i64) {
+    pub fn cut(&mut self, before_ms: i64) {
         // It waits until nothing is taken over once more.
         self.former = None;
         self.flush();
@@ -167,8 +174,7 @@ impl Life {
                 let labels = Labels::from_pairs([("__name__", "m")]);
                 let series = batch.push_series(labels.as_ref());
                 batch.push_sample(series, time_ms, number as f64);
-                let log = self.kept.log.last_mut().unwrap();
-                assert_eq!(self.store.append(&batch, i64::MAX, log).accepted_count, 1);
+                self.append(&batch);
             }
             Delete(min_ms, max_ms) => self.delete(TimeRange { min_ms, max_ms }),
             FlushStep => self.flush(),

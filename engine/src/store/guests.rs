@@ -72,28 +72,40 @@ impl AnyBlock {
         }
     }
 
-    /// The series here that match and may have samples in `range`.
+    /// Whether all its samples are in `range`.
+    pub fn lies_within(&self, range: TimeRange) -> bool {
+        let (min_ms, max_ms) = match self {
+            AnyBlock::Own(open) => (open.block.meta().min_ms, open.block.meta().max_ms),
+            AnyBlock::Guest(guest) => (guest.min_ms, guest.max_ms),
+        };
+        range.min_ms <= min_ms && max_ms <= range.max_ms
+    }
+
+    /// The series here that match.
+    pub fn select(&self, matchers: &[CompiledMatcher]) -> Result<RoaringBitmap, BlockError> {
+        match self {
+            AnyBlock::Own(open) => Ok(open.keep_own(open.block.select(matchers)?)),
+            AnyBlock::Guest(guest) => Ok(guest.block.select(matchers)? & &*guest.series),
+        }
+    }
+
+    /// As [`AnyBlock::select`], those that may have samples in `range`.
     pub fn select_in(
         &self,
         matchers: &[CompiledMatcher],
         range: TimeRange,
     ) -> Result<RoaringBitmap, BlockError> {
-        match self {
-            AnyBlock::Own(open) => Ok(open.keep_own(open.block.select_in(matchers, range)?)),
-            AnyBlock::Guest(guest) => {
-                let selected = guest.block.select(matchers)? & &*guest.series;
-                if range.min_ms <= guest.min_ms && guest.max_ms <= range.max_ms {
-                    return Ok(selected);
-                }
-                let mut kept = vec![];
-                for series in &selected {
-                    if guest.block.may_have_samples(series, range)? {
-                        kept.push(series);
-                    }
-                }
-                Ok(RoaringBitmap::from_sorted_iter(kept).expect("a bitmap ascends"))
+        let selected = self.select(matchers)?;
+        if self.lies_within(range) {
+            return Ok(selected);
+        }
+        let mut kept = vec![];
+        for series in &selected {
+            if self.may_have_samples(series, range)? {
+                kept.push(series);
             }
         }
+        Ok(RoaringBitmap::from_sorted_iter(kept).expect("a bitmap ascends"))
     }
 
     /// Series here that match one set of matchers at least; `None`: all of the block, of an own one.
@@ -109,10 +121,7 @@ impl AnyBlock {
         }
         let mut all = RoaringBitmap::new();
         for matchers in matcher_sets {
-            all |= match self {
-                AnyBlock::Own(open) => open.keep_own(open.block.select(matchers)?),
-                AnyBlock::Guest(guest) => guest.block.select(matchers)? & &*guest.series,
-            };
+            all |= self.select(matchers)?;
         }
         Ok(Some(all))
     }

@@ -26,6 +26,9 @@ mod mixed_tests;
 mod replay;
 mod restore;
 mod select;
+mod selecting;
+#[cfg(test)]
+mod selecting_tests;
 mod selection;
 #[cfg(test)]
 mod tests;

@@ -12,14 +12,13 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
 use super::Store;
 use super::combine::Combine;
 use super::guests::AnyBlock;
 use super::select::source_error;
+use super::selecting::Selecting;
 use crate::block::part::{Part, PartChunk, PartPlace, PartTombstones};
 use crate::block::{BlockError, Scratch, delete_intervals};
 use crate::disk::FileBytes;
@@ -32,7 +31,7 @@ use crate::model::{
 };
 
 /// Stands for no series of the head, and for no further place.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Where the places of one label set begin and end.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +52,11 @@ struct Place {
 
 #[derive(Default)]
 pub struct StoreSelection {
-    heads: Vec<u32>,
+    pub(super) heads: Vec<u32>,
     chains: Vec<Chain>,
     places: Vec<Place>,
     /// Oldest first.
-    blocks: Vec<AnyBlock>,
+    pub(super) blocks: Vec<AnyBlock>,
     /// In the order they were written, with the time before which blocks have their samples.
     parts: Vec<(Arc<Part>, i64)>,
     /// Where each of them was read last: series come in the order of their ids.
@@ -66,6 +65,8 @@ pub struct StoreSelection {
     last_part: u64,
     /// Of parts.
     tombstones: Arc<PartTombstones>,
+    /// What is left of making it.
+    selecting: Option<Box<Selecting>>,
 }
 
 impl Selection for StoreSelection {
@@ -109,7 +110,7 @@ impl StoreSelection {
         })
     }
 
-    fn add_place(&mut self, entry: u32, block: u32, series: u32) {
+    pub(super) fn add_place(&mut self, entry: u32, block: u32, series: u32) {
         let at = self.places.len() as u32;
         self.places.push(Place { block, series, next: NONE });
         self.chains.resize(self.heads.len(), NO_CHAIN);
@@ -167,71 +168,9 @@ impl StoreSelection {
 }
 
 impl Store {
-    /// The series that match, of the head and of all blocks.
-    fn select_everywhere(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<StoreSelection, SourceError> {
-        let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
-        let parts: Vec<_> = self.parts.in_range(range).cloned().collect();
-        let mut selection = StoreSelection {
-            part_places: vec![PartPlace::default(); parts.len()].into(),
-            parts,
-            last_part: self.parts.last_number(),
-            tombstones: self.head_tombstones.clone(),
-            ..StoreSelection::default()
-        };
-        if self.overlaps(range) {
-            // Whether a series has samples in the range is seen when it is read: to look now would
-            // touch all of them, one after the other, and once more later.
-            selection.heads = self.matching_compiled(&compiled).iter().collect();
-        }
-        // By hash of the labels; of the head's series only once a block is there.
-        let mut known: HashMap<u64, u32, RandomState> = HashMap::default();
-        let (mut buffer, mut other_buffer) = (vec![], vec![]);
-        for block in self.blocks_in(range) {
-            let series = block.select_in(&compiled, range).map_err(source_error)?;
-            if series.is_empty() {
-                continue;
-            }
-            if selection.blocks.is_empty() {
-                for (at, &head) in selection.heads.iter().enumerate() {
-                    let labels = self.indexed_labels(head, &mut buffer);
-                    known.insert(labels.stable_hash(), at as u32);
-                }
-            }
-            let number = selection.blocks.len() as u32;
-            selection.blocks.push(block.clone());
-            for series in &series {
-                let (labels, hash) = block.labels(series, &mut buffer).map_err(source_error)?;
-                let mut found = None;
-                if let Some(&candidate) = known.get(&hash) {
-                    let is_same = self.entry_labels(
-                        &selection,
-                        candidate as usize,
-                        &mut other_buffer,
-                        |other| other == labels,
-                    )?;
-                    found = (is_same == Some(true)).then_some(candidate);
-                }
-                let at = found.unwrap_or_else(|| {
-                    let at = selection.heads.len() as u32;
-                    selection.heads.push(NONE);
-                    // Of two label sets with one hash the second is looked up in vain and stands
-                    // as often as blocks have it: a hash of 64 bits makes that unseen.
-                    known.entry(hash).or_insert(at);
-                    at
-                });
-                selection.add_place(at, number, series);
-            }
-        }
-        Ok(selection)
-    }
-
     /// Calls `f` with the labels of an entry; `None` when its series has left the head since, and
     /// no block has it.
-    fn entry_labels<R>(
+    pub(super) fn entry_labels<R>(
         &self,
         selection: &StoreSelection,
         index: usize,
@@ -338,12 +277,31 @@ fn compile_all(matcher_sets: &[Vec<Matcher>]) -> Result<Vec<Vec<CompiledMatcher>
 impl Source for Store {
     type Selection = StoreSelection;
 
-    fn select(
+    fn begin_select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<StoreSelection, SourceError> {
-        self.select_everywhere(matchers, range)
+        let selecting = Selecting::new(self, matchers, range)?;
+        let parts: Vec<_> = self.parts.in_range(range).cloned().collect();
+        Ok(StoreSelection {
+            heads: Vec::with_capacity(selecting.head_count()),
+            part_places: vec![PartPlace::default(); parts.len()].into(),
+            parts,
+            last_part: self.parts.last_number(),
+            tombstones: self.head_tombstones.clone(),
+            selecting: Some(Box::new(selecting)),
+            ..StoreSelection::default()
+        })
+    }
+
+    fn select_more(&self, selection: &mut StoreSelection) -> Result<Option<usize>, SourceError> {
+        let Some(mut selecting) = selection.selecting.take() else { return Ok(None) };
+        let work = selecting.step(self, selection)?;
+        if work.is_some() {
+            selection.selecting = Some(selecting);
+        }
+        Ok(work)
     }
 
     fn with_labels(
@@ -515,12 +473,16 @@ impl Store {
 impl Source for RefCell<Store> {
     type Selection = StoreSelection;
 
-    fn select(
+    fn begin_select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<StoreSelection, SourceError> {
-        self.borrow().select(matchers, range)
+        self.borrow().begin_select(matchers, range)
+    }
+
+    fn select_more(&self, selection: &mut StoreSelection) -> Result<Option<usize>, SourceError> {
+        self.borrow().select_more(selection)
     }
 
     fn with_labels(

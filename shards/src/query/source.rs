@@ -17,12 +17,16 @@ pub(super) struct ShardSource<'a>(pub &'a Shard);
 impl Source for ShardSource<'_> {
     type Selection = StoreSelection;
 
-    fn select(
+    fn begin_select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<StoreSelection, SourceError> {
-        self.0.0.store.borrow().select(matchers, range)
+        self.0.0.store.borrow().begin_select(matchers, range)
+    }
+
+    fn select_more(&self, selection: &mut StoreSelection) -> Result<Option<usize>, SourceError> {
+        self.0.0.store.borrow().select_more(selection)
     }
 
     fn with_labels(

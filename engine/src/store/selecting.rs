@@ -1,0 +1,195 @@
+//! A selection in the making, some series at a time: whoever selects a million shares its shard.
+//!
+//! ```text
+//! matchers ─► head's series ─► entries ─► hashes ─┐   once a block has series
+//!         └─► block's series ─► labels, hash ─────┴─► found: a place more; else: an entry more
+//! ```
+
+use std::vec;
+
+use hashbrown::HashTable;
+use roaring::{RoaringBitmap, bitmap};
+
+use super::Store;
+use super::guests::AnyBlock;
+use super::select::source_error;
+use super::selection::{NONE, StoreSelection};
+use crate::index::CompiledMatcher;
+use crate::model::{Matcher, SeriesId, SourceError, TimeRange};
+
+/// Series of the head that become entries at once: some 100 us.
+const HEADS_AT_ONCE: usize = 8192;
+
+/// Series whose labels are looked at, at once: some 100 us.
+pub(super) const LABELS_AT_ONCE: usize = 512;
+
+/// What the labels of a series cost, in decoded samples.
+const LABELS_WORK: usize = 16;
+
+/// Of what a step finds nothing for.
+const EMPTY_WORK: usize = 256;
+
+/// What is left to be done.
+pub(super) struct Selecting {
+    matchers: Vec<CompiledMatcher>,
+    range: TimeRange,
+    heads: bitmap::IntoIter,
+    /// The first entries, as many as are in `known`; then more of the head's, up to `head_count`.
+    hashed_count: usize,
+    head_count: usize,
+    known: Known,
+    blocks: vec::IntoIter<AnyBlock>,
+    /// Series of the last block of the selection, and whether all of them have samples in range.
+    of_block: Option<(bitmap::IntoIter, bool)>,
+    buffer: Vec<u8>,
+    other_buffer: Vec<u8>,
+}
+
+impl Selecting {
+    /// What matches in the head and in all blocks: nothing of it is selected yet.
+    pub fn new(
+        store: &Store,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Selecting, SourceError> {
+        let matchers = CompiledMatcher::compile(matchers).map_err(source_error)?;
+        // Whether a series has samples in the range is seen when it is read: to look now would
+        // touch all of them, one after the other, and once more later.
+        let heads = match store.overlaps(range) {
+            true => store.matching_compiled(&matchers),
+            false => RoaringBitmap::new(),
+        };
+        Ok(Selecting {
+            matchers,
+            range,
+            head_count: heads.len() as usize,
+            heads: heads.into_iter(),
+            hashed_count: 0,
+            known: Known::default(),
+            blocks: store.blocks_in(range).into_iter(),
+            of_block: None,
+            buffer: vec![],
+            other_buffer: vec![],
+        })
+    }
+
+    /// Entries of the head that there will be.
+    pub fn head_count(&self) -> usize {
+        self.head_count
+    }
+
+    /// Does the next step. Returns what it cost, in decoded samples; `None` when nothing was left to do.
+    pub fn step(
+        &mut self,
+        store: &Store,
+        selection: &mut StoreSelection,
+    ) -> Result<Option<usize>, SourceError> {
+        if selection.heads.len() < self.head_count {
+            selection.heads.extend(self.heads.by_ref().take(HEADS_AT_ONCE));
+            return Ok(Some(HEADS_AT_ONCE));
+        }
+        if self.of_block.is_some() {
+            let count = match self.hashed_count < self.head_count {
+                true => self.hash_heads(store, selection),
+                false => self.take_series(store, selection)?,
+            };
+            return Ok(Some(EMPTY_WORK + count * LABELS_WORK));
+        }
+        let Some(block) = self.blocks.next() else { return Ok(None) };
+        let series = block.select(&self.matchers).map_err(source_error)?;
+        if !series.is_empty() {
+            self.of_block = Some((series.into_iter(), block.lies_within(self.range)));
+            selection.blocks.push(block);
+        }
+        Ok(Some(EMPTY_WORK))
+    }
+
+    /// Makes the next entries of the head known.
+    fn hash_heads(&mut self, store: &Store, selection: &StoreSelection) -> usize {
+        let first = self.hashed_count;
+        self.hashed_count = self.head_count.min(first + LABELS_AT_ONCE);
+        for at in first..self.hashed_count {
+            // A series that has left the head since stands for itself where a block has it.
+            let series = SeriesId(selection.heads[at]);
+            if let Some(labels) = store.head.labels(series, &mut self.buffer) {
+                self.known.insert(labels.stable_hash(), at as u32);
+            }
+        }
+        self.hashed_count - first
+    }
+
+    /// Takes the next series of the block into the selection.
+    fn take_series(
+        &mut self,
+        store: &Store,
+        selection: &mut StoreSelection,
+    ) -> Result<usize, SourceError> {
+        let Some((left, are_all_in_range)) = &mut self.of_block else { return Ok(0) };
+        let number = selection.blocks.len() - 1;
+        let mut count = 0;
+        for series in left.by_ref().take(LABELS_AT_ONCE) {
+            count += 1;
+            let block = &selection.blocks[number];
+            if !*are_all_in_range {
+                let may = block.may_have_samples(series, self.range).map_err(source_error)?;
+                if !may {
+                    continue;
+                }
+            }
+            let (labels, hash) = block.labels(series, &mut self.buffer).map_err(source_error)?;
+            let mut found = None;
+            if let Some(candidate) = self.known.find(hash) {
+                let is_same = store.entry_labels(
+                    selection,
+                    candidate as usize,
+                    &mut self.other_buffer,
+                    |other| other == labels,
+                )?;
+                found = (is_same == Some(true)).then_some(candidate);
+            }
+            let at = found.unwrap_or_else(|| {
+                let at = selection.heads.len() as u32;
+                selection.heads.push(NONE);
+                // Of two label sets with one hash the second is looked up in vain and stands
+                // as often as blocks have it: a hash of 64 bits makes that unseen.
+                self.known.insert(hash, at);
+                at
+            });
+            selection.add_place(at, number as u32, series);
+        }
+        if count == 0 {
+            self.of_block = None;
+        }
+        Ok(count)
+    }
+}
+
+/// Tables that grow one at a time: to move a million entries at once takes a hundredth of a second.
+const TABLE_COUNT: usize = 64;
+
+/// Entries by the stable hash of their labels; of those with one hash the first.
+struct Known(Box<[HashTable<(u64, u32)>]>);
+
+impl Default for Known {
+    fn default() -> Known {
+        Known((0..TABLE_COUNT).map(|_| HashTable::new()).collect())
+    }
+}
+
+impl Known {
+    /// The top bits choose in a table, these choose the table.
+    fn table(hash: u64) -> usize {
+        (hash >> 32) as usize % TABLE_COUNT
+    }
+
+    fn find(&self, hash: u64) -> Option<u32> {
+        let found = self.0[Known::table(hash)].find(hash, |&(other, _)| other == hash);
+        found.map(|&(_, entry)| entry)
+    }
+
+    fn insert(&mut self, hash: u64, entry: u32) {
+        let table = &mut self.0[Known::table(hash)];
+        let place = table.entry(hash, |&(other, _)| other == hash, |&(other, _)| other);
+        place.or_insert((hash, entry));
+    }
+}
