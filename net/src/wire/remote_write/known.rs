@@ -31,6 +31,7 @@ use engine::kernels;
 use engine::mem::{Column, written_zeros};
 use engine::model::SeriesId;
 
+pub use super::keys::{Key, Keys, SECRET_BYTES, Sequence};
 use super::repeats::Repeats;
 
 /// More partitions move fewer rows at once.
@@ -70,94 +71,11 @@ const ROWLESS_COUNT_MIN: usize = 64;
 /// Rows of a partition that grows whose entries are asked for together: each is a line at random.
 const GROW_COUNT: usize = 64;
 
-/// Bytes of the secret that the hash function asks for.
-pub const SECRET_BYTES: usize = 192;
-
 /// Who owns a series, and its id there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub shard: u16,
     pub series: SeriesId,
-}
-
-/// A name of a series: of its label bytes, or of its symbols.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Key(pub(super) u128);
-
-impl Key {
-    /// Whether a series is one of those, one in 16, by which others are found that follow it.
-    #[inline]
-    pub fn is_leading(self) -> bool {
-        self.0 as u64 & 15 == 0
-    }
-
-    /// The same series with `beside` beside its labels, where a change of it is to be seen: only the
-    /// latest is known.
-    pub fn with_beside(self, beside: Key) -> Key {
-        const BESIDE: u128 = 0xffff << 64;
-        Key(self.0 & !BESIDE | beside.0 & BESIDE)
-    }
-}
-
-/// Makes keys.
-#[derive(Clone, Debug)]
-pub struct Keys {
-    secret: [u8; SECRET_BYTES],
-}
-
-impl Keys {
-    pub fn new(secret: [u8; SECRET_BYTES]) -> Keys {
-        Keys { secret }
-    }
-
-    /// The key of `bytes`. About 15 ns for the labels of a series.
-    #[inline]
-    pub fn of(&self, bytes: &[u8]) -> Key {
-        Key(xxhash_rust::xxh3::xxh3_128_with_secret(bytes, &self.secret))
-    }
-
-    /// 64 bits that stand for two texts, in this order. About 5 ns.
-    #[inline]
-    pub(super) fn content(&self, first: &[u8], second: &[u8]) -> u64 {
-        let hash = |bytes| xxhash_rust::xxh3::xxh3_64_with_secret(bytes, &self.secret);
-        let second = if second.is_empty() { 0 } else { hash(second).rotate_left(29) };
-        hash(first).wrapping_add(second)
-    }
-}
-
-/// A key of a sequence of pairs of keys: protocol 2 names labels by symbols.
-///
-/// Both halves are sums of products, one a pair, of name and value each shifted by their place, so
-/// that the products do not wait for each other. (The scheme is NH, as in UMAC, RFC 4418; the keys
-/// are random to whoever does not know the secret.)
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sequence {
-    sums: [u128; 2],
-    place: [u64; 2],
-}
-
-/// Odd numbers without a pattern: digits of the golden ratio and of the square root of two.
-const PLACE_STEPS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909];
-
-impl Sequence {
-    #[inline]
-    pub fn push(&mut self, name: Key, value: Key) {
-        let halves = |key: Key| [key.0 as u64, (key.0 >> 64) as u64];
-        let (name, value) = (halves(name), halves(value));
-        for lane in 0..2 {
-            let place = self.place[lane].wrapping_add(PLACE_STEPS[lane]);
-            self.place[lane] = place;
-            let name = name[lane].wrapping_add(place);
-            let value = value[lane].wrapping_add(place.rotate_left(32));
-            self.sums[lane] = self.sums[lane].wrapping_add(u128::from(name) * u128::from(value));
-        }
-    }
-
-    #[inline]
-    pub fn key(self) -> Key {
-        let fold = |sum: u128| (sum >> 64) as u64 ^ (sum as u64).rotate_left(32);
-        Key(u128::from(fold(self.sums[0])) << 64 | u128::from(fold(self.sums[1])))
-    }
 }
 
 /// An entry, by the lower and the upper half of its key. The lowest id is stored as one.
@@ -349,7 +267,7 @@ impl KnownSeries {
         &mut self,
         places: &[u32],
         keys: &[Option<Key>],
-        owner_of: impl Fn(usize) -> Option<Owner>,
+        mut owner_of: impl FnMut(usize) -> Option<Owner>,
     ) {
         assert!(places.len() == keys.len());
         let mut start = 0;
@@ -485,148 +403,5 @@ impl Partition {
 }
 
 #[cfg(test)]
-mod tests {
-    use engine::model::SeriesId;
-
-    use super::{
-        Cursor, ENTRY_COUNT_MAX, Key, Keys, KnownSeries, Owner, SECRET_BYTES, Sequence,
-        SeriesCounts,
-    };
-
-    fn keys() -> Keys {
-        Keys::new(std::array::from_fn(|index| (index * 37 + 11) as u8))
-    }
-
-    fn owner(number: u32) -> Owner {
-        Owner { shard: (number % 7) as u16, series: SeriesId(number) }
-    }
-
-    fn find(known: &KnownSeries, key: Key) -> Option<Owner> {
-        known.find(&mut Cursor::default(), key)
-    }
-
-    #[test]
-    fn it_remembers_and_replaces() {
-        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
-        let key = |number: u32| keys.of(&number.to_le_bytes());
-        for number in 0..50_000 {
-            assert_eq!(find(&known, key(number)), None);
-            known.prefetch(key(number));
-            known.insert(key(number), owner(number + 1));
-            known.insert(key(number), owner(number));
-        }
-        assert!((0..50_000).all(|number| find(&known, key(number)) == Some(owner(number))));
-        assert!(known.bytes() < 50_000 * 30);
-    }
-
-    #[test]
-    fn what_stands_beside_a_key_is_compared_but_not_another_key() {
-        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
-        let [plain, beside, other] = [&b"a"[..], b"b", b"c"].map(|text| keys.of(text));
-        let (first, second) = (plain.with_beside(beside), plain.with_beside(other));
-        known.insert(first, owner(1));
-        assert_eq!((find(&known, first), find(&known, second)), (Some(owner(1)), None));
-        known.insert(second, owner(2));
-        assert_eq!((find(&known, first), find(&known, second)), (None, Some(owner(2))));
-        assert_eq!(known.entries.len(), 1);
-    }
-
-    #[test]
-    fn series_follow_each_other_around_those_that_came_later() {
-        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
-        let key = |number: u32| keys.of(&number.to_le_bytes());
-        (0..20).for_each(|number| known.insert(key(number), owner(number)));
-        let mut cursor = Cursor::default();
-        let mut walk = |known: &KnownSeries, order: &[u32]| {
-            let mut lost_count = 0;
-            for &number in order {
-                let followed = known.follow(&mut cursor, key(number));
-                lost_count += usize::from(followed.is_none());
-                let found = followed.or_else(|| known.find(&mut cursor, key(number)));
-                assert_eq!(found, Some(owner(number)));
-            }
-            lost_count
-        };
-        assert_eq!(walk(&known, &[0, 1, 2, 3]), 0);
-        assert_eq!(walk(&known, &[10, 11, 12]), 1);
-        // Two that were met later, in the midst of others.
-        known.insert(key(20), owner(20));
-        known.insert(key(21), owner(21));
-        assert_eq!(walk(&known, &[0, 1, 20, 2, 3, 21, 4, 5, 6]), 2);
-    }
-
-    #[test]
-    fn when_it_is_full_all_is_forgotten() {
-        let mut known = KnownSeries::new(keys());
-        let key = |number: usize| Key(number as u128); // All of one partition.
-        let count_max = super::ROW_COUNT_MAX / 4 * 3;
-        for number in 0..=count_max {
-            known.insert(key(number), owner(number as u32));
-            assert_eq!(find(&known, key(number)), Some(owner(number as u32)));
-        }
-        assert_eq!(find(&known, key(0)), None);
-        assert_eq!(known.entries.len(), 1);
-        assert!(ENTRY_COUNT_MAX < count_max << super::PARTITION_BITS);
-    }
-
-    #[test]
-    fn entries_of_series_that_are_gone_do_not_pile_up() {
-        let keys = keys();
-        /// `living` and `made` are those of all shards when the entries begin and when they are
-        /// looked at; whether the entries are still there then.
-        #[track_caller]
-        fn check(keys: &Keys, entry_count: u32, began: (u64, u64), now: (u64, u64), stay: bool) {
-            let counts = |(living, made)| SeriesCounts { living, made };
-            let mut known = KnownSeries::new(keys.clone());
-            assert!(known.wants_counts());
-            known.reclaim(counts(began));
-            assert!(!known.wants_counts());
-            let key = |number: u32| keys.of(&number.to_le_bytes());
-            (0..entry_count).for_each(|number| known.insert(key(number), owner(number)));
-            assert_eq!(known.wants_counts(), entry_count >= 16 << 10);
-            known.reclaim(counts(now));
-            assert!(!known.wants_counts());
-            let found = (0..entry_count).filter(|&number| find(&known, key(number)).is_some());
-            assert_eq!(found.count(), if stay { entry_count as usize } else { 0 });
-            assert!(stay || known.bytes() < 1 << 20);
-        }
-        check(&keys, 100_000, (0, 0), (10_000, 100_000), false);
-        check(&keys, 100_000, (5_000, 900_000), (10_000, 995_000), false);
-        // Each has a few names, and none is gone.
-        check(&keys, 100_000, (0, 0), (10_000, 10_000), true);
-        check(&keys, 100_000, (10_000, 500), (10_000, 5_000), true);
-        // Many live, or there are few.
-        check(&keys, 100_000, (0, 0), (25_000, 100_000), true);
-        check(&keys, 60_000, (0, 0), (10, 100_000), true);
-        check(&keys, 100, (0, 0), (10, 100_000), true);
-    }
-
-    #[test]
-    fn sequences_differ_by_member_place_and_length() {
-        let keys = keys();
-        let sequence = |members: &[&str]| {
-            let mut sequence = Sequence::default();
-            let mut keys = members.iter().map(|member| keys.of(member.as_bytes()));
-            while let (Some(name), Some(value)) = (keys.next(), keys.next()) {
-                sequence.push(name, value);
-            }
-            sequence.key()
-        };
-        let all = [
-            sequence(&[]),
-            sequence(&["a", "a"]),
-            sequence(&["a", "b"]),
-            sequence(&["b", "a"]),
-            sequence(&["a", "b", "a", "b"]),
-            sequence(&["a", "b", "b", "a"]),
-            sequence(&["b", "a", "a", "b"]),
-            sequence(&["a", "a", "b", "b"]),
-        ];
-        for (index, key) in all.iter().enumerate() {
-            assert!(!all[..index].contains(key), "{index}");
-        }
-        assert_eq!(sequence(&["a", "b"]), sequence(&["a", "b"]));
-        let other = Keys::new([1; SECRET_BYTES]);
-        assert_ne!(other.of(b"a"), keys.of(b"a"));
-    }
-}
+#[path = "known_series_tests.rs"]
+mod tests;

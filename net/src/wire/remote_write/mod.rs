@@ -4,7 +4,7 @@
 //! headers    Content-Type, Content-Encoding -> Protocol, or a refusal
 //! snappy     body -> request bytes, within limits
 //! v1, v2     request bytes -> Decoded
-//! known      series that were met before, by their bytes; repeats: whole requests
+//! known      series that were met before, by their bytes (keys); repeats: whole requests
 //! encode     the other way: for tests and load generators
 //! ```
 //!
@@ -20,6 +20,7 @@ pub mod encode;
 mod exemplar;
 mod headers;
 mod histogram;
+mod keys;
 pub mod known;
 mod labels;
 mod plain;
