@@ -55,10 +55,10 @@ impl Shards {
                 store.append_all(batch, known, AppendBounds::until(i64::MAX), &mut self.log);
             assert_eq!((report.refused.len(), report.open.len()), (0, 0));
             if shard == 0 {
-                for (key, id) in decoded.keys.iter().zip(store.appended_series()) {
-                    let owner = Owner { shard: 0, series: id.unwrap() };
-                    self.known.insert(key.unwrap(), owner);
-                }
+                let mut ids = store.appended_series();
+                self.known.learn(&decoded.places, &decoded.keys, |_| {
+                    Some(Owner { shard: 0, series: ids.next()?.unwrap() })
+                });
             }
         }
     }

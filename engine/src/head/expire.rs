@@ -52,10 +52,9 @@ impl Head {
             let is_passed = |chunk: &[u8]| {
                 ChunkHeader::decode(chunk).is_ok_and(|header| header.max_ms < before_ms)
             };
-            let chunks = &mut self.cold[index].chunks;
             expired.chunk_count += self
                 .sealed
-                .expire(chunks, |entry, chunk| entry.min_ms < before_ms && is_passed(chunk));
+                .expire(index, |entry, chunk| entry.min_ms < before_ms && is_passed(chunk));
             if self.open[index].has_aside() {
                 expired.chunk_count += self.aside.update(series.0, |aside| {
                     aside.starts.expire(before_ms);
@@ -92,7 +91,7 @@ impl Head {
         let index = series.index();
         let holds = |open: &Open| {
             open.count() > 0
-                || self.cold[index].chunks.len() > 0
+                || self.sealed.count(index) > 0
                 || open.has_aside()
                     && self.aside.get(series.0).is_some_and(|a| a.histograms.span_ms().is_some())
         };
@@ -116,11 +115,10 @@ impl Head {
         self.table.remove(hash, handle);
         self.open[index].clear(&mut self.slots);
         self.open[index].newest_ms = i64::MAX; // Whoever knows the id has nothing plain to add.
-        self.sealed.expire(&mut self.cold[index].chunks, |_, _| true);
+        self.sealed.expire(index, |_, _| true);
         self.aside.remove(series.0);
         self.late.remove(series.0);
         self.open.release(index);
-        self.cold.release(index);
         self.live_count -= 1;
     }
 }

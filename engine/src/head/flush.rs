@@ -9,8 +9,8 @@
 
 use std::cell::Cell;
 
+use super::Head;
 use super::open::Open;
-use super::{Cold, Head};
 use crate::encode::{self, ChunkHeader, DecodeError};
 use crate::limits::SERIES_COUNT_MAX;
 use crate::model::{HistogramSample, LabelsRef, Samples, SeriesId};
@@ -56,20 +56,20 @@ impl Head {
             self.seal(series.index());
             self.open[series.index()].spread(series);
         }
-        let chunks = &self.cold[series.index()].chunks;
-        let chunk_count = chunks.len() as u32;
+        let index = series.index();
+        let chunk_count = self.sealed.count(index) as u32;
         let aside = if has_aside { self.aside.get(series.0) } else { None };
         let mut histogram_count = 0;
         match aside {
             None => {
-                for entry in self.sealed.from(chunks, i64::MIN) {
+                for entry in self.sealed.from(index, i64::MIN) {
                     push(self.sealed.chunk(entry));
                 }
             }
             Some(aside) => {
                 let work = &mut self.work;
                 let mut starts_ms = vec![];
-                for entry in self.sealed.from(chunks, i64::MIN) {
+                for entry in self.sealed.from(index, i64::MIN) {
                     let chunk = self.sealed.chunk(entry);
                     if aside.starts.is_empty() {
                         push(chunk);
@@ -125,11 +125,12 @@ impl Head {
     /// Drops what [`Head::flush_series`] gave: a part holds it.
     pub fn forget_flushed(&mut self, flushed: FlushedSeries) {
         let FlushedSeries { series, chunk_count, late_count, newest_ms } = flushed;
-        let Some(cold) = self.cold.get_mut(series.index()) else { return };
+        let Some(open) = self.open.get(series.index()) else { return };
         self.late.forget(series.0, late_count);
         let left = Cell::new(chunk_count);
-        self.sealed.expire(&mut cold.chunks, |_, _| left.replace(left.get().saturating_sub(1)) > 0);
-        if self.open[series.index()].has_aside() {
+        let is_flushed = |_, _: &[u8]| left.replace(left.get().saturating_sub(1)) > 0;
+        self.sealed.expire(series.index(), is_flushed);
+        if open.has_aside() {
             self.aside.update(series.0, |aside| {
                 aside.histograms.expire(newest_ms.saturating_add(1));
                 aside.starts.expire(newest_ms);
@@ -176,9 +177,7 @@ impl Head {
             let mut nobody = Open::new(SeriesId(index as u32));
             nobody.newest_ms = i64::MAX; // As that of a removed series.
             self.open.push(nobody);
-            self.cold.push(Cold::default());
             self.open.release(index);
-            self.cold.release(index);
         }
         self.index.pass_ids(self.open.len() as u32);
     }

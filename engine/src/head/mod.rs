@@ -5,7 +5,7 @@
 //! index    handle -> id, pairs of labels               one line, verified byte by byte
 //! open     id -> newest sample, open chunk             32 bytes: all that an append touches
 //! slots    samples of open chunks that are not constant
-//! sealed   id -> encoded chunks                        touched once in 64 to 120 samples
+//! sealed   id -> encoded chunks                        touched once in 64 to 120 samples; no memory before
 //! aside    id -> native histograms, start timestamps   touched by series that have some
 //! late     id -> samples out of order                  the same
 //! index    labels -> ids, id -> labels                 touched by new series and by queries
@@ -60,7 +60,7 @@ use crate::model::{LabelsRef, SeriesId};
 use aside::Asides;
 use late::Lates;
 use open::Open;
-use sealed::{ChunkList, SealedChunks};
+use sealed::SealedChunks;
 use table::Table;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +78,6 @@ impl Default for HeadOptions {
     }
 }
 
-/// What a series has besides its open chunk: touched when it is sealed, read or removed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cold {
-    chunks: ChunkList,
-}
-
 #[derive(Debug)]
 pub struct Head {
     options: HeadOptions,
@@ -91,9 +85,8 @@ pub struct Head {
     /// The labels of all series, and which series have which; holds exactly the series that were not
     /// removed.
     index: Index,
-    /// By series id, like `cold`.
+    /// By series id.
     open: Column<Open>,
-    cold: Column<Cold>,
     slots: SlotPool,
     sealed: SealedChunks,
     aside: Asides,
@@ -134,7 +127,7 @@ pub struct HeadBytes {
     pub labels: usize,
     pub index: usize,
     pub table: usize,
-    /// Columns of fixed width: two entries a series.
+    /// Column of fixed width: an entry a series.
     pub series: usize,
     pub open_chunks: usize,
     pub sealed_chunks: usize,
@@ -185,7 +178,6 @@ impl Head {
             table: Table::default(),
             index: Index::default(),
             open: Column::default(),
-            cold: Column::default(),
             slots: SlotPool::default(),
             sealed: SealedChunks::default(),
             aside: Asides::default(),
@@ -293,7 +285,7 @@ impl Head {
             labels,
             index,
             table: self.table.bytes(),
-            series: self.open.bytes() + self.cold.bytes(),
+            series: self.open.bytes(),
             open_chunks: self.slots.bytes(),
             sealed_chunks,
             chunk_lists,
@@ -314,11 +306,10 @@ impl Head {
         open.read(&self.slots, i64::MIN, timestamps_ms, values);
         open.clear(&mut self.slots);
         encode::encode(timestamps_ms, values, columns, chunk);
-        self.sealed.push(&mut self.cold[series].chunks, timestamps_ms[0], chunk);
+        self.sealed.push(series, timestamps_ms[0], chunk);
     }
 
     fn assert_columns(&self) {
-        assert!(self.open.len() == self.cold.len());
         assert!(self.live_count <= self.open.len());
     }
 }

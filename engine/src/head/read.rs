@@ -10,8 +10,7 @@ impl Head {
     /// Timestamps of the oldest and newest sample of a series; `None` when it has none.
     pub fn series_span_ms(&self, series: SeriesId) -> Option<(i64, i64)> {
         let open = self.open.get(series.index())?;
-        let chunks = &self.cold[series.index()].chunks;
-        let first_float_ms = match self.sealed.first_ms(chunks) {
+        let first_float_ms = match self.sealed.first_ms(series.index()) {
             Some(first_ms) => Some(first_ms),
             None => (open.count() > 0).then(|| open.first_ms(&self.slots)),
         };
@@ -62,7 +61,7 @@ impl Head {
         for id in series {
             self.open.prefetch(id.index());
             if !touched.newest_only {
-                self.cold.prefetch(id.index());
+                self.sealed.prefetch(id.index());
             }
             if touched.labels {
                 self.index.prefetch_handle(id.0);
@@ -113,11 +112,7 @@ impl Head {
     ) -> Result<(), DecodeError> {
         let Some(open) = self.open.get(series.index()) else { return Ok(()) };
         let start = out.timestamps_ms.len();
-        // Of the commonest series all is open.
-        let chunks = &self.cold[series.index()].chunks;
-        let sealed =
-            if chunks.len() == 0 { None } else { Some(self.sealed.from(chunks, range.min_ms)) };
-        for entry in sealed.into_iter().flatten() {
+        for entry in self.sealed.from(series.index(), range.min_ms) {
             if entry.min_ms > range.max_ms {
                 break;
             }

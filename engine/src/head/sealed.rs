@@ -7,8 +7,8 @@
 //! Chunks of all series are sealed about when they were filled, so an arena block holds chunks of
 //! about one time, and its memory goes back when retention has passed them.
 
-use crate::mem::slots::{class_for, class_words};
-use crate::mem::{ByteArena, SlotPool};
+use crate::mem::slots::{CLASS_COUNT, class_for, class_words};
+use crate::mem::{ByteArena, SlotPool, SparseColumn};
 
 const ENTRY_WORDS: usize = 4;
 
@@ -18,17 +18,21 @@ pub(super) const SEALED_BYTES_MAX: usize = u16::MAX as usize;
 #[derive(Debug, Default)]
 pub(super) struct SealedChunks {
     arena: ByteArena,
-    lists: SlotPool,
+    /// By series. Most have none for most of the time: a flush takes all.
+    lists: SparseColumn<ChunkList>,
+    slots: SlotPool,
     chunk_count: usize,
 }
 
-/// The chunks of one series.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ChunkList {
+/// The chunks of one series. Without chunks it is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct ChunkList {
     slot: u32,
-    count: u32,
-    class: u8,
+    /// Chunks, and above them eight bits of the class of the slot.
+    count_and_class: u32,
 }
+
+const COUNT_BITS: u32 = 24;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkEntry {
@@ -55,62 +59,85 @@ impl ChunkEntry {
     }
 }
 
+const _: () = assert!(class_words(CLASS_COUNT - 1) / ENTRY_WORDS < 1 << COUNT_BITS);
+
 impl ChunkList {
-    pub(super) fn len(&self) -> usize {
-        self.count as usize
+    fn new(slot: u32, count: usize, class: u8) -> ChunkList {
+        debug_assert!(count < 1 << COUNT_BITS);
+        ChunkList { slot, count_and_class: count as u32 | u32::from(class) << COUNT_BITS }
+    }
+
+    #[inline]
+    fn len(self) -> usize {
+        (self.count_and_class & ((1 << COUNT_BITS) - 1)) as usize
+    }
+
+    #[inline]
+    fn class(self) -> u8 {
+        (self.count_and_class >> COUNT_BITS) as u8
     }
 }
 
 impl SealedChunks {
-    /// Stores a chunk that is newer than all of `list`.
+    /// Stores a chunk of a series, which is newer than all others of it.
     ///
     /// # Panics
     ///
     /// On a chunk longer than [`SEALED_BYTES_MAX`], and on more than three million chunks in one
     /// series: at a sample a second, retention would have to reach back two years.
-    pub(super) fn push(&mut self, list: &mut ChunkList, min_ms: i64, chunk: &[u8]) {
+    pub(super) fn push(&mut self, series: usize, min_ms: i64, chunk: &[u8]) {
         assert!(chunk.len() <= SEALED_BYTES_MAX);
         let entry = ChunkEntry {
             min_ms,
             position: self.arena.push(&[chunk], 1),
             bytes: chunk.len() as u16,
         };
-        let start = list.len() * ENTRY_WORDS;
-        if list.count == 0 {
-            list.class = class_for(ENTRY_WORDS).expect("an entry is smaller than a slot");
-            list.slot = self.lists.take(list.class);
-        } else if start + ENTRY_WORDS > class_words(list.class) {
-            list.slot = self.lists.resize(list.class, list.slot, start, list.class + 1);
-            list.class += 1;
+        let list = self.lists.get(series);
+        let (mut slot, mut class, start) = (list.slot, list.class(), list.len() * ENTRY_WORDS);
+        if list.len() == 0 {
+            class = class_for(ENTRY_WORDS).expect("an entry is smaller than a slot");
+            slot = self.slots.take(class);
+        } else if start + ENTRY_WORDS > class_words(class) {
+            slot = self.slots.resize(class, slot, start, class + 1);
+            class += 1;
         }
-        let words = &mut self.lists.slot_mut(list.class, list.slot)[start..start + ENTRY_WORDS];
+        let words = &mut self.slots.slot_mut(class, slot)[start..start + ENTRY_WORDS];
         words.copy_from_slice(&entry.to_words());
-        list.count += 1;
+        self.lists.set(series, ChunkList::new(slot, list.len() + 1, class));
         self.chunk_count += 1;
     }
 
-    fn words(&self, list: &ChunkList) -> &[[u32; ENTRY_WORDS]] {
-        match list.count {
+    fn words(&self, list: ChunkList) -> &[[u32; ENTRY_WORDS]] {
+        match list.len() {
             0 => &[],
-            _ => &self.lists.slot(list.class, list.slot).as_chunks().0[..list.len()],
+            count => &self.slots.slot(list.class(), list.slot).as_chunks().0[..count],
         }
     }
 
+    /// Chunks of a series.
+    #[inline]
+    pub(super) fn count(&self, series: usize) -> usize {
+        self.lists.get(series).len()
+    }
+
     /// The chunks of a series that may have samples at or after `min_ms`, oldest first.
-    pub(super) fn from(
-        &self,
-        list: &ChunkList,
-        min_ms: i64,
-    ) -> impl Iterator<Item = ChunkEntry> + '_ {
-        let words = self.words(list);
+    pub(super) fn from(&self, series: usize, min_ms: i64) -> impl Iterator<Item = ChunkEntry> + '_ {
+        let words = self.words(self.lists.get(series));
         let later = words.partition_point(|&words| ChunkEntry::from_words(words).min_ms <= min_ms);
         // The one before starts earlier and may reach into the range.
         words[later.saturating_sub(1)..].iter().map(|&words| ChunkEntry::from_words(words))
     }
 
     /// First timestamp of a series' chunks.
-    pub(super) fn first_ms(&self, list: &ChunkList) -> Option<i64> {
-        self.words(list).first().map(|&words| ChunkEntry::from_words(words).min_ms)
+    pub(super) fn first_ms(&self, series: usize) -> Option<i64> {
+        let words = self.words(self.lists.get(series));
+        words.first().map(|&words| ChunkEntry::from_words(words).min_ms)
+    }
+
+    /// Asks for the line that says where the chunks of a series are.
+    #[inline]
+    pub(super) fn prefetch(&self, series: usize) {
+        self.lists.prefetch(series);
     }
 
     pub(super) fn chunk(&self, entry: ChunkEntry) -> &[u8] {
@@ -121,9 +148,10 @@ impl SealedChunks {
     /// it does not. Returns how many.
     pub(super) fn expire(
         &mut self,
-        list: &mut ChunkList,
+        series: usize,
         is_expired: impl Fn(ChunkEntry, &[u8]) -> bool,
     ) -> usize {
+        let list = self.lists.get(series);
         let mut count = 0;
         while let Some(&words) = self.words(list).get(count) {
             let entry = ChunkEntry::from_words(words);
@@ -137,20 +165,22 @@ impl SealedChunks {
             return 0;
         }
         self.chunk_count -= count;
-        let used_words = list.len() * ENTRY_WORDS;
-        list.count -= count as u32;
-        if list.count == 0 {
-            self.lists.release(list.class, list.slot);
+        let left_count = list.len() - count;
+        let (mut slot, mut class) = (list.slot, list.class());
+        if left_count == 0 {
+            self.slots.release(class, slot);
+            self.lists.set(series, ChunkList::default());
             return count;
         }
-        let slot = self.lists.slot_mut(list.class, list.slot);
-        slot.copy_within(count * ENTRY_WORDS..used_words, 0);
-        let left_words = list.len() * ENTRY_WORDS;
-        let class = class_for(left_words).expect("a shorter list fits a slot");
-        if class + 1 < list.class {
-            list.slot = self.lists.resize(list.class, list.slot, left_words, class + 1);
-            list.class = class + 1;
+        let used_words = list.len() * ENTRY_WORDS;
+        self.slots.slot_mut(class, slot).copy_within(count * ENTRY_WORDS..used_words, 0);
+        let left_words = left_count * ENTRY_WORDS;
+        let fitting = class_for(left_words).expect("a shorter list fits a slot");
+        if fitting + 1 < class {
+            slot = self.slots.resize(class, slot, left_words, fitting + 1);
+            class = fitting + 1;
         }
+        self.lists.set(series, ChunkList::new(slot, left_count, class));
         count
     }
 
@@ -165,6 +195,6 @@ impl SealedChunks {
 
     /// Bytes of memory: chunks with the dead among them, and lists.
     pub(super) fn bytes(&self) -> (usize, usize) {
-        (self.arena.bytes(), self.lists.bytes())
+        (self.arena.bytes(), self.slots.bytes() + self.lists.bytes())
     }
 }

@@ -5,13 +5,14 @@
 //! row   tag: 32 | handle: 32              zero: no series; the tag is 32 more bits of the hash
 //! ```
 //!
-//! A partition doubles alone: at ten million series that moves twenty thousand rows, where one
+//! A partition grows alone: at ten million series that moves twenty thousand rows, where one
 //! table would stall its shard for a tenth of a second. The tag holds the row's home, so neither
 //! growing nor removing asks for a hash. A lookup touches one line; a whole batch prefetches them.
 //!
 //! Not here: the labels themselves (`index`); a match of the tag is a guess until they agree.
 
 use crate::kernels;
+use crate::mem::written_zeros;
 
 /// More partitions move fewer rows at once and cost 32 bytes each.
 const PARTITION_SHIFT: u32 = 9;
@@ -30,7 +31,7 @@ pub(super) struct Table {
 
 #[derive(Clone, Debug, Default)]
 struct Partition {
-    /// Empty, or a power of two of rows.
+    /// Empty, or as many as [`fitting`] says.
     rows: Vec<u64>,
     used_count: usize,
 }
@@ -43,6 +44,11 @@ fn place(hash: u64) -> (usize, u32) {
 }
 
 #[inline]
+fn row_of(tag: u32, handle: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(handle)
+}
+
+#[inline]
 fn tag_of(row: u64) -> u32 {
     (row >> 32) as u32
 }
@@ -50,6 +56,21 @@ fn tag_of(row: u64) -> u32 {
 #[inline]
 fn handle_of(row: u64) -> u32 {
     row as u32
+}
+
+/// The row of `row_count` where a tag belongs. Tags in order belong to rows in order, so that growing
+/// goes through both sizes from one end to the other.
+#[inline]
+fn home(tag: u32, row_count: usize) -> usize {
+    ((u64::from(tag) * row_count as u64) >> 32) as usize
+}
+
+/// Rows for `used_count` of them, three quarters full at most: one probe in two stays in its line. Powers
+/// of two and the numbers half way between: of twice as much, half would mostly be empty.
+fn fitting(used_count: usize) -> usize {
+    let least = (4 * used_count).div_ceil(3).max(ROW_COUNT_MIN);
+    let power = least.next_power_of_two();
+    if least <= power / 4 * 3 { power / 4 * 3 } else { power }
 }
 
 impl Default for Table {
@@ -64,7 +85,7 @@ impl Table {
     pub(super) fn prefetch(&self, hash: u64) {
         let (partition, tag) = place(hash);
         let rows = &self.partitions[partition].rows;
-        kernels::prefetch(rows, tag as usize & rows.len().wrapping_sub(1));
+        kernels::prefetch(rows, home(tag, rows.len()));
     }
 
     /// The handle of the first row whose tag fits; its labels are probably the right ones.
@@ -78,8 +99,7 @@ impl Table {
     pub(super) fn find(&self, hash: u64, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
         let (partition, tag) = place(hash);
         let rows = &self.partitions[partition].rows;
-        let mask = rows.len().wrapping_sub(1);
-        let mut index = tag as usize & mask;
+        let mut index = home(tag, rows.len());
         // A partition without rows has no row at any index; others always have an empty one.
         while let Some(&row) = rows.get(index)
             && row != 0
@@ -87,7 +107,7 @@ impl Table {
             if tag_of(row) == tag && is_equal(handle_of(row)) {
                 return Some(handle_of(row));
             }
-            index = (index + 1) & mask;
+            index = behind(index, rows.len());
         }
         None
     }
@@ -96,7 +116,7 @@ impl Table {
     pub(super) fn reserve(&mut self, count: usize) {
         let each = count / self.partitions.len();
         for partition in &mut self.partitions {
-            let row_count = (4 * (partition.used_count + each) / 3).next_power_of_two();
+            let row_count = fitting(partition.used_count + each);
             if row_count > partition.rows.len().max(ROW_COUNT_MIN) {
                 partition.resize(row_count);
             }
@@ -107,13 +127,13 @@ impl Table {
     pub(super) fn insert(&mut self, hash: u64, handle: u32) {
         assert!(handle != 0, "zero means an empty row");
         let (partition, tag) = place(hash);
-        self.partitions[partition].insert(u64::from(tag) << 32 | u64::from(handle));
+        self.partitions[partition].insert(row_of(tag, handle));
     }
 
     /// Removes `handle`, which is in the table.
     pub(super) fn remove(&mut self, hash: u64, handle: u32) {
         let (partition, tag) = place(hash);
-        self.partitions[partition].remove(u64::from(tag) << 32 | u64::from(handle));
+        self.partitions[partition].remove(row_of(tag, handle));
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -122,18 +142,23 @@ impl Table {
     }
 }
 
+/// The row behind one of `row_count`, the first behind the last.
+#[inline]
+fn behind(index: usize, row_count: usize) -> usize {
+    if index + 1 == row_count { 0 } else { index + 1 }
+}
+
 impl Partition {
     fn insert(&mut self, row: u64) {
-        // Three quarters full: one probe in two stays in its line.
         if 4 * (self.used_count + 1) > 3 * self.rows.len() {
-            self.resize((2 * self.rows.len()).max(ROW_COUNT_MIN));
+            self.resize(fitting(self.used_count + 1));
         }
         self.place_row(row);
         self.used_count += 1;
     }
 
     fn resize(&mut self, row_count: usize) {
-        for row in std::mem::replace(&mut self.rows, vec![0; row_count]) {
+        for row in std::mem::replace(&mut self.rows, written_zeros(row_count)) {
             if row != 0 {
                 self.place_row(row);
             }
@@ -141,43 +166,44 @@ impl Partition {
     }
 
     fn place_row(&mut self, row: u64) {
-        let mask = self.rows.len() - 1;
-        let mut index = tag_of(row) as usize & mask;
+        let mut index = home(tag_of(row), self.rows.len());
         while self.rows[index] != 0 {
-            index = (index + 1) & mask;
+            index = behind(index, self.rows.len());
         }
         self.rows[index] = row;
     }
 
     /// Takes the row out and moves later ones of its run up, so that no gap stands before them.
     fn remove(&mut self, row: u64) {
-        let mask = self.rows.len().wrapping_sub(1);
-        let mut gap = tag_of(row) as usize & mask;
+        let mut gap = home(tag_of(row), self.rows.len());
         while self.rows[gap] != row {
             assert!(self.rows[gap] != 0, "a removed row is in the table");
-            gap = (gap + 1) & mask;
+            gap = behind(gap, self.rows.len());
         }
         self.rows[gap] = 0;
         self.used_count -= 1;
         self.close_gap(gap);
         // Far from both sizes, so that a row that comes and goes moves nothing.
         if ROW_COUNT_MIN < self.rows.len() && 8 * self.used_count < self.rows.len() {
-            self.resize(self.rows.len() / 2);
+            self.resize(fitting(2 * self.used_count));
         }
     }
 
     fn close_gap(&mut self, mut gap: usize) {
-        let mask = self.rows.len() - 1;
+        let row_count = self.rows.len();
+        // How far `index` stands behind `from`, around the ring.
+        let distance =
+            |from, index| if index < from { index + row_count - from } else { index - from };
         let mut index = gap;
         loop {
-            index = (index + 1) & mask;
+            index = behind(index, row_count);
             let row = self.rows[index];
             if row == 0 {
                 return;
             }
-            let home = tag_of(row) as usize & mask;
-            // Distances from home around the ring: the row may move if the gap is not before it.
-            if (gap.wrapping_sub(home) & mask) <= (index.wrapping_sub(home) & mask) {
+            let home = home(tag_of(row), row_count);
+            // The row may move if the gap is not before its home.
+            if distance(home, gap) <= distance(home, index) {
                 self.rows[gap] = row;
                 self.rows[index] = 0;
                 gap = index;
@@ -191,7 +217,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    use super::Table;
+    use super::{ROW_COUNT_MIN, Table, fitting};
 
     proptest! {
         #[test]
@@ -217,6 +243,15 @@ mod tests {
                 prop_assert_eq!(found, twin.get(&key).copied());
                 table.prefetch(hash(key));
             }
+        }
+    }
+
+    #[test]
+    fn rows_are_at_least_half_used_when_they_are_made() {
+        for used_count in 1..5000 {
+            let row_count = fitting(used_count);
+            assert!(4 * used_count <= 3 * row_count);
+            assert!(row_count == ROW_COUNT_MIN || 2 * used_count + 1 >= row_count);
         }
     }
 }

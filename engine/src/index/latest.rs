@@ -62,6 +62,7 @@ impl Latest {
         let own = labels.as_bytes();
         // Where the label at `position` begins, in `own` and in what was there before.
         let (mut at, mut before, mut position) = (0, 0, 0);
+        let mut is_other = false;
         while at < own.len() {
             let mut common = common_prefix(&own[at..], &self.bytes[before..]);
             while let Some(label) = self.labels.get(position)
@@ -77,9 +78,11 @@ impl Latest {
             before += self.labels.get(position).map_or(0, |label| label.bytes as usize);
             at += self.change(places, position, series, &own[at..]);
             position += 1;
+            is_other = true;
         }
+        is_other |= position < self.labels.len();
         self.cut(places, position);
-        if own != self.bytes {
+        if is_other {
             self.bytes.clear();
             self.bytes.extend_from_slice(own);
         }

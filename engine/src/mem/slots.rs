@@ -1,30 +1,34 @@
 //! Short lists of words that grow: slots of a few sizes, each block holding one size.
 //!
 //! ```text
-//! block of class 0   [ 8 8 8 8 8 8 … ]            256 KiB, words per slot
-//! block of class 3   [ 32 32 32 … ]
-//! …                  8 · (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, …)
+//! block of class 0   [ 8 8 8 8 8 8 … ]            528 KiB, words per slot
+//! block of class 3   [ 20 20 20 … ]
+//! …                  8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, …
 //! ```
 //!
-//! A slot is named by its class and its index, `block << 13 | place`. Growing takes a slot of the
+//! A slot is named by its class and its index, `block << 15 | place`. Growing takes a slot of the
 //! next class, copies, and gives the old one back. Free slots of a block form a list through their
 //! first words; blocks with free slots form a list per class. A block without taken slots gives
 //! its memory back: series that started together grow together, and would otherwise leave every
-//! size they passed through behind.
+//! size they passed through behind. Where some grow slower than others, [`SlotPool::gather`] takes
+//! them out of blocks that are mostly free.
 //!
-//! Two sizes to each power of two keep the unused part of a slot below a third.
+//! Four sizes to each power of two keep the unused part of a slot below a third, and mostly below a
+//! fifth.
 
 /// Ends a list.
 const NONE: u32 = u32::MAX;
 
-/// Words of a block (256 KiB); a slot that is larger has a block of its own.
-const BLOCK_WORDS: usize = 1 << 16;
+/// Words of a block (528 KiB); a slot that is larger has a block of its own. The allocator keeps what is
+/// up to 512 KiB in pages of several, and a block that is given back stays in memory until its neighbours
+/// are, too; a larger one goes by itself.
+const BLOCK_WORDS: usize = (1 << 17) + (1 << 12);
 
 /// Bits of a slot's place in its block.
-const PLACE_BITS: u32 = 13;
+const PLACE_BITS: u32 = 15;
 
 /// Classes that exist: the largest slot has twelve million words.
-pub const CLASS_COUNT: u8 = 41;
+pub const CLASS_COUNT: u8 = 79;
 
 const _: () = assert!(BLOCK_WORDS / class_words(0) <= 1 << PLACE_BITS);
 
@@ -44,6 +48,8 @@ struct Block {
     words: Box<[u32]>,
     class: u8,
     taken_count: u32,
+    /// With fewer taken slots it is mostly free.
+    sparse_count: u32,
     /// Slots from here on were never taken.
     fresh_place: u32,
     free_first: u32,
@@ -52,14 +58,19 @@ struct Block {
     next: u32,
 }
 
+/// Words of the slots that four bits can name.
+const SMALL_CLASSES: [usize; 16] =
+    [8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192];
+
 /// Words of a slot of `class`.
 pub const fn class_words(class: u8) -> usize {
-    match class {
-        0 => 8,
-        _ if class % 2 == 1 => 16 << (class / 2),
-        _ => 24 << (class / 2 - 1),
+    match class as usize {
+        class if class < SMALL_CLASSES.len() => SMALL_CLASSES[class],
+        class => {
+            let class = class - SMALL_CLASSES.len();
+            (256 + 64 * (class % 4)) << (class / 4)
+        }
     }
-    // Class 1 is 16, 2 is 24, 3 is 32, 4 is 48, 5 is 64, 6 is 96, 7 is 128, …
 }
 
 /// Smallest class whose slots hold `words`; `None` when there is none.
@@ -155,6 +166,7 @@ impl SlotPool {
             words: vec![0; words].into_boxed_slice(),
             class,
             taken_count: 0,
+            sparse_count: places_per_block(class) / 2,
             fresh_place: 0,
             free_first: NONE,
             previous: NONE,
@@ -238,6 +250,22 @@ impl SlotPool {
         target
     }
 
+    /// Moves the first `words` words of a slot into a fuller block of its class, if its own is mostly
+    /// free; returns its index. Whoever comes to a slot anyway calls it now and then: so blocks that most
+    /// have left become empty.
+    #[inline]
+    pub fn gather(&mut self, class: u8, index: u32, words: usize) -> u32 {
+        let block = &self.blocks[split(index).0];
+        let target = self.open_blocks[usize::from(class)];
+        if block.taken_count >= block.sparse_count
+            || target as usize == split(index).0
+            || self.blocks[target as usize].taken_count < block.taken_count
+        {
+            return index;
+        }
+        self.resize(class, index, words, class)
+    }
+
     /// Asks the processor to fetch word `word` of a slot. Out of range is harmless.
     #[inline]
     pub fn prefetch(&self, class: u8, index: u32, word: usize) {
@@ -263,11 +291,11 @@ mod tests {
     use super::{CLASS_COUNT, SlotPool, class_for, class_words};
 
     #[test]
-    fn classes_ascend_and_waste_less_than_a_half() {
-        assert_eq!((0..8).map(class_words).collect::<Vec<_>>(), [8, 16, 24, 32, 48, 64, 96, 128]);
+    fn classes_ascend_in_small_steps() {
+        assert_eq!((0..8).map(class_words).collect::<Vec<_>>(), [8, 12, 16, 20, 24, 28, 32, 40]);
         for class in 1..CLASS_COUNT {
             let (previous, words) = (class_words(class - 1), class_words(class));
-            assert!(previous < words && words <= 2 * previous);
+            assert!(previous < words && 2 * words <= 3 * previous);
             assert_eq!(class_for(previous + 1), Some(class));
             assert_eq!(class_for(words), Some(class));
         }
@@ -300,13 +328,40 @@ mod tests {
                 *index = pool.resize(class - 1, *index, 8, class);
             }
         }
-        assert_eq!(pool.live_bytes(), count * 128 * 4);
+        assert_eq!(pool.live_bytes(), count * class_words(7) * 4);
         assert!(pool.bytes() < pool.live_bytes() + 9 * 4 * super::BLOCK_WORDS);
         for index in slots {
             pool.release(7, index);
         }
         assert_eq!(pool.live_bytes(), 0);
         assert!(pool.bytes() <= 9 * 4 * super::BLOCK_WORDS);
+    }
+
+    #[test]
+    fn slots_that_are_left_behind_gather() {
+        let mut pool = SlotPool::default();
+        let mut slots: Vec<u32> = (0..40_000).map(|_| pool.take(2)).collect();
+        for (number, &index) in slots.iter().enumerate() {
+            pool.slot_mut(2, index).fill(number as u32);
+        }
+        let gather = |pool: &mut SlotPool, slots: &mut Vec<u32>| {
+            slots.iter_mut().for_each(|index| *index = pool.gather(2, *index, 16));
+        };
+        let before = slots.clone();
+        gather(&mut pool, &mut slots);
+        assert_eq!(slots, before, "full blocks stay");
+        let (left, gone): (Vec<u32>, Vec<u32>) =
+            slots.into_iter().partition(|&index| pool.slot(2, index)[0] % 8 == 0);
+        gone.into_iter().for_each(|index| pool.release(2, index));
+        let (mut slots, bytes) = (left, pool.bytes());
+        for _ in 0..3 {
+            gather(&mut pool, &mut slots);
+        }
+        assert!(pool.bytes() < bytes / 4, "{} {bytes}", pool.bytes());
+        for (number, &index) in (0..).step_by(8).zip(&slots) {
+            assert!(pool.slot(2, index).iter().all(|&word| word == number));
+        }
+        assert_eq!(slots.len(), 5000);
     }
 
     #[test]

@@ -220,15 +220,26 @@ impl<'a> LabelsRef<'a> {
 /// How many bytes two texts have in common at their fronts.
 #[inline]
 pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let mut common = 0;
-    while let (Some(a), Some(b)) = (a[common..].first_chunk(), b[common..].first_chunk()) {
+    const CHUNK_BYTES: usize = size_of::<u128>();
+    let shorter = a.len().min(b.len());
+    let (a, b) = (&a[..shorter], &b[..shorter]);
+    let differing_at = |at: usize| {
+        let (a, b) = (a[at..].first_chunk::<CHUNK_BYTES>()?, b[at..].first_chunk()?);
         let differing = u128::from_le_bytes(*a) ^ u128::from_le_bytes(*b);
-        if differing != 0 {
-            return common + differing.trailing_zeros() as usize / 8;
+        (differing != 0).then(|| at + differing.trailing_zeros() as usize / 8)
+    };
+    let mut common = 0;
+    while common + CHUNK_BYTES <= shorter {
+        if let Some(end) = differing_at(common) {
+            return end;
         }
-        common += size_of::<u128>();
+        common += CHUNK_BYTES;
     }
-    common + a[common..].iter().zip(&b[common..]).take_while(|(a, b)| a == b).count()
+    // What is left is shorter than a chunk: the last chunk holds it, behind bytes that are the same.
+    match shorter.checked_sub(CHUNK_BYTES) {
+        Some(last) => differing_at(last).unwrap_or(shorter),
+        None => a.iter().zip(b).take_while(|(a, b)| a == b).count(),
+    }
 }
 
 impl<'a> LabelsIter<'a> {
@@ -408,9 +419,19 @@ impl LabelsBuilder {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Labels, LabelsBuilder, LabelsRef};
+    use super::{Labels, LabelsBuilder, LabelsRef, common_prefix};
 
     proptest! {
+        #[test]
+        fn a_common_prefix_ends_where_bytes_differ(
+            shared in prop::collection::vec(0u8..3, 0..50),
+            ends in prop::array::uniform2(prop::collection::vec(0u8..3, 0..40)),
+        ) {
+            let [a, b] = ends.map(|end| [&shared[..], &end].concat());
+            let expected = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+            prop_assert_eq!(common_prefix(&a, &b), expected);
+        }
+
         #[test]
         fn sets_have_the_order_of_their_labels(
             mut sets in prop::array::uniform2(prop::collection::vec(("[ab]{0,3}", "[xy]{0,12}"), 0..4)),

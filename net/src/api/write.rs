@@ -19,7 +19,7 @@ use shards::{IngestOptions, IngestReport, SeriesOwner, Shard};
 use crate::http::{BodyError, Request, Response, text, text_error};
 use crate::observe::stats::RemoteWriteStats;
 use crate::scrape::append::AHEAD_MS_MAX;
-use crate::wire::remote_write::known::{Key, Keys, KnownSeries, Owner, SECRET_BYTES, SeriesCounts};
+use crate::wire::remote_write::known::{Keys, KnownSeries, Owner, SECRET_BYTES, SeriesCounts};
 use crate::wire::remote_write::{self as wire, Decoded, Decoder, Protocol, REQUEST_BYTES_MAX};
 
 use super::admission::Admission;
@@ -219,7 +219,7 @@ impl Receiver {
             Ok(report) => report,
             Err(error) => return unavailable(&error),
         };
-        learn(&mut known.borrow_mut(), &decoded.keys, &report.owners, shard);
+        learn(&mut known.borrow_mut(), decoded, &report.owners, shard);
         let mut refusals = Refusals::of(protocol);
         refusals.add(decoded, &report);
         refusals.add_series(decoded);
@@ -234,7 +234,7 @@ impl Receiver {
                 Ok(report) => report,
                 Err(error) => return unavailable(&error),
             };
-            learn(&mut known.borrow_mut(), &again.keys, &report.owners, shard);
+            learn(&mut known.borrow_mut(), again, &report.owners, shard);
             refusals.add(again, &report);
         }
         let decoded = &buffers.decoded;
@@ -307,13 +307,10 @@ fn open_places(decoded: &Decoded, report: &IngestReport) -> Vec<u32> {
     places
 }
 
-/// Series whose rows are asked for together.
-const LEARN_COUNT: usize = 64;
-
-/// Remembers where the series of a batch are.
+/// Remembers where the series of a request are that came by their labels.
 fn learn(
     known: &mut KnownSeries,
-    keys: &[Option<Key>],
+    decoded: &Decoded,
     owners: &[Option<SeriesOwner>],
     shard: &Shard,
 ) {
@@ -324,14 +321,10 @@ fn learn(
             made: stats.iter().map(|stats| stats.series_created.get()).sum(),
         });
     }
-    for (keys, owners) in keys.chunks(LEARN_COUNT).zip(owners.chunks(LEARN_COUNT)) {
-        keys.iter().flatten().for_each(|&key| known.prefetch(key));
-        for (key, owner) in keys.iter().zip(owners) {
-            if let (Some(key), Some(SeriesOwner { shard, series })) = (*key, *owner) {
-                known.insert(key, Owner { shard: shard.0, series });
-            }
-        }
-    }
+    known.learn(&decoded.places, &decoded.keys, |index| {
+        let SeriesOwner { shard, series } = owners[index]?;
+        Some(Owner { shard: shard.0, series })
+    });
 }
 
 /// The shards could not take the request: the sender is to try again.

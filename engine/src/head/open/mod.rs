@@ -59,6 +59,12 @@ const RAW_WORDS: usize = 2;
 const RAW_TIMES_WORDS: usize = 3;
 const RAW_TIMES_HEAD_WORDS: usize = 2;
 
+/// After so many samples it is looked at whether the slot stands in a block that most have left.
+const GATHER_STEP: u8 = 4;
+
+/// Largest class of a slot.
+const CLASS_MAX: u8 = 15;
+
 /// Words of a cache line, and bytes of a word.
 const LINE_WORDS: usize = 16;
 const WORD_BYTES: usize = 4;
@@ -70,13 +76,15 @@ const _: () = {
     assert!(CONSTANT_COUNT_KEPT < PACKED_COUNT_MAX / 2);
     assert!(CONSTANT_COUNT_KEPT as usize * 2 + 2 * ENTRY_BYTES_MAX < PACKED_BYTES_MAX);
     assert!(PACKED_COUNT_MAX < ASIDE);
-    assert!(PACKED_BYTES_MAX <= class_words(7) * WORD_BYTES);
-    assert!(RAW_COUNT_MAX as usize * RAW_WORDS == class_words(7));
-    // One sample more would take the next, half again as large, class.
+    // Class and exponent share a byte.
+    assert!(CLASS_MAX < 1 << 4 && EXPONENT_MAX < 1 << 4);
+    assert!(PACKED_BYTES_MAX <= class_words(CLASS_MAX) * WORD_BYTES);
+    assert!(RAW_COUNT_MAX as usize * RAW_WORDS <= class_words(CLASS_MAX));
+    // One sample more would take the next class.
     assert!(
-        RAW_TIMES_HEAD_WORDS + RAW_TIMES_COUNT_MAX as usize * RAW_TIMES_WORDS <= class_words(8)
+        RAW_TIMES_HEAD_WORDS + RAW_TIMES_COUNT_MAX as usize * RAW_TIMES_WORDS
+            <= class_words(CLASS_MAX)
     );
-    assert!(8 < 1 << 4 && EXPONENT_MAX < 1 << 4); // Class and exponent share a byte.
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,6 +278,9 @@ impl Open {
             return Pushed::SealFirst;
         };
         let is_on_grid = self.count == 1 || step_ms == self.step_ms;
+        if self.count.is_multiple_of(GATHER_STEP) && self.has_slot() {
+            self.slot = slots.gather(self.class(), self.slot, self.used_words());
+        }
         match self.shape {
             Shape::Constant if is_on_grid && bits == self.newest_bits => {
                 self.step_ms = step_ms;

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! entries   in the order in which they were met, 16 bytes each:
-//!           half of the key: 64 bits | what stands beside: 16 | shard: 16 | series id: 32
+//!           half of the key: 64 bits | what stands beside: 16 | no row: 1 | shard: 15 | series id: 32
 //! table     1024 partitions by the key's top bits, open addressing, rows of 4 bytes:
 //!           bits of the key: 8 | place of the entry, from one: 24
 //! ```
@@ -16,6 +16,10 @@
 //! where the table takes a page of it at random for every sample, and a translation that the processor
 //! does not have costs more than everything else that is done about a sample.
 //!
+//! Series that come for the first time come many in a row, and some never again. Of those in a row only
+//! the first and the leading ones (one in 16, by their keys) get a row of the table at once; the others
+//! follow them, and get theirs when they do.
+//!
 //! The key is keyed by a secret of the process, so nobody can choose bytes that collide; two series
 //! of ten million meet by chance in one of four hundred million such tables. An entry may be outdated:
 //! the owner says so when the series is gone.
@@ -24,9 +28,10 @@
 //! most must be of that kind, all are forgotten, and those that live are met once more.
 
 use engine::kernels;
-use engine::mem::Column;
+use engine::mem::{Column, written_zeros};
 use engine::model::SeriesId;
 
+pub use super::keys::{Key, Keys, SECRET_BYTES, Sequence};
 use super::repeats::Repeats;
 
 /// More partitions move fewer rows at once.
@@ -49,94 +54,28 @@ const ENTRY_COUNT_KEPT: usize = 64 << 10;
 /// several names, one in each protocol and one in each order of its labels.
 const ENTRIES_PER_SERIES: u64 = 4;
 
+/// Entries whose rows are asked for together.
+const LEARN_COUNT: usize = 64;
+
 /// Entries that come between two looks at how many series live.
 const LOOK_COUNT: usize = 16 << 10;
 
 /// Rows of a partition at most: twice what an even share of the entries takes.
 const ROW_COUNT_MAX: usize = 1 << 14;
 
-/// Bytes of the secret that the hash function asks for.
-pub const SECRET_BYTES: usize = 192;
+/// Of so many series and more that come in a row and are not known, most get no row of the table before
+/// they come again. In another order they come by their labels a second time; fewer in a row then, and
+/// get theirs.
+const ROWLESS_COUNT_MIN: usize = 64;
+
+/// Rows of a partition that grows whose entries are asked for together: each is a line at random.
+const GROW_COUNT: usize = 64;
 
 /// Who owns a series, and its id there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub shard: u16,
     pub series: SeriesId,
-}
-
-/// A name of a series: of its label bytes, or of its symbols.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Key(pub(super) u128);
-
-impl Key {
-    /// The same series with `beside` beside its labels, where a change of it is to be seen: only the
-    /// latest is known.
-    pub fn with_beside(self, beside: Key) -> Key {
-        const BESIDE: u128 = 0xffff << 64;
-        Key(self.0 & !BESIDE | beside.0 & BESIDE)
-    }
-}
-
-/// Makes keys.
-#[derive(Clone, Debug)]
-pub struct Keys {
-    secret: [u8; SECRET_BYTES],
-}
-
-impl Keys {
-    pub fn new(secret: [u8; SECRET_BYTES]) -> Keys {
-        Keys { secret }
-    }
-
-    /// The key of `bytes`. About 15 ns for the labels of a series.
-    #[inline]
-    pub fn of(&self, bytes: &[u8]) -> Key {
-        Key(xxhash_rust::xxh3::xxh3_128_with_secret(bytes, &self.secret))
-    }
-
-    /// 64 bits that stand for two texts, in this order. About 5 ns.
-    #[inline]
-    pub(super) fn content(&self, first: &[u8], second: &[u8]) -> u64 {
-        let hash = |bytes| xxhash_rust::xxh3::xxh3_64_with_secret(bytes, &self.secret);
-        let second = if second.is_empty() { 0 } else { hash(second).rotate_left(29) };
-        hash(first).wrapping_add(second)
-    }
-}
-
-/// A key of a sequence of pairs of keys: protocol 2 names labels by symbols.
-///
-/// Both halves are sums of products, one a pair, of name and value each shifted by their place, so
-/// that the products do not wait for each other. (The scheme is NH, as in UMAC, RFC 4418; the keys
-/// are random to whoever does not know the secret.)
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sequence {
-    sums: [u128; 2],
-    place: [u64; 2],
-}
-
-/// Odd numbers without a pattern: digits of the golden ratio and of the square root of two.
-const PLACE_STEPS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909];
-
-impl Sequence {
-    #[inline]
-    pub fn push(&mut self, name: Key, value: Key) {
-        let halves = |key: Key| [key.0 as u64, (key.0 >> 64) as u64];
-        let (name, value) = (halves(name), halves(value));
-        for lane in 0..2 {
-            let place = self.place[lane].wrapping_add(PLACE_STEPS[lane]);
-            self.place[lane] = place;
-            let name = name[lane].wrapping_add(place);
-            let value = value[lane].wrapping_add(place.rotate_left(32));
-            self.sums[lane] = self.sums[lane].wrapping_add(u128::from(name) * u128::from(value));
-        }
-    }
-
-    #[inline]
-    pub fn key(self) -> Key {
-        let fold = |sum: u128| (sum >> 64) as u64 ^ (sum as u64).rotate_left(32);
-        Key(u128::from(fold(self.sums[0])) << 64 | u128::from(fold(self.sums[1])))
-    }
 }
 
 /// An entry, by the lower and the upper half of its key. The lowest id is stored as one.
@@ -177,6 +116,23 @@ pub struct Cursor {
     /// The one that should have come when another one came: a series that was met later stands
     /// elsewhere, and the order goes on behind it.
     other: usize,
+    /// The entry that came last has no row.
+    is_rowless: bool,
+}
+
+impl Cursor {
+    /// The entry that came last, if it has no row: for [`KnownSeries::give_rows`].
+    #[inline]
+    pub fn rowless(&self, key: Key) -> Option<Rowless> {
+        self.is_rowless.then(|| Rowless { key, at: self.next - 1 })
+    }
+}
+
+/// An entry without a row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Rowless {
+    key: Key,
+    at: usize,
 }
 
 /// Partition, and the key's part of an entry.
@@ -199,14 +155,28 @@ fn tag(entry: Entry) -> u32 {
     (entry[0] >> 32) as u32 & !NUMBER_MASK
 }
 
+/// The place of the entry that a row names.
+#[inline]
+fn place_of(row: u32) -> usize {
+    ((row & NUMBER_MASK) - 1) as usize
+}
+
 const NUMBER_MASK: u32 = (1 << NUMBER_BITS) - 1;
 
-const OWNER_MASK: u64 = (1 << 48) - 1;
+/// Bits of an entry that say whose it is, and the one above them, of an entry without a row.
+const OWNER_MASK: u64 = (1 << 47) - 1;
+const ROWLESS: u64 = OWNER_MASK + 1;
+const BESIDE_MASK: u64 = !(OWNER_MASK | ROWLESS);
+
+/// The entry of no key.
+const VOID: Entry = [0; 2];
+
+const _: () = assert!(engine::limits::SHARD_COUNT_MAX <= 1 << 15);
 
 /// Whose the entry is, if it is `key`'s.
 #[inline]
 fn owner_of(entry: Entry, key: Entry) -> Option<Owner> {
-    if entry[0] != key[0] || entry[1] & !OWNER_MASK != key[1] {
+    if entry[0] != key[0] || entry[1] & BESIDE_MASK != key[1] {
         return None;
     }
     let owner = entry[1] & OWNER_MASK;
@@ -264,13 +234,17 @@ impl KnownSeries {
     #[inline]
     pub fn follow(&self, cursor: &mut Cursor, key: Key) -> Option<Owner> {
         let (_, wanted) = place(key);
-        let owner_at = |at| owner_of(*self.entries.get(at)?, wanted);
-        if let Some(owner) = owner_at(cursor.next) {
+        let found_at = |at| {
+            let entry = *self.entries.get(at)?;
+            Some((owner_of(entry, wanted)?, entry[1] & ROWLESS != 0))
+        };
+        if let Some((owner, is_rowless)) = found_at(cursor.next) {
             cursor.next += 1;
+            cursor.is_rowless = is_rowless;
             return Some(owner);
         }
-        let owner = owner_at(cursor.other)?;
-        *cursor = Cursor { next: cursor.other + 1, other: cursor.next };
+        let (owner, is_rowless) = found_at(cursor.other)?;
+        *cursor = Cursor { next: cursor.other + 1, other: cursor.next, is_rowless };
         Some(owner)
     }
 
@@ -280,12 +254,46 @@ impl KnownSeries {
         let (partition, wanted) = place(key);
         let at = self.partitions[partition].find(&self.entries, wanted)?;
         let owner = owner_of(self.entries[at], wanted)?;
-        *cursor = Cursor { next: at + 1, other: cursor.next };
+        *cursor = Cursor { next: at + 1, other: cursor.next, is_rowless: false };
         Some(owner)
+    }
+
+    /// Remembers whose the series of a request are that were not known: `places` are theirs in the
+    /// request, ascending, with a key and an owner each where there is one.
+    ///
+    /// Cost: about 20 ns for most of those that come many in a row for the first time, and 60 ns for
+    /// others.
+    pub fn learn(
+        &mut self,
+        places: &[u32],
+        keys: &[Option<Key>],
+        mut owner_of: impl FnMut(usize) -> Option<Owner>,
+    ) {
+        assert!(places.len() == keys.len());
+        let mut start = 0;
+        // Neighbours of the request are neighbours here.
+        for in_a_row in places.chunk_by(|&place, &next| place + 1 == next) {
+            let end = start + in_a_row.len();
+            let are_few = in_a_row.len() < ROWLESS_COUNT_MIN;
+            for group in (start..end).step_by(LEARN_COUNT) {
+                let group = group..end.min(group + LEARN_COUNT);
+                keys[group.clone()].iter().flatten().for_each(|&key| self.prefetch(key));
+                for index in group {
+                    if let (Some(key), Some(owner)) = (keys[index], owner_of(index)) {
+                        self.put(key, owner, are_few || index == start || key.is_leading());
+                    }
+                }
+            }
+            start = end;
+        }
     }
 
     /// Remembers whose `key` is; what was known of it is replaced.
     pub fn insert(&mut self, key: Key, owner: Owner) {
+        self.put(key, owner, true);
+    }
+
+    fn put(&mut self, key: Key, owner: Owner, gets_row: bool) {
         let (partition, wanted) = place(key);
         let id = u64::from(owner.series.0.wrapping_add(1));
         let entry = [wanted[0], wanted[1] | u64::from(owner.shard) << 32 | id];
@@ -296,8 +304,37 @@ impl KnownSeries {
         if self.entries.len() == ENTRY_COUNT_MAX || self.partitions[partition].is_full() {
             self.forget_all();
         }
-        self.entries.push(entry);
-        self.partitions[partition].insert_last(&self.entries);
+        if gets_row {
+            self.entries.push(entry);
+            self.partitions[partition].insert_row(&self.entries, self.entries.len() - 1, 0);
+        } else {
+            self.entries.push([entry[0], entry[1] | ROWLESS]);
+        }
+    }
+
+    /// Gives rows to entries that came, and had none.
+    ///
+    /// Cost: about 40 ns each. Where one comes again the others do, too, so there is room for all at once.
+    pub fn give_rows(&mut self, came: &mut Vec<Rowless>) {
+        let expected_count = 3 * (self.entries.len() >> PARTITION_BITS) / 2;
+        for came in came.chunks(LEARN_COUNT) {
+            came.iter().for_each(|came| self.prefetch(came.key));
+            for came in came {
+                let (partition, wanted) = place(came.key);
+                let partition = &mut self.partitions[partition];
+                if self.entries[came.at][1] & ROWLESS == 0 || partition.is_full() {
+                    continue;
+                }
+                if partition.find(&self.entries, wanted).is_some() {
+                    // It came by its labels meanwhile, and the owner would be replaced there only.
+                    self.entries[came.at] = VOID;
+                    continue;
+                }
+                self.entries[came.at][1] &= !ROWLESS;
+                partition.insert_row(&self.entries, came.at, expected_count);
+            }
+        }
+        came.clear();
     }
 
     /// Samples of a request with this table of symbols had outdated owners.
@@ -324,7 +361,7 @@ impl Partition {
         while let Some(&row) = self.rows.get(index)
             && row != 0
         {
-            let at = ((row & NUMBER_MASK) - 1) as usize;
+            let at = place_of(row);
             if row & !NUMBER_MASK == tag(wanted) && entries[at][0] == wanted[0] {
                 return Some(at);
             }
@@ -338,19 +375,21 @@ impl Partition {
         4 * (self.used_count + 1) > 3 * ROW_COUNT_MAX
     }
 
-    /// Adds a row of the last of `entries`, which has none.
-    fn insert_last(&mut self, entries: &Column<Entry>) {
+    /// Adds a row of one of `entries`, which has none; if more room is to be made, for `expected_count`.
+    fn insert_row(&mut self, entries: &Column<Entry>, at: usize, expected_count: usize) {
         // Three quarters full: most lookups end in the line where they start. Half as much again each
         // time: of twice as much, half would mostly be empty.
         if 4 * (self.used_count + 1) > 3 * self.rows.len() {
-            let grown = (self.rows.len() * 3 / 2).clamp(ROW_COUNT_MIN, ROW_COUNT_MAX);
-            let former = std::mem::replace(&mut self.rows, vec![0; grown]);
-            for row in former.into_iter().filter(|&row| row != 0) {
-                self.place(row, entries[((row & NUMBER_MASK) - 1) as usize]);
+            let grown = (self.rows.len() * 3 / 2).max(expected_count);
+            let grown = grown.clamp(ROW_COUNT_MIN, ROW_COUNT_MAX);
+            let former = std::mem::replace(&mut self.rows, written_zeros(grown));
+            for rows in former.chunks(GROW_COUNT) {
+                let rows = || rows.iter().filter(|&&row| row != 0);
+                rows().for_each(|&row| entries.prefetch(place_of(row)));
+                rows().for_each(|&row| self.place(row, entries[place_of(row)]));
             }
         }
-        let last = entries[entries.len() - 1];
-        self.place(tag(last) | entries.len() as u32, last);
+        self.place(tag(entries[at]) | (at + 1) as u32, entries[at]);
         self.used_count += 1;
     }
 
@@ -364,148 +403,5 @@ impl Partition {
 }
 
 #[cfg(test)]
-mod tests {
-    use engine::model::SeriesId;
-
-    use super::{
-        Cursor, ENTRY_COUNT_MAX, Key, Keys, KnownSeries, Owner, SECRET_BYTES, Sequence,
-        SeriesCounts,
-    };
-
-    fn keys() -> Keys {
-        Keys::new(std::array::from_fn(|index| (index * 37 + 11) as u8))
-    }
-
-    fn owner(number: u32) -> Owner {
-        Owner { shard: (number % 7) as u16, series: SeriesId(number) }
-    }
-
-    fn find(known: &KnownSeries, key: Key) -> Option<Owner> {
-        known.find(&mut Cursor::default(), key)
-    }
-
-    #[test]
-    fn it_remembers_and_replaces() {
-        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
-        let key = |number: u32| keys.of(&number.to_le_bytes());
-        for number in 0..50_000 {
-            assert_eq!(find(&known, key(number)), None);
-            known.prefetch(key(number));
-            known.insert(key(number), owner(number + 1));
-            known.insert(key(number), owner(number));
-        }
-        assert!((0..50_000).all(|number| find(&known, key(number)) == Some(owner(number))));
-        assert!(known.bytes() < 50_000 * 30);
-    }
-
-    #[test]
-    fn what_stands_beside_a_key_is_compared_but_not_another_key() {
-        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
-        let [plain, beside, other] = [&b"a"[..], b"b", b"c"].map(|text| keys.of(text));
-        let (first, second) = (plain.with_beside(beside), plain.with_beside(other));
-        known.insert(first, owner(1));
-        assert_eq!((find(&known, first), find(&known, second)), (Some(owner(1)), None));
-        known.insert(second, owner(2));
-        assert_eq!((find(&known, first), find(&known, second)), (None, Some(owner(2))));
-        assert_eq!(known.entries.len(), 1);
-    }
-
-    #[test]
-    fn series_follow_each_other_around_those_that_came_later() {
-        let (keys, mut known) = (keys(), KnownSeries::new(keys()));
-        let key = |number: u32| keys.of(&number.to_le_bytes());
-        (0..20).for_each(|number| known.insert(key(number), owner(number)));
-        let mut cursor = Cursor::default();
-        let mut walk = |known: &KnownSeries, order: &[u32]| {
-            let mut lost_count = 0;
-            for &number in order {
-                let followed = known.follow(&mut cursor, key(number));
-                lost_count += usize::from(followed.is_none());
-                let found = followed.or_else(|| known.find(&mut cursor, key(number)));
-                assert_eq!(found, Some(owner(number)));
-            }
-            lost_count
-        };
-        assert_eq!(walk(&known, &[0, 1, 2, 3]), 0);
-        assert_eq!(walk(&known, &[10, 11, 12]), 1);
-        // Two that were met later, in the midst of others.
-        known.insert(key(20), owner(20));
-        known.insert(key(21), owner(21));
-        assert_eq!(walk(&known, &[0, 1, 20, 2, 3, 21, 4, 5, 6]), 2);
-    }
-
-    #[test]
-    fn when_it_is_full_all_is_forgotten() {
-        let mut known = KnownSeries::new(keys());
-        let key = |number: usize| Key(number as u128); // All of one partition.
-        let count_max = super::ROW_COUNT_MAX / 4 * 3;
-        for number in 0..=count_max {
-            known.insert(key(number), owner(number as u32));
-            assert_eq!(find(&known, key(number)), Some(owner(number as u32)));
-        }
-        assert_eq!(find(&known, key(0)), None);
-        assert_eq!(known.entries.len(), 1);
-        assert!(ENTRY_COUNT_MAX < count_max << super::PARTITION_BITS);
-    }
-
-    #[test]
-    fn entries_of_series_that_are_gone_do_not_pile_up() {
-        let keys = keys();
-        /// `living` and `made` are those of all shards when the entries begin and when they are
-        /// looked at; whether the entries are still there then.
-        #[track_caller]
-        fn check(keys: &Keys, entry_count: u32, began: (u64, u64), now: (u64, u64), stay: bool) {
-            let counts = |(living, made)| SeriesCounts { living, made };
-            let mut known = KnownSeries::new(keys.clone());
-            assert!(known.wants_counts());
-            known.reclaim(counts(began));
-            assert!(!known.wants_counts());
-            let key = |number: u32| keys.of(&number.to_le_bytes());
-            (0..entry_count).for_each(|number| known.insert(key(number), owner(number)));
-            assert_eq!(known.wants_counts(), entry_count >= 16 << 10);
-            known.reclaim(counts(now));
-            assert!(!known.wants_counts());
-            let found = (0..entry_count).filter(|&number| find(&known, key(number)).is_some());
-            assert_eq!(found.count(), if stay { entry_count as usize } else { 0 });
-            assert!(stay || known.bytes() < 1 << 20);
-        }
-        check(&keys, 100_000, (0, 0), (10_000, 100_000), false);
-        check(&keys, 100_000, (5_000, 900_000), (10_000, 995_000), false);
-        // Each has a few names, and none is gone.
-        check(&keys, 100_000, (0, 0), (10_000, 10_000), true);
-        check(&keys, 100_000, (10_000, 500), (10_000, 5_000), true);
-        // Many live, or there are few.
-        check(&keys, 100_000, (0, 0), (25_000, 100_000), true);
-        check(&keys, 60_000, (0, 0), (10, 100_000), true);
-        check(&keys, 100, (0, 0), (10, 100_000), true);
-    }
-
-    #[test]
-    fn sequences_differ_by_member_place_and_length() {
-        let keys = keys();
-        let sequence = |members: &[&str]| {
-            let mut sequence = Sequence::default();
-            let mut keys = members.iter().map(|member| keys.of(member.as_bytes()));
-            while let (Some(name), Some(value)) = (keys.next(), keys.next()) {
-                sequence.push(name, value);
-            }
-            sequence.key()
-        };
-        let all = [
-            sequence(&[]),
-            sequence(&["a", "a"]),
-            sequence(&["a", "b"]),
-            sequence(&["b", "a"]),
-            sequence(&["a", "b", "a", "b"]),
-            sequence(&["a", "b", "b", "a"]),
-            sequence(&["b", "a", "a", "b"]),
-            sequence(&["a", "a", "b", "b"]),
-        ];
-        for (index, key) in all.iter().enumerate() {
-            assert!(!all[..index].contains(key), "{index}");
-        }
-        assert_eq!(sequence(&["a", "b"]), sequence(&["a", "b"]));
-        let other = Keys::new([1; SECRET_BYTES]);
-        assert_ne!(other.of(b"a"), keys.of(b"a"));
-    }
-}
+#[path = "known_series_tests.rs"]
+mod tests;

@@ -45,12 +45,13 @@ fn lines(decoded: &Decoded, names: &[String]) -> Vec<String> {
 /// Gives every series of the batch that may be known an id, which stands for its labels.
 fn learn(known: &mut KnownSeries, names: &mut Vec<String>, decoded: &Decoded) {
     assert_eq!(decoded.keys.len(), decoded.batch.series_count());
-    for (series, key) in (0..).zip(&decoded.keys) {
-        let Some(key) = *key else { continue };
-        let id = SeriesId(names.len() as u32);
-        names.push(decoded.batch.labels(series).to_string());
-        known.insert(key, Owner { shard: (id.0 % 3) as u16, series: id });
-    }
+    let first = names.len() as u32;
+    let all = 0..decoded.batch.series_count() as u32;
+    names.extend(all.map(|series| decoded.batch.labels(series).to_string()));
+    known.learn(&decoded.places, &decoded.keys, |index| {
+        let series = first + index as u32;
+        Some(Owner { shard: (series % 3) as u16, series: SeriesId(series) })
+    });
 }
 
 fn timestamps() -> impl Strategy<Value = i64> {
@@ -168,6 +169,39 @@ fn known_series_behind_many_new_ones_are_found() {
         learn(&mut known, &mut names, &out);
         decoder.decode_known(protocol, &request(0, 2000), &mut known, &mut out).unwrap();
         assert_eq!(out.known_count, 2000);
+    }
+}
+
+/// Of many that come in a row most are only found by following others, until they have come once more.
+#[test]
+fn many_that_come_in_a_row_are_found_once_they_were_followed() {
+    let samples = [(1_700_000_000_000, 1.5)];
+    let names: Vec<String> = (0..500).map(|number| format!("series_{number}")).collect();
+    let labels: Vec<_> = names.iter().map(|name| [("__name__", &**name)]).collect();
+    let series: Vec<_> = labels.iter().map(|labels| Series { labels, samples: &samples }).collect();
+    let backward: Vec<_> = series.iter().rev().copied().collect();
+    /// How many of `series` are known.
+    fn count(known: &mut KnownSeries, names: &mut Vec<String>, series: &[Series<'_>]) -> usize {
+        let (mut request, mut out) = (vec![], Decoded::default());
+        encode_v1(series, &mut request);
+        Decoder::default().decode_known(Protocol::V1, &request, known, &mut out).unwrap();
+        learn(known, names, &out);
+        out.known_count
+    }
+    let (mut known_now, mut ids) = (known(), vec![]);
+    assert_eq!(count(&mut known_now, &mut ids, &series), 0);
+    let small = known_now.bytes();
+    assert_eq!(count(&mut known_now, &mut ids, &series), 500);
+    assert!(known_now.bytes() > small, "each has a row");
+    assert_eq!(count(&mut known_now, &mut ids, &backward), 500);
+    assert_eq!(ids.len(), 500);
+    // Another order at once: some are found, the others come by their labels, and are known then.
+    let (mut known_now, mut ids) = (known(), vec![]);
+    assert_eq!(count(&mut known_now, &mut ids, &series), 0);
+    assert!((1..250).contains(&count(&mut known_now, &mut ids, &backward)));
+    assert_eq!(count(&mut known_now, &mut ids, &backward), 500);
+    for _ in 0..3 {
+        assert_eq!(count(&mut known_now, &mut ids, &series[..250]), 250);
     }
 }
 

@@ -4,7 +4,7 @@
 //! headers    Content-Type, Content-Encoding -> Protocol, or a refusal
 //! snappy     body -> request bytes, within limits
 //! v1, v2     request bytes -> Decoded
-//! known      series that were met before, by their bytes; repeats: whole requests
+//! known      series that were met before, by their bytes (keys); repeats: whole requests
 //! encode     the other way: for tests and load generators
 //! ```
 //!
@@ -20,6 +20,7 @@ pub mod encode;
 mod exemplar;
 mod headers;
 mod histogram;
+mod keys;
 pub mod known;
 mod labels;
 mod plain;
@@ -39,7 +40,7 @@ pub use headers::{check_body_bytes, check_content_encoding, protocol_of};
 pub use snappy::decompress;
 
 use histogram::ReadHistogram;
-use known::{Cursor, Key, Keys, KnownSeries, Owner};
+use known::{Cursor, Key, Keys, KnownSeries, Owner, Rowless};
 use labels::LabelChecker;
 use proto::Sample;
 
@@ -328,22 +329,21 @@ pub struct Decoder {
     pub type_and_unit: bool,
     /// Where the request is in the order of what is known.
     cursor: Cursor,
+    /// Series that came where they were expected, and could not have been found otherwise.
+    rowless: Vec<Rowless>,
     /// The series before this one did not come where it was expected.
     was_lost: bool,
     /// Series in a row that were looked for and not known.
     missed_count: usize,
-    /// Series of the request that did not come where they were expected.
-    lost_count: usize,
 }
 
 /// Series whose rows are asked for together.
 const STAGE_COUNT: usize = 64;
 
 /// After so many series in a row that are not known, the request's others hardly are either: of them
-/// only one in [`MISSED_STEP`] is looked for, until one is known. A look costs a line from memory, and a
-/// series that is known and not looked for comes by its labels.
+/// only the leading ones ([`Key::is_leading`]) are looked for, until one is known. A look costs a line from
+/// memory, and a series that is known and not looked for comes by its labels.
 const MISSED_COUNT: usize = 2 * STAGE_COUNT;
-const MISSED_STEP: usize = 16;
 
 /// A series message with one plain sample and the key of its labels, or any other, without a key.
 #[derive(Clone, Copy, Debug)]
@@ -434,12 +434,18 @@ impl Decoder {
         known: &mut KnownSeries,
         out: &mut Decoded,
     ) -> Result<(), Refusal> {
-        if protocol == Protocol::V2 && self.decode_repeated(request, known, out)? {
-            self.label(request, out);
-            return Ok(());
+        if protocol == Protocol::V2 {
+            let is_repeated = self.decode_repeated(request, known, out);
+            known.give_rows(&mut self.rowless);
+            if is_repeated? {
+                self.label(request, out);
+                return Ok(());
+            }
         }
         let table = out.table;
-        self.decode_with(protocol, request, Knowledge::Used(known), out)?;
+        let decoded = self.decode_with(protocol, request, Knowledge::Used(known), out);
+        known.give_rows(&mut self.rowless);
+        decoded?;
         out.table = table;
         Ok(())
     }
@@ -504,10 +510,10 @@ impl Decoder {
         if let Some(key) = staged.key {
             staged.owner = known.follow(&mut self.cursor, key);
             is_lost = staged.owner.is_none();
-            if is_lost {
-                self.lost_count += 1;
-                staged.is_sought =
-                    self.missed_count < MISSED_COUNT || self.lost_count.is_multiple_of(MISSED_STEP);
+            if !is_lost {
+                self.rowless.extend(self.cursor.rowless(key));
+            } else {
+                staged.is_sought = self.missed_count < MISSED_COUNT || key.is_leading();
             }
             if staged.is_sought {
                 known.prefetch(key);
@@ -533,7 +539,8 @@ impl Decoder {
     fn begin(&mut self, request: &[u8], out: &mut Decoded) -> Result<(), Refusal> {
         out.clear();
         self.staged.clear();
-        (self.missed_count, self.lost_count) = (0, 0);
+        self.missed_count = 0;
+        self.rowless.clear();
         self.histogram_bytes = 0;
         if request.len() > REQUEST_BYTES_MAX {
             return Err(snappy::too_large());
