@@ -104,7 +104,10 @@ impl Life {
     }
 
     fn cut_range(&mut self, range: TimeRange) {
-        let Some(source) = self.store.cut_source(range, &[0]) else { return };
+        let labels_of = |&series: &u32| self.store.indexed_labels(series, &mut vec![]).to_owned();
+        let mut order: Vec<u32> = (0..self.store.head().series_count() as u32).collect();
+        order.sort_by_cached_key(labels_of);
+        let Some(source) = self.store.cut_source(range, &order) else { return };
         let plan = BlockPlan {
             id: new_block_id(),
             shard: 0,
