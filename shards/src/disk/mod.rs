@@ -12,6 +12,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod whole;
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File, OpenOptions};
@@ -31,6 +32,7 @@ use ring::Writes;
 pub use space::{Space, space};
 pub use stream::{FileStream, finished_files};
 pub use tree::DirTree;
+use whole::read_whole;
 
 use crate::fair::Semaphore;
 use crate::observe::{Event, SharedReporter};
@@ -220,7 +222,7 @@ impl Disk for RingDisk {
     }
 
     async fn read(&self, name: &str) -> Result<Vec<u8>, DiskError> {
-        self.call("read", name, |path| fs::read(path)).await
+        self.call("read", name, read_whole).await
     }
 
     async fn list(&self) -> Result<Vec<String>, DiskError> {
