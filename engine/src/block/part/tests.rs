@@ -29,7 +29,9 @@ fn series_ids() -> impl Iterator<Item = u32> {
 /// The labels of all series.
 fn index() -> Index {
     let mut index = Index::default();
-    series_ids().for_each(|id| drop(index.insert(id, labels(id).as_ref()).unwrap()));
+    for id in series_ids() {
+        index.insert(id, labels(id).as_ref()).unwrap();
+    }
     index
 }
 
