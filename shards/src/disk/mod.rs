@@ -32,7 +32,7 @@ use ring::Writes;
 pub use space::{Space, space};
 pub use stream::{FileStream, finished_files};
 pub use tree::DirTree;
-use whole::read_whole;
+use whole::{read_used, read_whole};
 
 use crate::fair::Semaphore;
 use crate::observe::{Event, SharedReporter};
@@ -223,6 +223,10 @@ impl Disk for RingDisk {
 
     async fn read(&self, name: &str) -> Result<Vec<u8>, DiskError> {
         self.call("read", name, read_whole).await
+    }
+
+    async fn read_used(&self, name: &str) -> Result<(Vec<u8>, usize), DiskError> {
+        self.call("read", name, read_used).await
     }
 
     async fn list(&self) -> Result<Vec<String>, DiskError> {

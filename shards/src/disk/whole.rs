@@ -1,51 +1,61 @@
 //! A file as memory of its own, read whole.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Bytes read at once.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: u64 = 64 << 10;
+
+/// Of a file that is zeros only, so many bytes are enough to say so.
+const ZEROS_BYTES: usize = 4096;
 
 /// The bytes of the file at `path`. Blocks.
-///
-/// Where a file is zeros, as the segment that was prepared last, memory is not touched: making room for
-/// zeros costs more than reading them.
 pub(super) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut bytes, length) = read_pieces(path)?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
+/// As [`read_whole`], and how many bytes the file has. Of a file that is zeros, as the segment that was
+/// prepared last, only the first: making room for zeros costs more than reading them.
+pub(super) fn read_used(path: &Path) -> io::Result<(Vec<u8>, usize)> {
+    let (mut bytes, length) = read_pieces(path)?;
+    let is_zero = bytes.is_empty();
+    bytes.resize(if is_zero { length.min(ZEROS_BYTES) } else { length }, 0);
+    Ok((bytes, length))
+}
+
+/// The bytes up to the last piece that is not zeros, and how many there are in all.
+fn read_pieces(path: &Path) -> io::Result<(Vec<u8>, usize)> {
     let mut file = File::open(path)?;
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    // From the system this memory is zero, and not there until it is touched.
-    let mut bytes = vec![0; length];
-    let mut zeros = vec![0; PIECE_BYTES];
-    let (mut at, mut was_zero) = (0, false);
+    // Memory that nobody touches is not there. Pieces of zeros all go to the same place.
+    let (mut bytes, mut zero_count) = (Vec::with_capacity(length), 0);
     loop {
-        let end = (at + PIECE_BYTES).min(bytes.len());
-        // Behind zeros there are mostly more. Behind the end there is nothing, unless the file grows.
-        let is_aside = was_zero || at == end;
-        let room = if is_aside { &mut zeros[..] } else { &mut bytes[at..end] };
-        let count = match file.read(room) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        was_zero = room[..count].iter().fold(0, |any, byte| any | byte) == 0;
-        if is_aside {
-            bytes.resize(bytes.len().max(at + count), 0);
-            if !was_zero {
-                bytes[at..at + count].copy_from_slice(&zeros[..count]);
-            }
+        let start = bytes.len();
+        let count = file.by_ref().take(PIECE_BYTES).read_to_end(&mut bytes)?;
+        if count == 0 {
+            return Ok((bytes, start + zero_count));
         }
-        at += count;
+        if bytes[start..].iter().fold(0, |any, byte| any | byte) == 0 {
+            bytes.truncate(start);
+            zero_count += count;
+        } else if zero_count > 0 {
+            bytes.resize(start + zero_count + count, 0);
+            bytes.copy_within(start..start + count, start + zero_count);
+            bytes[start..start + zero_count.min(count)].fill(0);
+            zero_count = 0;
+        }
     }
-    bytes.truncate(at);
-    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PIECE_BYTES, read_whole};
+    use super::{read_used, read_whole};
     use crate::scratch::Scratch;
+
+    const PIECE_BYTES: usize = super::PIECE_BYTES as usize;
 
     /// Files of pieces that are zeros, or are not at one place.
     #[test]
@@ -62,6 +72,12 @@ mod tests {
             }
             std::fs::write(&path, &expected).unwrap();
             assert!(read_whole(&path).unwrap() == expected, "{pieces:?} {more}");
+            let (used, length) = read_used(&path).unwrap();
+            assert_eq!(length, expected.len());
+            match expected.contains(&7) {
+                true => assert!(used == expected, "{pieces:?} {more}"),
+                false => assert!(used.len() == length.min(4096) && !used.contains(&7)),
+            }
         };
         let (zero, first, last) = (None, Some(0), Some(PIECE_BYTES - 1));
         for more in [0, 1, 4096] {
