@@ -219,11 +219,11 @@ impl Store {
         samples: &mut Samples,
     ) -> Result<(), SourceError> {
         let has_late = part.meta().has_late;
-        while let Some((id, chunks)) = group.next().map_err(source_error)? {
+        while let Some((id, chunks)) = group.next_series().map_err(source_error)? {
             let series = SeriesId(id);
             let is_new = known.is_known.get(id as usize) == Some(&false);
             known.from = id as usize + 1;
-            if !is_new && !(has_late && self.head.has(series)) {
+            if !(is_new || has_late && self.head.has(series)) {
                 continue;
             }
             let mut newest = None;

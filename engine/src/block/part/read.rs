@@ -385,7 +385,7 @@ pub struct PartGroup<'a> {
 impl<'a> PartGroup<'a> {
     /// The next series and its chunks.
     #[inline]
-    pub fn next(
+    pub fn next_series(
         &mut self,
     ) -> Result<
         Option<(u32, impl Iterator<Item = Result<PartChunk<'a>, BlockError>> + use<'a>)>,
