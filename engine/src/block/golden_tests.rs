@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::part::{Part, PartExemplar, PartMetadata, PartPlan, PartTombstones, PartWriter};
 use super::*;
 use crate::encode;
+use crate::index::Index;
 use crate::model::histogram::{CounterReset, Side, Span};
 use crate::model::sample::stale_nan;
 use crate::model::{FloatHistogram, HistogramSample, Labels, Samples, TimeRange};
@@ -14,6 +15,8 @@ const BLOCK: &[u8] = include_bytes!("golden/block");
 /// Of the first version, in which the last two series were not.
 const BLOCK_1: &[u8] = include_bytes!("golden/block-1");
 const PART: &[u8] = include_bytes!("golden/part");
+/// Of the first version.
+const PART_1: &[u8] = include_bytes!("golden/part-1");
 const TOMBSTONES: &[u8] = include_bytes!("golden/tombstones");
 const PART_TOMBSTONES: &[u8] = include_bytes!("golden/part-tombstones");
 
@@ -101,8 +104,12 @@ fn write_part() -> Vec<u8> {
     let pair = [histogram(1.0), histogram(2.0)];
     encode::encode_histograms(&[5, 15], &[], &pair, CounterReset::Unknown, &mut work, &mut chunk);
     writer.push_chunk(5, &chunk, false, &mut out);
-    writer.push_labels(2, labels("a").as_ref(), &mut out);
-    writer.push_labels(5, labels("b").as_ref(), &mut out);
+    let mut index = Index::default();
+    for (series, job) in [(2, "a"), (5, "b")] {
+        let labels = labels(job);
+        index.insert(series, labels.as_ref()).unwrap();
+        writer.push_labels(series, labels.as_ref().stable_hash(), &index, &mut out);
+    }
     writer.push_removed(1);
     writer.push_metadata(PartMetadata { family: "up", kind: "gauge", help: "h", unit: "" });
     let trace = Labels::from_pairs([("trace_id", "abc")]);
@@ -164,11 +171,9 @@ fn check_block(bytes: &[u8], series_count: usize, max_ms: i64, float_count: u64)
     }
 }
 
-#[test]
-fn bytes_of_before_are_read() {
-    check_block(BLOCK_1, 2, 65_000, 8);
-    check_block(BLOCK, 4, 99_000, 208);
-    let part = Part::open(Arc::new(PART.to_vec())).unwrap();
+#[track_caller]
+fn check_part(bytes: &[u8]) {
+    let part = Part::open(Arc::new(bytes.to_vec())).unwrap();
     assert_eq!((part.meta().number, part.meta().epoch, part.meta().next_lsn), (3, 4, 77));
     let mut samples = Samples::default();
     part.samples(2, ALL, &mut samples).unwrap();
@@ -176,8 +181,25 @@ fn bytes_of_before_are_read() {
     assert_eq!(samples.values, [1.0, 2.0, 3.0]);
     part.samples(5, ALL, &mut samples).unwrap();
     assert!(samples.histograms[1].equals(&histogram(2.0).histogram));
-    assert_eq!(part.labels().next(&part).unwrap(), Some((2, labels("a").as_ref())));
+    let mut all = part.labels();
+    for (series, job) in [(2, "a"), (5, "b")] {
+        let labels = labels(job);
+        assert_eq!(all.next(&part).unwrap(), Some((series, labels.as_ref())));
+        let text: Vec<u8> =
+            all.numbers().iter().flat_map(|&n| all.label(n).as_bytes().to_vec()).collect();
+        assert_eq!(text, labels.as_ref().as_bytes());
+    }
+    assert_eq!(all.next(&part).unwrap(), None);
+    assert_eq!(all.number_count(), 3);
     assert_eq!(part.exemplars().unwrap()[0].value, 0.5);
+}
+
+#[test]
+fn bytes_of_before_are_read() {
+    check_block(BLOCK_1, 2, 65_000, 8);
+    check_block(BLOCK, 4, 99_000, 208);
+    check_part(PART_1);
+    check_part(PART);
     assert_eq!(Tombstones::decode(TOMBSTONES, BlockId([9; 16])), Ok(tombstones()));
     assert_eq!(PartTombstones::decode(PART_TOMBSTONES, 1), Ok(part_tombstones()));
 }

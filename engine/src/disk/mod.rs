@@ -155,6 +155,17 @@ pub trait Disk {
     /// The whole content of `name`.
     fn read(&self, name: &str) -> impl Future<Output = Result<Vec<u8>, DiskError>>;
 
+    /// As [`Disk::read`], and how many bytes the file has: of a file that is zeros only, a disk may give
+    /// the first of them alone.
+    fn read_used(&self, name: &str) -> impl Future<Output = Result<(Vec<u8>, usize), DiskError>> {
+        let read = self.read(name);
+        async {
+            let bytes = read.await?;
+            let length = bytes.len();
+            Ok((bytes, length))
+        }
+    }
+
     /// All names, sorted.
     fn list(&self) -> impl Future<Output = Result<Vec<String>, DiskError>>;
 

@@ -284,9 +284,7 @@ pub fn decode(
 pub fn last_float(bytes: &[u8], values: &mut Vec<f64>) -> Result<Option<f64>, DecodeError> {
     let (header, sections) = ChunkHeader::split(bytes).ok_or(DecodeError::Header)?;
     let ValueCodec::Floats(codec) = header.value_codec else { return Ok(None) };
-    values.clear();
-    columns::decode_floats(sections.values, codec, header.count, values)?;
-    Ok(values.last().copied())
+    columns::last_float(sections.values, codec, header.count, values).map(Some)
 }
 
 /// Appends the samples of the chunk `bytes` (the whole of it and no more) of either kind to `out`.

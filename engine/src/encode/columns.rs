@@ -72,6 +72,19 @@ pub fn decode_floats(
     decoded
 }
 
+/// The last of the values that [`decode_floats`] appends; `room` is what it may append to.
+pub fn last_float(
+    bytes: &[u8],
+    codec: FloatCodec,
+    count: usize,
+    room: &mut Vec<f64>,
+) -> Result<f64, DecodeError> {
+    if !(1..=CHUNK_COUNT_MAX).contains(&count) {
+        return Err(DecodeError::Header);
+    }
+    floats::last(bytes, codec, count, room)
+}
+
 /// Appends histograms that [`super::histogram_run`] put together, and what it said about resets.
 pub fn push_histograms(
     out: &mut Vec<u8>,

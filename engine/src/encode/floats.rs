@@ -359,6 +359,26 @@ pub(super) fn decode(
     decoded.filter(|()| bytes.is_empty()).ok_or(DecodeError::Values)
 }
 
+/// The last of the `count` values of the section `bytes`, at least one; `values` is room to decode in.
+/// What repeats or goes on evenly is not decoded for it.
+pub(super) fn last(
+    mut bytes: &[u8],
+    codec: FloatCodec,
+    count: usize,
+    values: &mut Vec<f64>,
+) -> Result<f64, DecodeError> {
+    let last = match codec {
+        FloatCodec::Constant => constant(std::mem::take(&mut bytes)),
+        FloatCodec::Linear => line_at(&mut bytes, count - 1),
+        _ => {
+            values.clear();
+            decode(std::mem::take(&mut bytes), codec, count, values)?;
+            values.last().copied()
+        }
+    };
+    last.filter(|_| bytes.is_empty()).ok_or(DecodeError::Values)
+}
+
 fn constant(bytes: &[u8]) -> Option<f64> {
     let mut bits = [0; 8];
     bits.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -371,6 +391,12 @@ fn take_line(bytes: &mut &[u8], out: &mut [f64]) -> Option<()> {
         *value = first.wrapping_add(step.wrapping_mul(index as i64)) as f64;
     }
     Some(())
+}
+
+/// Takes a line off the front of `bytes`; its value at `index`.
+fn line_at(bytes: &mut &[u8], index: usize) -> Option<f64> {
+    let (first, step) = (take_i64(bytes)?, take_i64(bytes)?);
+    Some(first.wrapping_add(step.wrapping_mul(index as i64)) as f64)
 }
 
 /// Appends `count` values to `values`.

@@ -20,6 +20,8 @@ fn check(timestamps_ms: &[i64], values: &[f64]) -> (ChunkHeader, usize) {
     let chosen = ChunkHeader::decode(&chunk).unwrap();
     let expected = (timestamps_ms.to_vec(), bits(values));
     let back = |chunk: &[u8]| {
+        let last = last_float(chunk, &mut vec![0.5]).unwrap().unwrap();
+        assert_eq!(Some(last.to_bits()), values.last().map(|value| value.to_bits()));
         let (mut timestamps_ms, mut values) = (vec![-7], vec![0.5]);
         decode(chunk, &mut timestamps_ms, &mut values).map(|()| {
             assert_eq!((timestamps_ms[0], values[0]), (-7, 0.5));
@@ -217,6 +219,7 @@ fn broken_bytes_are_an_error_or_other_samples_but_never_a_panic() {
                 }
                 for end in 0..chunk.len() {
                     assert!(decode(&chunk[..end], &mut t, &mut v).is_err());
+                    assert!(last_float(&chunk[..end], &mut vec![]).is_err());
                 }
                 for bit in 0..chunk.len() * 8 {
                     let mut broken = chunk.clone();
@@ -365,5 +368,6 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode(&bytes, &mut vec![], &mut vec![]);
+        let _ = last_float(&bytes, &mut vec![]);
     }
 }

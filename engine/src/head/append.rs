@@ -318,10 +318,16 @@ impl Head {
         }
         let id = SeriesId(self.open.len() as u32);
         let handle = self.index.insert(id.0, labels).ok()?;
+        self.add_row(hash, handle, id);
+        Some(id)
+    }
+
+    /// Adds the columns of a series that the index has now.
+    #[inline]
+    pub(super) fn add_row(&mut self, hash: u64, handle: u32, id: SeriesId) {
         self.table.insert(hash, handle);
         self.open.push(Open::new(id));
         self.live_count += 1;
-        Some(id)
     }
 
     /// The series with these labels, made if it is new; `None` when it may not be made.

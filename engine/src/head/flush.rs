@@ -12,6 +12,7 @@ use std::cell::Cell;
 use super::Head;
 use super::open::Open;
 use crate::encode::{self, ChunkHeader, DecodeError};
+use crate::index::PairMap;
 use crate::limits::SERIES_COUNT_MAX;
 use crate::model::{HistogramSample, LabelsRef, Samples, SeriesId};
 
@@ -143,21 +144,34 @@ impl Head {
         self.table.prefetch(hash);
     }
 
-    /// Takes a series back under the id it had; `hash` is the stable one of its labels. Ids between are
-    /// those of series that are gone.
+    /// Takes a series back under the id it had; `hash` is the stable one of its labels, which come as
+    /// numbers: see [`Index::insert_numbered`]. Ids between are those of series that are gone.
     ///
     /// False when the series was not taken: ids ascend, no two series have the same labels, and
     /// the bounds of the head hold.
-    pub fn restore(&mut self, series: SeriesId, labels: LabelsRef<'_>, hash: u64) -> bool {
+    pub fn restore<'l>(
+        &mut self,
+        series: SeriesId,
+        hash: u64,
+        numbers: &[u32],
+        map: &mut PairMap,
+        label: impl Fn(u32) -> LabelsRef<'l>,
+    ) -> bool {
+        let is_there = |handle| self.index.is_numbered_set(handle, numbers, map);
         if series.index() < self.open.len()
             || series.index() >= SERIES_COUNT_MAX
-            || self.find_hashed(labels, hash).is_some()
+            || self.live_count >= self.options.series_count_max
+            || self.table.find(hash, is_there).is_some()
         {
             return false;
         }
         self.pass_ids(series.index());
         self.index.begin_many();
-        self.insert(labels, hash) == Some(series)
+        let Ok(handle) = self.index.insert_numbered(series.0, numbers, map, label) else {
+            return false;
+        };
+        self.add_row(hash, handle, series);
+        true
     }
 
     /// So many series will be restored: their places are made at once.

@@ -16,6 +16,7 @@ mod dictionary;
 mod labels;
 mod latest;
 mod matcher;
+mod numbered;
 mod postings;
 mod select;
 mod sets;
@@ -25,6 +26,7 @@ mod stats;
 mod tests;
 
 pub use matcher::CompiledMatcher;
+pub use numbered::PairMap;
 pub use stats::{Stat, Stats};
 pub(crate) use stats::{Top, encoded_bytes};
 
@@ -77,12 +79,18 @@ impl Index {
         let Index { dictionary, store, sets, all, latest, .. } = self;
         let pairs = latest.add(&mut Places { dictionary, store, all }, series, labels);
         let handle = sets.insert(series, pairs);
+        self.added(text_bytes);
+        Ok(handle)
+    }
+
+    /// A series was added, which has so many bytes as text.
+    #[inline]
+    fn added(&mut self, text_bytes: usize) {
         self.text_bytes += text_bytes;
         self.text_bytes_longest = self.text_bytes_longest.max(text_bytes);
         if !self.is_many {
             self.close_latest();
         }
-        Ok(handle)
     }
 
     /// Many series will be added in a row; until [`Index::end_many`] nothing is searched, and nothing

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
-use super::{CompiledMatcher, Index, Stat};
+use super::{CompiledMatcher, Index, PairMap, Stat};
 use crate::model::{Labels, MatchOp, Matcher};
 
 /// An index beside the label sets it was built from.
@@ -16,6 +16,20 @@ struct Model {
 impl Model {
     fn insert(&mut self, series: u32, labels: Labels) {
         self.index.insert(series, labels.as_ref()).unwrap();
+        self.series.insert(series, labels);
+    }
+
+    /// The same by numbers of the labels.
+    fn insert_numbered(&mut self, series: u32, labels: Labels, by: &mut Numbers) {
+        let numbers: Vec<u32> = labels.iter().map(|label| by.number(label)).collect();
+        let text = |number: u32| by.labels[number as usize].as_ref();
+        let handle = self.index.insert_numbered(series, &numbers, &mut by.map, text).unwrap();
+        assert!(self.index.is_numbered_set(handle, &numbers, &by.map));
+        let others =
+            [&numbers[1.min(numbers.len())..], &[u32::MAX], &[numbers.as_slice(), &[0]].concat()];
+        for other in others.into_iter().filter(|other| **other != numbers) {
+            assert!(!self.index.is_numbered_set(handle, other, &by.map));
+        }
         self.series.insert(series, labels);
     }
 
@@ -73,6 +87,24 @@ impl Model {
             let first = self.index.label_values(name, selection, 2);
             assert_eq!(first, values[..values.len().min(2)]);
         }
+    }
+}
+
+/// Numbers of labels, as a part gives them.
+#[derive(Default)]
+struct Numbers {
+    labels: Vec<Labels>,
+    map: PairMap,
+}
+
+impl Numbers {
+    fn number(&mut self, label: (&[u8], &[u8])) -> u32 {
+        let label = Labels::from_pairs([label]);
+        let found = self.labels.iter().position(|other| *other == label);
+        if found.is_none() {
+            self.labels.push(label);
+        }
+        found.unwrap_or(self.labels.len() - 1) as u32
     }
 }
 
@@ -219,8 +251,10 @@ proptest! {
         matchers in prop::collection::vec(prop::collection::vec(any_matcher(), 0..4), 12),
         removed in prop::collection::vec(0u32..900, 0..600),
         many in any::<bool>(),
+        // Of so many series one comes by numbers: none, all, or some among others.
+        numbered in 0usize..4,
     ) {
-        let mut model = Model::default();
+        let (mut model, mut by) = (Model::default(), Numbers::default());
         if many {
             model.index.begin_many();
         }
@@ -229,7 +263,11 @@ proptest! {
             sets.sort();
         }
         for (series, labels) in sets.iter().enumerate() {
-            model.insert(series as u32 + u32::from(many) * (series as u32 / 700), labels.clone());
+            let id = series as u32 + u32::from(many) * (series as u32 / 700);
+            match series.checked_rem(numbered) {
+                Some(0) => model.insert_numbered(id, labels.clone(), &mut by),
+                _ => model.insert(id, labels.clone()),
+            }
         }
         model.index.end_many();
         for round in 0..3u32 {

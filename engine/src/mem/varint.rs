@@ -30,11 +30,17 @@ pub fn bytes_of_u64(value: u64) -> usize {
 /// `bytes` is then left anywhere.
 #[inline]
 pub fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
-    let (&first, mut rest) = bytes.split_first()?;
+    // Most values are short: what they take stands where it is needed.
+    let (&first, rest) = bytes.split_first()?;
     if first < 0x80 {
         *bytes = rest;
         return Some(u64::from(first));
     }
+    take_long(first, rest, bytes)
+}
+
+/// Takes a value whose first byte says "more"; `rest` stands behind it.
+fn take_long<'a>(first: u8, mut rest: &'a [u8], bytes: &mut &'a [u8]) -> Option<u64> {
     let mut value = u64::from(first & 0x7f);
     let mut shift = 7;
     loop {

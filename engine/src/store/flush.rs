@@ -123,7 +123,8 @@ impl Store {
             flush.next += 1;
             if flush.is_at_labels {
                 if let Some(labels) = self.head.labels(SeriesId(id), &mut self.label_buffer) {
-                    flush.writer.push_labels(id, labels, out);
+                    let hash = labels.stable_hash();
+                    flush.writer.push_labels(id, hash, self.head.index(), out);
                 }
             } else {
                 let writer = &mut flush.writer;

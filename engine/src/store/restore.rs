@@ -11,9 +11,10 @@ use std::sync::Arc;
 use super::Store;
 use super::select::source_error;
 use crate::block::BlockError;
-use crate::block::part::{Part, PartChunk, PartLabels, PartMetadata, PartRuns};
+use crate::block::part::{Part, PartGroup, PartLabels, PartMetadata, PartRuns};
 use crate::head::{Head, StoredExemplar, newest_of};
-use crate::model::{LabelsRef, Samples, SeriesId, SourceError};
+use crate::index::PairMap;
+use crate::model::{Samples, SeriesId, SourceError};
 
 /// Taking parts back at a start, in pieces. In order of number; labels from the last base on.
 pub struct Restore {
@@ -32,14 +33,17 @@ pub struct Restore {
 /// they are needed.
 #[derive(Default)]
 struct LabelGroup {
-    bytes: Vec<u8>,
+    /// Of all rows.
+    numbers: Vec<u32>,
     rows: Vec<LabelRow>,
+    /// Of the part that is read.
+    map: PairMap,
 }
 
 struct LabelRow {
     id: u32,
     hash: u64,
-    /// Where the labels end.
+    /// Where the numbers of its labels end.
     end: usize,
 }
 
@@ -54,25 +58,24 @@ impl LabelGroup {
         part: &Part,
         removed: &BTreeSet<u32>,
     ) -> Result<bool, SourceError> {
-        self.bytes.clear();
+        self.numbers.clear();
         self.rows.clear();
         while self.rows.len() < GROUP_COUNT {
-            let Some((id, set)) = labels.next(part).map_err(source_error)? else { break };
-            if !removed.contains(&id) {
-                self.bytes.extend_from_slice(set.as_bytes());
-                let (hash, end) = (set.stable_hash(), self.bytes.len());
-                self.rows.push(LabelRow { id, hash, end });
+            let Some((id, hash)) = labels.next_set(part).map_err(source_error)? else { break };
+            if removed.is_empty() || !removed.contains(&id) {
+                self.numbers.extend_from_slice(labels.numbers());
+                self.rows.push(LabelRow { id, hash, end: self.numbers.len() });
             }
         }
         Ok(!self.rows.is_empty())
     }
 
-    fn restore(&self, head: &mut Head) {
+    fn restore(&mut self, labels: &PartLabels, head: &mut Head) {
         self.rows.iter().for_each(|row| head.prefetch_hash(row.hash));
         let mut start = 0;
         for &LabelRow { id, hash, end } in &self.rows {
-            let labels = LabelsRef::from_canonical(&self.bytes[start..end]);
-            head.restore(SeriesId(id), labels, hash);
+            let numbers = &self.numbers[start..end];
+            head.restore(SeriesId(id), hash, numbers, &mut self.map, |number| labels.label(number));
             start = end;
         }
     }
@@ -83,7 +86,7 @@ const EXPECTED_COUNT_MAX: usize = 2 << 20;
 
 enum Stage {
     /// Of the part at this place.
-    Labels(usize, PartLabels),
+    Labels(usize, Box<PartLabels>),
     /// Of the part at this place, the last first.
     Newest(usize, PartRuns, Known),
     Done,
@@ -118,15 +121,12 @@ impl Known {
     }
 }
 
-/// The next run of `part` that says something new: mostly the last parts say all.
-fn next_run<'a>(
+/// The next group of `part` that may say something new: mostly the last parts say all.
+fn next_group<'a>(
     part: &'a Part,
     runs: &mut PartRuns,
     known: &mut Known,
-) -> Result<
-    Option<(u32, impl Iterator<Item = Result<PartChunk<'a>, BlockError>> + use<'a>)>,
-    BlockError,
-> {
+) -> Result<Option<PartGroup<'a>>, BlockError> {
     if !part.meta().has_late {
         match known.next_unknown() {
             None => return Ok(None),
@@ -134,11 +134,7 @@ fn next_run<'a>(
             Some(_) => {}
         }
     }
-    let run = runs.next(part)?;
-    if let Some((id, _)) = &run {
-        known.from = *id as usize + 1;
-    }
-    Ok(run)
+    runs.next_group(part)
 }
 
 impl Restore {
@@ -152,7 +148,7 @@ impl Restore {
             removed.extend(part.removed().map_err(source_error)?);
         }
         let stage = match parts.get(base) {
-            Some(part) => Stage::Labels(base, part.labels()),
+            Some(part) => Stage::Labels(base, Box::new(part.labels())),
             None => Stage::Done,
         };
         let labels = parts.iter().skip(base).map(|part| part.meta().labels_count as usize);
@@ -173,54 +169,27 @@ impl Store {
         restore: &mut Restore,
         mut is_enough: impl FnMut() -> bool,
     ) -> Result<bool, SourceError> {
-        /// Series between two looks at the clock.
-        const LOOK_COUNT: usize = 32;
         if let Some(count) = restore.series_count.take() {
             self.head.expect_series(count);
         }
-        for number in 1usize.. {
+        loop {
             let Restore { parts, base, removed, stage, samples, group, .. } = restore;
             match stage {
                 Stage::Labels(at, labels) => match group.read(labels, &parts[*at], removed)? {
-                    true => {
-                        group.restore(&mut self.head);
-                        if is_enough() {
-                            return Ok(false);
-                        }
-                    }
+                    true => group.restore(labels, &mut self.head),
                     false => {
                         let next = *at + 1;
+                        group.map.clear();
                         *stage = match parts.get(next) {
-                            Some(part) => Stage::Labels(next, part.labels()),
+                            Some(part) => Stage::Labels(next, Box::new(part.labels())),
                             None => self.begin_newest(parts.len(), parts),
                         };
                     }
                 },
                 Stage::Newest(at, runs, known) => {
                     let part = &parts[*at];
-                    match next_run(part, runs, known).map_err(source_error)? {
-                        Some((id, chunks)) => {
-                            let series = SeriesId(id);
-                            let is_new = known.is_known.get(id as usize) == Some(&false);
-                            if is_new || part.meta().has_late && self.head.has(series) {
-                                let mut newest = None;
-                                for chunk in chunks {
-                                    let chunk = chunk.map_err(source_error)?;
-                                    let max_ms = chunk.header.max_ms;
-                                    if chunk.is_late {
-                                        self.head.note_late(series, max_ms);
-                                    } else if newest.is_none_or(|(newest_ms, _)| newest_ms < max_ms)
-                                    {
-                                        newest = Some((max_ms, chunk.bytes));
-                                    }
-                                }
-                                if let Some((max_ms, bytes)) = newest.filter(|_| is_new) {
-                                    known.is_known[id as usize] = true;
-                                    let newest = newest_of(bytes, samples).map_err(source_error)?;
-                                    self.head.set_newest(series, max_ms, newest);
-                                }
-                            }
-                        }
+                    match next_group(part, runs, known).map_err(source_error)? {
+                        Some(group) => self.take_newest(part, group, known, samples)?,
                         None => {
                             known.rewind();
                             match at.checked_sub(1) {
@@ -235,11 +204,45 @@ impl Store {
                     return Ok(true);
                 }
             }
-            if number.is_multiple_of(LOOK_COUNT) && is_enough() {
+            if is_enough() {
                 return Ok(false);
             }
         }
-        Ok(false)
+    }
+
+    /// Takes the newest samples of a group of `part`.
+    fn take_newest(
+        &mut self,
+        part: &Part,
+        mut group: PartGroup<'_>,
+        known: &mut Known,
+        samples: &mut Samples,
+    ) -> Result<(), SourceError> {
+        let has_late = part.meta().has_late;
+        while let Some((id, chunks)) = group.next_series().map_err(source_error)? {
+            let series = SeriesId(id);
+            let is_new = known.is_known.get(id as usize) == Some(&false);
+            known.from = id as usize + 1;
+            if !(is_new || has_late && self.head.has(series)) {
+                continue;
+            }
+            let mut newest = None;
+            for chunk in chunks {
+                let chunk = chunk.map_err(source_error)?;
+                let max_ms = chunk.header.max_ms;
+                if chunk.is_late {
+                    self.head.note_late(series, max_ms);
+                } else if newest.is_none_or(|(newest_ms, _)| newest_ms < max_ms) {
+                    newest = Some((max_ms, chunk.bytes));
+                }
+            }
+            if let Some((max_ms, bytes)) = newest.filter(|_| is_new) {
+                known.is_known[id as usize] = true;
+                let newest = newest_of(bytes, samples).map_err(source_error)?;
+                self.head.set_newest(series, max_ms, newest);
+            }
+        }
+        Ok(())
     }
 
     fn begin_newest(&mut self, count: usize, parts: &[Arc<Part>]) -> Stage {

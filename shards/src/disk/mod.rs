@@ -12,6 +12,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod whole;
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
@@ -30,6 +31,7 @@ use ring::Line;
 pub use space::{Space, space};
 pub use stream::{FileStream, finished_files};
 pub use tree::DirTree;
+use whole::{read_used, read_whole};
 
 use crate::observe::{Event, SharedReporter};
 use crate::runtime::blocking;
@@ -208,7 +210,11 @@ impl Disk for RingDisk {
     }
 
     async fn read(&self, name: &str) -> Result<Vec<u8>, DiskError> {
-        self.call("read", name, |path| fs::read(path)).await
+        self.call("read", name, read_whole).await
+    }
+
+    async fn read_used(&self, name: &str) -> Result<(Vec<u8>, usize), DiskError> {
+        self.call("read", name, read_used).await
     }
 
     async fn list(&self) -> Result<Vec<String>, DiskError> {

@@ -91,7 +91,7 @@ pub async fn replay<D: Disk>(
     // Of the segments read so far.
     let mut newest_ms = None;
     for (at, (number, name)) in segments.iter().enumerate() {
-        let bytes = disk.read(name).await?;
+        let (bytes, length) = disk.read_used(name).await?;
         replayed.next_segment = number + 1;
         match store.begin_replay(&bytes) {
             Ok(mut segment) => {
@@ -109,7 +109,7 @@ pub async fn replay<D: Disk>(
                 if let Ok(header) = SegmentHeader::decode(&bytes) {
                     replayed.starts.record(*number, header.first_lsn);
                 }
-                replayed.bytes += bytes.len() as u64;
+                replayed.bytes += length as u64;
                 replayed.frame_count += report.frame_count as u64;
                 if report.frame_count > 0 {
                     newest_used = Some(name);
@@ -128,7 +128,7 @@ pub async fn replay<D: Disk>(
                     (name.clone(), what)
                 }));
                 if known_count == replayed.losses.len() {
-                    cut_unused(disk, name, report.end_offset, bytes.len()).await;
+                    cut_unused(disk, name, report.end_offset, length).await;
                 } else {
                     keep_damaged(disk, name, &mut replayed.losses[known_count..]).await;
                 }
@@ -136,7 +136,7 @@ pub async fn replay<D: Disk>(
             Err(SegmentError::Unused) => {
                 if at + 1 == segments.len() {
                     replayed.next_segment = *number;
-                    replayed.is_prepared = bytes.len() == segment_bytes;
+                    replayed.is_prepared = length == segment_bytes;
                 }
             }
             Err(error @ (SegmentError::Version { .. } | SegmentError::HashName { .. })) => {

@@ -7,6 +7,7 @@
 //! Chunks stand by series id, as the head sealed them; labels only of series that no earlier part
 //! names, or of all (a base). The part says from where on the log is still needed.
 
+mod labels;
 mod late;
 mod place;
 mod read;
@@ -16,8 +17,9 @@ mod tests;
 mod tombstones;
 mod write;
 
+pub use labels::PartLabels;
 pub use place::PartPlace;
-pub use read::{Part, PartChunk, PartLabels, PartRuns};
+pub use read::{Part, PartChunk, PartGroup, PartRuns};
 pub use rescue::PartRescue;
 pub use tombstones::PartTombstones;
 pub use write::{PartPlan, PartWriter};
@@ -27,7 +29,9 @@ use crate::limits::SHARD_COUNT_MAX;
 use crate::model::LabelsRef;
 
 const MAGIC: &[u8; 8] = b"HEARTHPT";
-const VERSION: u32 = 1;
+/// In which labels are written by numbers; in the first, as bytes.
+const VERSION: u32 = 2;
+const VERSIONS: [u32; 2] = [1, VERSION];
 
 /// Series of a group: a look-up walks through half of one.
 const GROUP_COUNT: usize = 64;

@@ -5,19 +5,15 @@ use std::ops::Range;
 
 use super::super::error::{BlockError, Problem};
 use super::super::merge_samples::merge_samples;
-use super::super::pages::{FileBytes, PAGE_BYTES, Pages, le_u32, le_u64};
+use super::super::pages::{FileBytes, PAGE_BYTES, Pages, Section, le_u32, le_u64};
 use super::super::samples::cut_samples;
 use super::{
-    GROUP_COUNT, GROUP_ROW_BYTES, LATE_FOLLOWS, MAGIC, PartExemplar, PartMeta, PartMetadata,
-    SectionName, Sections, VERSION,
+    GROUP_COUNT, GROUP_ROW_BYTES, LATE_FOLLOWS, MAGIC, PartExemplar, PartLabels, PartMeta,
+    PartMetadata, SectionName, Sections, VERSIONS,
 };
 use crate::encode::{self, ChunkHeader};
-use crate::limits::LABEL_SET_BYTES_MAX;
 use crate::mem::varint::{self, take_bytes, take_i64, take_u64};
 use crate::model::{LabelsRef, Samples, TimeRange};
-
-/// Bytes of a part's labels that are looked at for the next entry, at first.
-const LABELS_WINDOW_BYTES: usize = 4096;
 
 /// An open part: a view of its bytes.
 pub struct Part {
@@ -56,7 +52,7 @@ impl Part {
     ///
     /// Errors: it is no whole part of this format.
     pub fn open(bytes: FileBytes) -> Result<Part, BlockError> {
-        let (mut pages, body) = Pages::open(bytes, "part", MAGIC, &[VERSION])?;
+        let (mut pages, body) = Pages::open(bytes, "part", MAGIC, &VERSIONS)?;
         let Some((meta, sections)) = PartMeta::decode(&body) else {
             return Err(pages.broken("footer"));
         };
@@ -103,6 +99,10 @@ impl Part {
     fn section(&self, name: SectionName) -> Result<&[u8], BlockError> {
         let section = self.sections[name as usize];
         self.pages.get(section.start, section.bytes as usize)
+    }
+
+    pub(super) fn labels_section(&self) -> Section {
+        self.sections[SectionName::Labels as usize]
     }
 
     pub(super) fn group_count(&self) -> u64 {
@@ -375,6 +375,31 @@ pub struct PartRuns {
     within: Option<Within>,
 }
 
+/// The series of a group, one after the other.
+pub struct PartGroup<'a> {
+    part: &'a Part,
+    group: Group<'a>,
+    id: u32,
+}
+
+impl<'a> PartGroup<'a> {
+    /// The next series and its chunks.
+    #[inline]
+    pub fn next_series(
+        &mut self,
+    ) -> Result<
+        Option<(u32, impl Iterator<Item = Result<PartChunk<'a>, BlockError>> + use<'a>)>,
+        BlockError,
+    > {
+        let part = self.part;
+        let next = self.group.next().ok_or_else(|| part.broken("groups"))?;
+        Ok(next.map(|(step, run)| {
+            self.id = self.id.wrapping_add(step);
+            (self.id, part.chunks_of(run))
+        }))
+    }
+}
+
 /// A place within a group: the series before it, series left, and bytes left of heads and runs.
 #[derive(Clone, Copy, Debug)]
 struct Within {
@@ -395,6 +420,16 @@ impl PartRuns {
             (self.group, self.within) = (group, None);
         }
         Ok(())
+    }
+
+    /// The next group as a whole.
+    pub fn next_group<'a>(&mut self, part: &'a Part) -> Result<Option<PartGroup<'a>>, BlockError> {
+        if self.group >= part.group_count() {
+            return Ok(None);
+        }
+        let group = part.group(self.group)?;
+        (self.group, self.within) = (self.group + 1, None);
+        Ok(Some(PartGroup { part, id: group.first, group }))
     }
 
     /// The next series and its chunks.
@@ -427,58 +462,5 @@ impl PartRuns {
             (self.group, self.within) = (self.group + 1, None);
         }
         Ok(None)
-    }
-}
-
-/// A place among the labels of a part.
-#[derive(Clone, Debug, Default)]
-pub struct PartLabels {
-    at: u64,
-    id: u32,
-    /// Canonical bytes of the set read last; the next shares its first bytes.
-    labels: Vec<u8>,
-    /// Where its labels end.
-    ends: Vec<usize>,
-    /// How many bytes it has from the set before.
-    shared: usize,
-}
-
-impl PartLabels {
-    /// The next series and its labels.
-    pub fn next(&mut self, part: &Part) -> Result<Option<(u32, LabelsRef<'_>)>, BlockError> {
-        let section = part.sections[SectionName::Labels as usize];
-        let left = section.bytes.saturating_sub(self.at);
-        if left == 0 {
-            return Ok(None);
-        }
-        // Most entries are short; one that is not is read again with all that it may have.
-        let mut id = None;
-        for window in [LABELS_WINDOW_BYTES, LABELS_WINDOW_BYTES + LABEL_SET_BYTES_MAX] {
-            let window = left.min(window as u64) as usize;
-            let mut bytes = section.get(&part.pages, self.at, window)?;
-            id = self.take(&mut bytes);
-            if id.is_some() {
-                self.at += (window - bytes.len()) as u64;
-                break;
-            }
-        }
-        let broken = || part.broken("labels");
-        self.id = id.ok_or_else(broken)?;
-        let labels = LabelsRef::from_untrusted_after(&self.labels, self.shared, &mut self.ends);
-        Ok(Some((self.id, labels.ok_or_else(broken)?)))
-    }
-
-    fn take(&mut self, bytes: &mut &[u8]) -> Option<u32> {
-        let id = self.id.checked_add(u32::try_from(take_u64(bytes)?).ok()?)?;
-        let shared = usize::try_from(take_u64(bytes)?).ok()?;
-        let length = usize::try_from(take_u64(bytes)?).ok()?;
-        let rest = take_bytes(bytes, length)?;
-        if shared > self.labels.len() || shared + length > LABEL_SET_BYTES_MAX {
-            return None;
-        }
-        self.labels.truncate(shared);
-        self.labels.extend_from_slice(rest);
-        self.shared = shared;
-        Some(id)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::block::BlockError;
 use crate::encode;
+use crate::index::Index;
 use crate::model::{Labels, Samples, TimeRange};
 
 const ALL: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
@@ -23,6 +24,15 @@ fn labels(series: u32) -> Labels {
 
 fn series_ids() -> impl Iterator<Item = u32> {
     (0..200).map(|n| 3 + n * 5)
+}
+
+/// The labels of all series.
+fn index() -> Index {
+    let mut index = Index::default();
+    for id in series_ids() {
+        index.insert(id, labels(id).as_ref()).unwrap();
+    }
+    index
 }
 
 /// A part of 200 series, each with two chunks and a third below them.
@@ -44,8 +54,10 @@ fn write() -> Vec<u8> {
         writer.push_chunk(series, &chunk(200, &[base + 1.0; 3]), false, &mut out);
         writer.push_chunk(series, &chunk(105, &[-1.0; 2]), true, &mut out);
     }
+    let index = index();
     for series in series_ids() {
-        writer.push_labels(series, labels(series).as_ref(), &mut out);
+        let hash = labels(series).as_ref().stable_hash();
+        writer.push_labels(series, hash, &index, &mut out);
     }
     writer.push_removed(0);
     writer.push_removed(4);

@@ -2,13 +2,14 @@
 
 use super::super::dictionary::write_section;
 use super::super::pages::{PageWriter, Section};
+use super::labels::LabelsWriter;
 use super::{
     GROUP_COUNT, GROUP_ROW_BYTES, LATE_FOLLOWS, MAGIC, PartExemplar, PartMeta, PartMetadata,
     SectionName, Sections, VERSION,
 };
 use crate::encode::ChunkHeader;
+use crate::index::Index;
 use crate::mem::varint::{push_i64, push_u64};
-use crate::model::LabelsRef;
 use crate::model::labels::push_string;
 
 const HEADER_BYTES: usize = 64;
@@ -47,7 +48,7 @@ pub struct PartWriter {
     groups: Section,
     /// Where the labels begin; `None` while chunks are written.
     labels_start: Option<u64>,
-    last_labels: Option<(u32, Vec<u8>)>,
+    labels: LabelsWriter,
     removed: Vec<u8>,
     last_removed: u32,
     metadata: Vec<u8>,
@@ -92,7 +93,7 @@ impl PartWriter {
             previous_in_group: 0,
             groups: Section::default(),
             labels_start: None,
-            last_labels: None,
+            labels: LabelsWriter::default(),
             removed: vec![],
             last_removed: 0,
             metadata: vec![],
@@ -189,25 +190,16 @@ impl PartWriter {
         }
     }
 
-    /// Writes the labels of a series; ids ascend.
+    /// Writes the labels of a series of `index`, and their stable hash; ids ascend. No pair of the index
+    /// is dropped between the first call and the last.
     ///
     /// # Panics
     ///
     /// On series out of order.
-    pub fn push_labels(&mut self, series: u32, labels: LabelsRef<'_>, out: &mut Vec<u8>) {
+    pub fn push_labels(&mut self, series: u32, hash: u64, index: &Index, out: &mut Vec<u8>) {
         self.begin_labels(out);
-        let (last, before) = self.last_labels.get_or_insert_default();
-        assert!(self.meta.labels_count == 0 || *last < series, "series ids ascend");
-        let bytes = labels.as_bytes();
-        let shared = before.iter().zip(bytes).take_while(|(one, other)| one == other).count();
         self.encoded.clear();
-        push_u64(&mut self.encoded, u64::from(series - *last));
-        push_u64(&mut self.encoded, shared as u64);
-        push_u64(&mut self.encoded, (bytes.len() - shared) as u64);
-        self.encoded.extend_from_slice(&bytes[shared..]);
-        *last = series;
-        before.truncate(shared);
-        before.extend_from_slice(&bytes[shared..]);
+        self.labels.push(series, hash, index, &mut self.encoded);
         self.pages.push(out, &self.encoded);
         self.meta.labels_count += 1;
     }
