@@ -7,8 +7,11 @@ use engine::disk::Tree;
 use crate::runtime::sleep;
 use crate::storage::Storage;
 
-/// How often a shard asks how much room the disk has. Short: it refuses until it has asked again.
+/// How often a shard asks how much room the disk has.
 const SPACE_EVERY: Duration = Duration::from_secs(2);
+
+/// The same while it refuses, which it does until it has asked again.
+const SPACE_EVERY_WHILE_LOW: Duration = Duration::from_millis(250);
 
 impl<T: Tree> Storage<T> {
     /// Refuses samples while the disk has less than [`super::KeepOptions::free_bytes_min`] left, so
@@ -24,7 +27,7 @@ impl<T: Tree> Storage<T> {
             self.0.wal.refuse(is_low.then(|| {
                 format!("{free_bytes} bytes are free on the disk, {free_bytes_min} are kept free")
             }));
-            sleep(SPACE_EVERY).await;
+            sleep(if is_low { SPACE_EVERY_WHILE_LOW } else { SPACE_EVERY }).await;
         }
     }
 }

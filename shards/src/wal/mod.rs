@@ -79,7 +79,7 @@ impl Default for WalOptions {
             segment_bytes: 32 << 20,
             sync_delay_max: Duration::from_millis(100),
             queue_bytes_max: 64 << 20,
-            retry_delay: Duration::from_secs(1),
+            retry_delay: Duration::from_millis(500),
         }
     }
 }
