@@ -103,8 +103,8 @@ async fn measure(shard: &Shard) {
     print("durable ingest of 1 sample beside 32 heavy tasks", small);
     print("overshoot of a sleep of 1 ms beside 32 heavy tasks", overshoots);
     let stats = &shard.stats()[0].wal.writes;
-    let mean = stats.total_ns.get() / stats.count.get().max(1) / 1000;
-    println!("group writes of shard 0: {} of {mean} us on average", stats.count.get());
+    let mean = stats.total().as_micros() / u128::from(stats.count().max(1));
+    println!("group writes of shard 0: {} of {mean} us on average", stats.count());
 }
 
 fn batch(series_count: u64, timestamp_ms: i64) -> Batch {

@@ -193,7 +193,7 @@ fn write_log(out: &mut Page<'_>, stats: &[Arc<ShardStats>], total: Total<'_>) {
     let name = "prometheus_tsdb_wal_fsync_duration_seconds";
     let (mut write_count, mut written) = (0, Duration::ZERO);
     for stats in stats {
-        write_count += stats.wal.writes.counts().sum::<u64>();
+        write_count += stats.wal.writes.count();
         written += stats.wal.writes.total();
     }
     out.family(name, "Duration of write log fsync.", MetricType::Summary);

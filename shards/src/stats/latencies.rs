@@ -39,6 +39,10 @@ impl Latencies {
         self.buckets.iter().map(Counter::get)
     }
 
+    pub fn count(&self) -> u64 {
+        self.counts().sum()
+    }
+
     /// All of them together.
     pub fn total(&self) -> Duration {
         Duration::from_nanos(self.total_ns.get())
