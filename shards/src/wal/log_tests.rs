@@ -401,7 +401,7 @@ fn frames_that_nobody_waits_for_are_written_in_time() {
                 wal.durable(lsn).await.unwrap();
             }
         }
-        assert_eq!((stats.writes.count.get(), stats.frames.get()), (1, 10));
+        assert_eq!((stats.writes.count(), stats.frames.get()), (1, 10));
         wal.close().await.unwrap();
         assert_eq!(log.append(1.0, 1), Err(WalError::Closed));
     })
