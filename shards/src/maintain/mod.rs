@@ -57,7 +57,10 @@ use crate::wal::WalError;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause after something failed.
-const RETRY_DELAY: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Of so many failures in a row one is told.
+const FAILURES_PER_REPORT: u32 = 10;
 
 /// How often retention is looked after.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
@@ -188,19 +191,25 @@ impl<T: Tree> Storage<T> {
         // Shards take turns at writing.
         let share = (self.id().index() as u32 + 1, self.count() as u32);
         let mut due = Due { flush: now() + keep.flush_every * share.0 / share.1, ..Due::now() };
+        let mut failures_in_a_row = 0u32;
         while !self.is_stopping() {
             sleep(LOOK_EVERY.min(keep.flush_every)).await;
             let _permit = self.0.maintenance.acquire().await;
             if self.is_stopping() {
                 return;
             }
-            if let Err(error) = self.look(&mut due).await {
-                self.own_stats().maintenance.failures.add(1);
+            let Err(error) = self.look(&mut due).await else {
+                failures_in_a_row = 0;
+                continue;
+            };
+            self.own_stats().maintenance.failures.add(1);
+            if failures_in_a_row.is_multiple_of(FAILURES_PER_REPORT) {
                 let (shard, message) = (self.id().index(), error.to_string());
                 self.0.reporter.report(Event::MaintenanceFailed { shard, message });
-                drop(_permit);
-                sleep(RETRY_DELAY).await;
             }
+            failures_in_a_row = failures_in_a_row.wrapping_add(1);
+            drop(_permit);
+            sleep(RETRY_DELAY).await;
         }
     }
 
