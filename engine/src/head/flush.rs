@@ -157,7 +157,7 @@ impl Head {
         map: &mut PairMap,
         label: impl Fn(u32) -> LabelsRef<'l>,
     ) -> bool {
-        let is_there = |handle| self.index.is_numbered_set(handle, numbers, map);
+        let is_there = |handle| self.index.is_numbered_set(handle, numbers, &label);
         if series.index() < self.open.len()
             || series.index() >= SERIES_COUNT_MAX
             || self.live_count >= self.options.series_count_max

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::index::PairMap;
 use crate::model::source::Touched;
 use crate::model::{Batch, Labels, Samples, TimeRange};
 
@@ -296,4 +297,23 @@ fn without_memory_known_series_go_on_and_no_new_ones_are_made() {
     assert_eq!(verdicts, [Verdict::Accepted, Verdict::MemoryLimit]);
     head.set_takes_series(true);
     assert_eq!(append(&mut head, &[(2, 3000, 2)], i64::MAX), [Verdict::Accepted]);
+}
+
+/// A label set has one series, also where parts number its labels anew.
+#[test]
+fn no_two_restored_series_have_the_same_labels() {
+    let mut head = Head::new(HeadOptions::default());
+    let all = [labels(1), labels(2)];
+    let mut restore = |id: u32, of: &Labels, map: &mut PairMap| {
+        let single: Vec<Labels> = of.iter().map(|label| Labels::from_pairs([label])).collect();
+        let numbers: Vec<u32> = (0..single.len() as u32).collect();
+        let label = |number: u32| single[number as usize].as_ref();
+        head.restore(SeriesId(id), of.as_ref().stable_hash(), &numbers, map, label)
+    };
+    assert!(restore(0, &all[0], &mut PairMap::default()));
+    assert!(restore(1, &all[1], &mut PairMap::default()));
+    let mut map = PairMap::default();
+    assert!(!restore(2, &all[0], &mut map));
+    assert!(!restore(3, &all[1], &mut map));
+    assert_eq!(head.series_count(), 2);
 }

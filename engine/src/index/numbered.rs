@@ -26,11 +26,6 @@ pub(super) struct NumberedPair {
 const UNKNOWN: NumberedPair = NumberedPair { pair: u32::MAX, name: u32::MAX, bytes: 0 };
 
 impl PairMap {
-    #[inline]
-    fn get(&self, number: u32) -> NumberedPair {
-        self.pairs.get(number as usize).copied().unwrap_or(UNKNOWN)
-    }
-
     /// Forgets all: numbers mean something else from now on.
     pub fn clear(&mut self) {
         self.pairs.clear();
@@ -85,8 +80,18 @@ impl Index {
         Ok(handle)
     }
 
-    /// As [`Index::is_set`], of the set whose labels have `numbers`.
-    pub fn is_numbered_set(&self, handle: u32, numbers: &[u32], map: &PairMap) -> bool {
-        self.sets.pairs(handle).eq(numbers.iter().map(|&number| map.get(number).pair))
+    /// As [`Index::is_set`], of the set whose labels have `numbers`: by their bytes, because a label may be
+    /// in the index that was not looked up by its number yet.
+    pub fn is_numbered_set<'l>(
+        &self,
+        handle: u32,
+        numbers: &[u32],
+        label: impl Fn(u32) -> LabelsRef<'l>,
+    ) -> bool {
+        let mut pairs = self.sets.pairs(handle);
+        let is_next = |&number: &u32| {
+            pairs.next().is_some_and(|pair| self.pair(pair).as_bytes() == label(number).as_bytes())
+        };
+        numbers.iter().all(is_next) && pairs.next().is_none()
     }
 }

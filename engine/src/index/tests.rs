@@ -22,13 +22,14 @@ impl Model {
     /// The same by numbers of the labels.
     fn insert_numbered(&mut self, series: u32, labels: Labels, by: &mut Numbers) {
         let numbers: Vec<u32> = labels.iter().map(|label| by.number(label)).collect();
-        let text = |number: u32| by.labels[number as usize].as_ref();
+        let unused = Labels::from_pairs([("zz", "zz")]);
+        let text = |number: u32| by.labels.get(number as usize).unwrap_or(&unused).as_ref();
         let handle = self.index.insert_numbered(series, &numbers, &mut by.map, text).unwrap();
-        assert!(self.index.is_numbered_set(handle, &numbers, &by.map));
+        assert!(self.index.is_numbered_set(handle, &numbers, text));
         let others =
             [&numbers[1.min(numbers.len())..], &[u32::MAX], &[numbers.as_slice(), &[0]].concat()];
         for other in others.into_iter().filter(|other| **other != numbers) {
-            assert!(!self.index.is_numbered_set(handle, other, &by.map));
+            assert!(!self.index.is_numbered_set(handle, other, text));
         }
         self.series.insert(series, labels);
     }
