@@ -26,17 +26,18 @@ pub(super) const LABELS_AT_ONCE: usize = 512;
 /// What the labels of a series cost, in decoded samples.
 const LABELS_WORK: usize = 16;
 
-/// Of what a step finds nothing for.
-const EMPTY_WORK: usize = 256;
+/// What a step costs in any case.
+const STEP_WORK: usize = 256;
 
 /// What is left to be done.
 pub(super) struct Selecting {
     matchers: Vec<CompiledMatcher>,
     range: TimeRange,
     heads: bitmap::IntoIter,
-    /// The first entries, as many as are in `known`; then more of the head's, up to `head_count`.
-    hashed_count: usize,
+    /// Entries that the head has in the selection when all are there.
     head_count: usize,
+    /// Of these, the first so many are in `known`.
+    hashed_count: usize,
     known: Known,
     blocks: vec::IntoIter<AnyBlock>,
     /// Series of the last block of the selection, and whether all of them have samples in range.
@@ -93,7 +94,7 @@ impl Selecting {
                 true => self.hash_heads(store, selection),
                 false => self.take_series(store, selection)?,
             };
-            return Ok(Some(EMPTY_WORK + count * LABELS_WORK));
+            return Ok(Some(STEP_WORK + count * LABELS_WORK));
         }
         let Some(block) = self.blocks.next() else { return Ok(None) };
         let series = block.select(&self.matchers).map_err(source_error)?;
@@ -101,7 +102,7 @@ impl Selecting {
             self.of_block = Some((series.into_iter(), block.lies_within(self.range)));
             selection.blocks.push(block);
         }
-        Ok(Some(EMPTY_WORK))
+        Ok(Some(STEP_WORK))
     }
 
     /// Makes the next entries of the head known.
