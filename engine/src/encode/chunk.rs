@@ -57,6 +57,7 @@ pub struct ChunkHeader {
     pub timestamp_codec: TimestampCodec,
     pub value_codec: ValueCodec,
     pub has_starts: bool,
+    header_bytes: usize,
     timestamp_bytes: usize,
     value_bytes: usize,
     start_bytes: usize,
@@ -183,23 +184,26 @@ struct Sections<'a> {
 impl ChunkHeader {
     /// Takes a header off the front of `bytes`.
     fn take(bytes: &mut &[u8]) -> Option<ChunkHeader> {
+        let with_header = bytes.len();
         let codecs = take_bytes(bytes, 1)?[0];
         let count = usize::try_from(take_u64(bytes)?).ok()?;
         let min_ms = take_i64(bytes)?;
         let max_ms = min_ms.checked_add_unsigned(take_u64(bytes)?)?;
         let take_length = |bytes: &mut &[u8]| usize::try_from(take_u64(bytes)?).ok();
         let has_starts = codecs & HAS_STARTS != 0;
-        let header = ChunkHeader {
+        let mut header = ChunkHeader {
             count,
             min_ms,
             max_ms,
             timestamp_codec: TimestampCodec::from_code(codecs & 3)?,
             value_codec: ValueCodec::from_code(codecs >> 3)?,
             has_starts,
+            header_bytes: 0,
             timestamp_bytes: take_length(bytes)?,
             value_bytes: take_length(bytes)?,
             start_bytes: if has_starts { take_length(bytes)? } else { 0 },
         };
+        header.header_bytes = with_header - bytes.len();
         is_count(count, min_ms, max_ms).then_some(header)
     }
 
@@ -210,12 +214,17 @@ impl ChunkHeader {
 
     /// Splits the chunk `bytes` (the whole of it and no more).
     fn split(bytes: &[u8]) -> Option<(ChunkHeader, Sections<'_>)> {
-        let mut rest = bytes;
-        let header = ChunkHeader::take(&mut rest)?;
-        let timestamps = take_bytes(&mut rest, header.timestamp_bytes)?;
-        let values = take_bytes(&mut rest, header.value_bytes)?;
-        let starts = take_bytes(&mut rest, header.start_bytes)?;
-        rest.is_empty().then_some((header, Sections { timestamps, values, starts }))
+        let header = ChunkHeader::take(&mut &*bytes)?;
+        Some((header, header.sections(bytes)?))
+    }
+
+    /// The columns of the chunk `bytes` (the whole of it and no more) whose header this is.
+    fn sections<'a>(&self, bytes: &'a [u8]) -> Option<Sections<'a>> {
+        let (_, mut rest) = bytes.split_at_checked(self.header_bytes)?;
+        let timestamps = take_bytes(&mut rest, self.timestamp_bytes)?;
+        let values = take_bytes(&mut rest, self.value_bytes)?;
+        let starts = take_bytes(&mut rest, self.start_bytes)?;
+        rest.is_empty().then_some(Sections { timestamps, values, starts })
     }
 
     /// What a chunk of histograms knows about a reset before it; `None` of one of floats.
@@ -266,7 +275,18 @@ pub fn decode(
     timestamps_ms: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), DecodeError> {
-    let (header, sections) = ChunkHeader::split(bytes).ok_or(DecodeError::Header)?;
+    let header = ChunkHeader::decode(bytes)?;
+    decode_behind(&header, bytes, timestamps_ms, values)
+}
+
+/// As [`decode`], of a chunk whose header was read before.
+pub fn decode_behind(
+    header: &ChunkHeader,
+    bytes: &[u8],
+    timestamps_ms: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), DecodeError> {
+    let sections = header.sections(bytes).ok_or(DecodeError::Header)?;
     let ValueCodec::Floats(codec) = header.value_codec else { return Err(DecodeError::Header) };
     let start = timestamps_ms.len();
     header.timestamps(&sections, timestamps_ms)?;
@@ -292,21 +312,39 @@ pub fn last_float(bytes: &[u8], values: &mut Vec<f64>) -> Result<Option<f64>, De
 /// Errors: bytes that no encoder wrote; `out` is then as it was.
 pub fn decode_samples(bytes: &[u8], out: &mut Samples) -> Result<(), DecodeError> {
     let (header, sections) = ChunkHeader::split(bytes).ok_or(DecodeError::Header)?;
+    decode_sections(&header, &sections, out)
+}
+
+/// As [`decode_samples`], of a chunk whose header was read before.
+pub fn decode_samples_behind(
+    header: &ChunkHeader,
+    bytes: &[u8],
+    out: &mut Samples,
+) -> Result<(), DecodeError> {
+    let sections = header.sections(bytes).ok_or(DecodeError::Header)?;
+    decode_sections(header, &sections, out)
+}
+
+fn decode_sections(
+    header: &ChunkHeader,
+    sections: &Sections<'_>,
+    out: &mut Samples,
+) -> Result<(), DecodeError> {
     let (floats, histograms) = (out.values.len(), out.histograms.len());
     let (float_starts, histogram_starts) = (out.starts_ms.len(), out.histogram_starts_ms.len());
     let decoded = match header.value_codec {
         ValueCodec::Floats(codec) => header
-            .timestamps(&sections, &mut out.timestamps_ms)
+            .timestamps(sections, &mut out.timestamps_ms)
             .and_then(|()| {
                 columns::decode_floats(sections.values, codec, header.count, &mut out.values)
             })
-            .and_then(|()| header.starts(&sections, floats, &mut out.starts_ms)),
+            .and_then(|()| header.starts(sections, floats, &mut out.starts_ms)),
         ValueCodec::Histograms { .. } => header
-            .timestamps(&sections, &mut out.histogram_timestamps_ms)
+            .timestamps(sections, &mut out.histogram_timestamps_ms)
             .and_then(|()| {
                 columns::decode_histograms(sections.values, header.count, &mut out.histograms)
             })
-            .and_then(|()| header.starts(&sections, histograms, &mut out.histogram_starts_ms)),
+            .and_then(|()| header.starts(sections, histograms, &mut out.histogram_starts_ms)),
     };
     if decoded.is_err() {
         out.timestamps_ms.truncate(floats);

@@ -72,30 +72,24 @@ pub(super) fn plan(column: &[i64]) -> FramePlan {
 fn plan_from(column: &[i64], base: i64, highest: i64, below_count: usize) -> FramePlan {
     let range = highest.wrapping_sub(base) as u64;
     let widest = (64 - range.leading_zeros()) as usize;
-    // Offsets by the bits they need, and all bits that any of them has.
-    let mut needing = [0u32; 65];
-    let mut used = 0u64;
+    let mut needs = Needs::default();
     if widest > 0 || below_count > 0 {
-        for &value in column {
-            let offset = value.wrapping_sub(base) as u64;
-            used |= offset;
-            needing[(64 - offset.leading_zeros()) as usize] += 1;
-        }
+        needs.count(column, base);
     }
-    let shift = if used == 0 { 0 } else { used.trailing_zeros() };
+    let shift = if needs.used == 0 { 0 } else { needs.used.trailing_zeros() };
     // From the widest down: each step turns the values that need this width into exceptions.
     let cost = |width: usize| {
-        let wider = (width + 1..=64).filter(|&bits| needing[bits] > 0);
-        let exceptions = wider.map(|bits| needing[bits] as usize * exception_bits(bits - width));
+        let exceptions =
+            needs.wider(width).map(|bits| needs.of(bits) * exception_bits(bits - width));
         column.len() * (width - (shift as usize).min(width)) + exceptions.sum::<usize>()
     };
     let mut width = widest;
     let mut best = cost(widest);
     // Those below the base have large offsets: mostly, as differences wrap, and so they are counted.
-    let mut count = needing[widest + 1..].iter().sum::<u32>() as usize;
+    let mut count = needs.wider(widest).map(|bits| needs.of(bits)).sum::<usize>();
     let mut exception_count = count;
     for narrower in (shift as usize..widest).rev() {
-        count += needing[narrower + 1] as usize;
+        count += needs.of(narrower + 1);
         // Worse from here on: exceptions cost more than a bit each.
         if count > column.len() / 4 + 1 {
             break;
@@ -112,6 +106,60 @@ fn plan_from(column: &[i64], base: i64, highest: i64, below_count: usize) -> Fra
         width: (width as u32).saturating_sub(shift),
         exception_count,
         bytes: head + best.div_ceil(8),
+    }
+}
+
+/// Offsets of a column by the bits they need.
+struct Needs {
+    /// Twice, for neighbours: a count that is raised again at once waits for itself.
+    counts: [[u32; 65]; 2],
+    /// Bit `n - 1` is set if an offset needs `n` bits.
+    present: u64,
+    /// All bits that any offset has.
+    used: u64,
+}
+
+impl Default for Needs {
+    fn default() -> Needs {
+        Needs { counts: [[0; 65]; 2], present: 0, used: 0 }
+    }
+}
+
+impl Needs {
+    fn count(&mut self, column: &[i64], base: i64) {
+        let mut pairs = column.chunks_exact(2);
+        for pair in &mut pairs {
+            self.count_one(0, pair[0].wrapping_sub(base) as u64);
+            self.count_one(1, pair[1].wrapping_sub(base) as u64);
+        }
+        for &value in pairs.remainder() {
+            self.count_one(0, value.wrapping_sub(base) as u64);
+        }
+    }
+
+    #[inline(always)]
+    fn count_one(&mut self, of: usize, offset: u64) {
+        let bits = 64 - offset.leading_zeros();
+        self.counts[of][bits as usize] += 1;
+        self.present |= 1u64.wrapping_shl(bits.wrapping_sub(1)) & offset;
+        self.used |= offset;
+    }
+
+    /// Offsets that need so many bits.
+    #[inline]
+    fn of(&self, bits: usize) -> usize {
+        (self.counts[0][bits] + self.counts[1][bits]) as usize
+    }
+
+    /// The numbers of bits above `width` that offsets need.
+    #[inline]
+    fn wider(&self, width: usize) -> impl Iterator<Item = usize> {
+        let mut left = self.present & u64::MAX.checked_shl(width as u32).unwrap_or(0);
+        std::iter::from_fn(move || {
+            let bits = (left != 0).then(|| left.trailing_zeros() as usize + 1)?;
+            left &= left - 1;
+            Some(bits)
+        })
     }
 }
 

@@ -215,28 +215,27 @@ fn is_counter_by_name(part: &ShardPart) -> bool {
 }
 
 /// Groups by the keys of the labels that they have.
+///
+/// Series come in an order that repeats itself, bucket after bucket: so what came behind an entry the
+/// last time is looked at before the table is.
 #[derive(Default)]
 pub(super) struct KnownGroups {
     epoch: u64,
-    /// Where the key of an entry stands in `ids`, and its group.
-    entries: HashTable<Entry>,
+    entries: Vec<Entry>,
+    table: HashTable<u32>,
     ids: Vec<u32>,
-    /// That of the last series: the next one's is often the same.
-    last: Entry,
+    /// The entry of the last series.
+    last: u32,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Entry {
+    /// Where its key stands in `ids`.
     start: u32,
     length: u32,
     group: u32,
-}
-
-impl Entry {
-    #[inline]
-    fn key(self, ids: &[u32]) -> &[u32] {
-        &ids[self.start as usize..][..self.length as usize]
-    }
+    /// The entry that came behind it.
+    next: u32,
 }
 
 impl KnownGroups {
@@ -249,23 +248,47 @@ impl KnownGroups {
 
     #[inline]
     pub fn find(&mut self, key: &[u32]) -> Option<usize> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        if !are_equal(self.last.key(&self.ids), key) {
-            let is_equal = |entry: &Entry| are_equal(entry.key(&self.ids), key);
-            self.last = *self.entries.find(hash(key), is_equal)?;
-        }
-        Some(self.last.group as usize)
+        let next = self.entries.get(self.last as usize)?.next;
+        let found = match self.is_of(next, key) {
+            true => next,
+            false => self.look_up(key)?,
+        };
+        self.last = found;
+        Some(self.entries[found as usize].group as usize)
+    }
+
+    fn look_up(&mut self, key: &[u32]) -> Option<u32> {
+        let found = match self.is_of(self.last, key) {
+            true => self.last,
+            false => *self.table.find(hash(key), |&entry| self.is_of(entry, key))?,
+        };
+        self.entries[self.last as usize].next = found;
+        Some(found)
+    }
+
+    #[inline]
+    fn is_of(&self, entry: u32, key: &[u32]) -> bool {
+        are_equal(self.key(entry), key)
+    }
+
+    #[inline]
+    fn key(&self, entry: u32) -> &[u32] {
+        let Entry { start, length, .. } = self.entries[entry as usize];
+        &self.ids[start as usize..][..length as usize]
     }
 
     pub fn insert(&mut self, key: &[u32], group: usize) {
-        let entry =
-            Entry { start: self.ids.len() as u32, length: key.len() as u32, group: group as u32 };
+        let number = self.entries.len() as u32;
+        let (start, length) = (self.ids.len() as u32, key.len() as u32);
+        self.entries.push(Entry { start, length, group: group as u32, next: number });
         self.ids.extend_from_slice(key);
-        let ids = &self.ids;
-        self.entries.insert_unique(hash(key), entry, |entry| hash(entry.key(ids)));
-        self.last = entry;
+        let mut table = std::mem::take(&mut self.table);
+        table.insert_unique(hash(key), number, |&entry| hash(self.key(entry)));
+        self.table = table;
+        if let Some(before) = self.entries.get_mut(self.last as usize) {
+            before.next = number;
+        }
+        self.last = number;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::histogram::CounterReset;
-use crate::model::{FloatHistogram, Samples, TimeRange, is_stale_nan};
+use crate::model::{FloatHistogram, Samples, TimeRange, has_stale_nan, is_stale_nan};
 use crate::plan::part::ShardPart;
 
 use super::histograms::sample_count;
@@ -49,7 +49,7 @@ impl SeriesSamples {
     /// Windows do not see staleness markers.
     pub fn drop_stale(&mut self) {
         let Samples { timestamps_ms, values, starts_ms, .. } = &mut self.source;
-        if values.iter().any(|&value| is_stale_nan(value)) {
+        if has_stale_nan(values) {
             let kept: Vec<bool> = values.iter().map(|&value| !is_stale_nan(value)).collect();
             keep(timestamps_ms, &kept);
             keep(values, &kept);

@@ -4,6 +4,7 @@
 //! it stands over them. Shards count by themselves, the gatherer adds them up, so a query over
 //! several shards ends at the bound a little later than on one.
 
+use crate::kernels;
 use crate::plan::grid::{Grid, Lookup};
 
 use super::error::ExecError;
@@ -148,8 +149,7 @@ impl SampleStats {
         let words = self.per_step.queryable.chunks_mut(u64::BITS as usize).zip(present);
         for (counts, &word) in words {
             if word.count_ones() as usize == counts.len() {
-                // The commonest case, and a loop that becomes vector instructions.
-                counts.iter_mut().for_each(|count| *count += 1);
+                kernels::increment(counts); // The commonest case.
                 continue;
             }
             for (bit, count) in counts.iter_mut().enumerate() {

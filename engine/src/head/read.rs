@@ -117,8 +117,10 @@ impl Head {
                 break;
             }
             let chunk = self.sealed.chunk(entry);
-            if ChunkHeader::decode(chunk)?.max_ms >= range.min_ms {
-                encode::decode(chunk, &mut out.timestamps_ms, &mut out.values)?;
+            let header = ChunkHeader::decode(chunk)?;
+            if header.max_ms >= range.min_ms {
+                let (timestamps_ms, values) = (&mut out.timestamps_ms, &mut out.values);
+                encode::decode_behind(&header, chunk, timestamps_ms, values)?;
             }
         }
         if open.count() > 0 && range.min_ms <= open.newest_ms {

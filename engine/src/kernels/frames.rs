@@ -172,23 +172,31 @@ fn fill<const IS_NARROW: bool, const ARE_STEPS: bool>(
 ) {
     let mut short = [0; LOAD_BYTES];
     let bytes = loadable(packed.bytes, &mut short);
-    let group = Group::<IS_NARROW>::new(packed.width as usize);
+    let width = packed.width as usize;
+    let group = Group::<IS_NARROW>::new(width);
     let mut exceptions = packed.exceptions;
     let (position, upper) = exceptions.next().unwrap_or(NO_EXCEPTION);
-    let mut offsets =
-        Offsets { bytes, width: packed.width as usize, group, exceptions, position, upper };
-    let (fast, rest) = room.split_at_mut(offsets.group.count_in(bytes).min(room.len()));
-    let fast_count = fast.len();
-    // Two loops: together they would ask at each group where it stands.
-    for (place, eight) in fast.iter_mut().enumerate() {
-        let (first, second) = offsets.doubles::<ARE_STEPS>(place, false);
-        let (first, second) = to.eight::<ARE_STEPS>(first, second, steps);
-        store_new(eight, first, second);
-    }
-    for (place, eight) in (fast_count..).zip(rest) {
-        let (first, second) = offsets.doubles::<ARE_STEPS>(place, true);
-        let (first, second) = to.eight::<ARE_STEPS>(first, second, steps);
-        store_new(eight, first, second);
+    let mut offsets = Offsets { bytes, width, group, exceptions, position, upper };
+    let fast_count = group.count_in(bytes).min(room.len());
+    let mut place = 0;
+    while place < room.len() {
+        // Groups without exceptions, whose loads stay within the bytes, in a loop that asks for neither.
+        let plain_end = fast_count.min(offsets.position / 8).max(place);
+        for eight in &mut room[place..plain_end] {
+            let (first, second) = match IS_NARROW {
+                true => narrow::<ARE_STEPS>(group.narrow(bytes, place * width, false)),
+                false => wide::<ARE_STEPS>(group.integers(bytes, place * width, false)),
+            };
+            let (first, second) = to.eight::<ARE_STEPS>(first, second, steps);
+            store_new(eight, first, second);
+            place += 1;
+        }
+        if let Some(eight) = room.get_mut(place) {
+            let (first, second) = offsets.doubles::<ARE_STEPS>(place, place >= fast_count);
+            let (first, second) = to.eight::<ARE_STEPS>(first, second, steps);
+            store_new(eight, first, second);
+            place += 1;
+        }
     }
     assert!(offsets.position == usize::MAX, "exceptions are within the frame");
 }
@@ -214,7 +222,6 @@ impl<Exceptions: Iterator<Item = (usize, u64)>, const IS_NARROW: bool>
     Offsets<'_, Exceptions, IS_NARROW>
 {
     /// The group at `place`, or its sums, as doubles; `is_late` as for [`Group::narrow`].
-    #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn doubles<const ARE_STEPS: bool>(
         &mut self,
@@ -231,7 +238,7 @@ impl<Exceptions: Iterator<Item = (usize, u64)>, const IS_NARROW: bool>
                 let upper = _mm256_and_si256(is_here, _mm256_set1_epi32(upper as i32));
                 offsets = _mm256_or_si256(offsets, upper);
             }
-            return doubles(if ARE_STEPS { sums_of_eight(offsets) } else { offsets });
+            return narrow::<ARE_STEPS>(offsets);
         }
         let (mut first, mut second) = self.group.integers(self.bytes, at, is_late);
         while self.position / 8 == place {
@@ -242,12 +249,7 @@ impl<Exceptions: Iterator<Item = (usize, u64)>, const IS_NARROW: bool>
             first = _mm256_or_si256(first, _mm256_and_si256(is_one, upper));
             second = _mm256_or_si256(second, _mm256_and_si256(is_two, upper));
         }
-        if ARE_STEPS {
-            (first, second) = (sums(first), sums(second));
-            let fourth = _mm256_permute4x64_epi64::<0b11_11_11_11>(first);
-            second = _mm256_add_epi64(second, fourth);
-        }
-        (double(first), double(second))
+        wide::<ARE_STEPS>((first, second))
     }
 
     /// Takes an exception: its lane, and the bits to put into it.
@@ -259,13 +261,27 @@ impl<Exceptions: Iterator<Item = (usize, u64)>, const IS_NARROW: bool>
     }
 }
 
-/// Eight integers below 2^31 as doubles.
+/// Eight integers below 2^31, or their sums, as doubles.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
-fn doubles(integers: __m256i) -> (__m256d, __m256d) {
+fn narrow<const ARE_STEPS: bool>(integers: __m256i) -> (__m256d, __m256d) {
+    let integers = if ARE_STEPS { sums_of_eight(integers) } else { integers };
     let first = _mm256_cvtepi32_pd(_mm256_castsi256_si128(integers));
     (first, _mm256_cvtepi32_pd(_mm256_extracti128_si256::<1>(integers)))
+}
+
+/// The same of twice four small integers.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn wide<const ARE_STEPS: bool>((first, second): (__m256i, __m256i)) -> (__m256d, __m256d) {
+    if !ARE_STEPS {
+        return (double(first), double(second));
+    }
+    let (first, second) = (sums(first), sums(second));
+    let fourth = _mm256_permute4x64_epi64::<0b11_11_11_11>(first);
+    (double(first), double(_mm256_add_epi64(second, fourth)))
 }
 
 /// Sums of eight integers, whose sum is below 2^31, from the first on.

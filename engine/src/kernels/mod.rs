@@ -10,6 +10,7 @@
 mod decimal;
 mod frames;
 mod prefetch;
+mod search;
 mod sums;
 mod timestamps;
 mod unpack;
@@ -22,6 +23,7 @@ pub use decimal::{
 };
 pub use frames::{PackedOffsets, append_offsets, append_steps};
 pub use prefetch::prefetch;
+pub use search::{are_apart, has_bits, increment};
 pub use sums::{add_to_sum, add_to_sums};
 pub use timestamps::{add_line, append_grid, ascends, line_point};
 pub use unpack::{unpack, unpack_scalar};

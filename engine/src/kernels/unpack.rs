@@ -145,6 +145,7 @@ pub(super) fn loadable<'a>(bytes: &'a [u8], short: &'a mut [u8; LOAD_BYTES]) -> 
 
 /// How eight values of a width are unpacked: narrow ones in lanes of 32 bits, others in lanes of 64.
 #[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
 pub(super) struct Group<const IS_NARROW: bool> {
     width: usize,
     /// Places, shifts: of the first vector, and of the second, if values are wide.

@@ -21,6 +21,6 @@ pub use label_keys::{KeptLabels, LabelKeys};
 pub use labels::{Labels, LabelsBuilder, LabelsRef};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::MetricType;
-pub use sample::{STALE_NAN_BITS, is_stale_nan};
+pub use sample::{STALE_NAN_BITS, has_stale_nan, is_stale_nan};
 pub use series::SeriesId;
 pub use source::{Samples, Selection, Source, SourceError, TimeRange};

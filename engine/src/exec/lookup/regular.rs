@@ -7,7 +7,8 @@ use std::ops::Range;
 use crate::exec::bits::{set_range, unset};
 use crate::exec::row::Row;
 use crate::exec::window::Points;
-use crate::model::is_stale_nan;
+use crate::kernels::are_apart;
+use crate::model::{has_stale_nan, is_stale_nan};
 use crate::plan::part::{Select, SelectOutput};
 
 /// Fewer samples than this are not worth looking at their distances.
@@ -37,7 +38,7 @@ pub fn look_back(select: &Select, points: Points<'_>, row: &mut Row) -> bool {
     set_range(&mut row.present, direct.clone());
     set_range(&mut row.present, after.clone());
     let is_marker = |step: &usize| is_stale_nan(row.values[*step]);
-    if row.values[direct.clone()].iter().any(|value| value.is_nan()) {
+    if has_stale_nan(&row.values[direct.clone()]) {
         direct.filter(is_marker).for_each(|step| unset(&mut row.present, step));
     }
     after.filter(is_marker).for_each(|step| unset(&mut row.present, step));
@@ -91,16 +92,6 @@ impl Places {
         let first = if begin < end { first as usize } else { 0 };
         Some(Places { direct: begin..end, first, stride, after })
     }
-}
-
-/// Whether all neighbours are `distance_ms` apart. Without an exit in the middle, so that it
-/// becomes vector instructions.
-pub fn are_apart(times_ms: &[i64], distance_ms: i64) -> bool {
-    let mut differing = 0;
-    for (time_ms, next_ms) in times_ms.iter().zip(&times_ms[1..]) {
-        differing |= next_ms.wrapping_sub(*time_ms) ^ distance_ms;
-    }
-    differing == 0
 }
 
 #[cfg(test)]

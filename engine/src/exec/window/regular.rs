@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::exec::bits::set_range;
-use crate::exec::lookup::regular::are_apart;
+use crate::kernels::are_apart;
 use crate::plan::part::Extend;
 
 use super::{Cursor, ExecError, Slide};

@@ -39,7 +39,13 @@ pub(super) fn push(bytes: &mut [u8], at: usize, value: i64) -> usize {
 /// Reads entries from the end of some bytes.
 pub(super) struct Backward<'a>(pub(super) &'a [u8]);
 
-impl Backward<'_> {
+impl<'a> Backward<'a> {
+    /// The bytes, if there are as many as entries: then each has one.
+    #[inline]
+    pub(super) fn as_bytes_each(&self, entry_count: usize) -> Option<&'a [u8]> {
+        (self.0.len() == entry_count).then_some(self.0)
+    }
+
     /// The entry at the end.
     ///
     /// # Panics

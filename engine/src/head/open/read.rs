@@ -5,6 +5,7 @@ use super::{Open, RAW_TIMES_HEAD_WORDS, RAW_TIMES_WORDS, RAW_WORDS, Shape, join}
 use crate::encode::decimal_of;
 use crate::kernels;
 use crate::mem::SlotPool;
+use crate::mem::varint::unzigzag;
 
 impl Open {
     /// Timestamp of the first sample; the chunk is not empty.
@@ -78,20 +79,22 @@ impl Open {
 
     /// Appends the newest `count` values of a packed chunk.
     fn read_packed(&self, slots: &SlotPool, count: usize, values: &mut Vec<f64>) {
+        if count == 0 {
+            return;
+        }
         let start = values.len();
         values.resize(start + count, 0.0);
+        let (out, newest) = (&mut values[start..], f64::from_bits(self.newest_bits));
         let mut entries = self.backward(slots);
-        let mut integer = decimal_of(f64::from_bits(self.newest_bits), self.exponent());
-        let (first, others) = match values[start..].split_first_mut() {
-            Some(read) => read,
-            None => return,
-        };
-        for value in others.iter_mut().rev() {
-            *value = f64::from_bits(integer as u64);
-            integer = integer.wrapping_sub(entries.take());
+        // Counters that move a little have one byte an entry: then none needs to be looked for.
+        match entries.as_bytes_each(self.count() - 1) {
+            Some(each) => {
+                let mut each = each.iter().rev();
+                let before = || each.next().map_or(0, |&byte| unzigzag(u64::from(byte)));
+                fill_backward(out, newest, self.exponent(), before);
+            }
+            None => fill_backward(out, newest, self.exponent(), || entries.take()),
         }
-        *first = f64::from_bits(integer as u64);
-        kernels::divide_decimals(&mut values[start..], self.exponent());
     }
 
     fn read_packed_times(
@@ -138,4 +141,30 @@ impl Open {
             }
         }
     }
+}
+
+/// Fills `values`, which is not empty, from its end: with `newest`, and what each is above the one before.
+#[inline]
+fn fill_backward(
+    values: &mut [f64],
+    newest: f64,
+    exponent: u8,
+    mut difference: impl FnMut() -> i64,
+) {
+    let mut integer = decimal_of(newest, exponent);
+    let Some((first, others)) = values.split_first_mut() else { return };
+    if exponent == 0 {
+        for value in others.iter_mut().rev() {
+            *value = integer as f64;
+            integer = integer.wrapping_sub(difference());
+        }
+        *first = integer as f64;
+        return;
+    }
+    for value in others.iter_mut().rev() {
+        *value = f64::from_bits(integer as u64);
+        integer = integer.wrapping_sub(difference());
+    }
+    *first = f64::from_bits(integer as u64);
+    kernels::divide_decimals(values, exponent);
 }
