@@ -1,11 +1,6 @@
-//! Which series of a block match: Prometheus's semantics on frozen postings.
+//! Which series of a block match: what [`Search`] asks of frozen postings.
 //!
-//! The values of a name stand sorted, so that lists and prefixes are found by halving. A matcher
-//! becomes two facts, as in `index`: whether series without the label match, and the values that
-//! match, or those that do not, whichever are at hand. The candidates shrink from matcher to
-//! matcher, the cheapest first; once they are few, their own labels are tested instead.
-//!
-//! Source: Prometheus `tsdb/querier.go`, `PostingsForMatchers`: the same sets, another order.
+//! The values of a name stand sorted, so that lists and prefixes are found by halving.
 
 use std::ops::Range;
 
@@ -18,13 +13,11 @@ use super::packed::packed_rows;
 use super::pages::le_u32;
 use super::postings;
 use super::read::Block;
-use crate::index::CompiledMatcher;
+use crate::index::{CompiledMatcher, Search, Searched, Set, United, Values};
 use crate::model::TimeRange;
 
-/// Bytes of postings that are read in the time it takes to read the labels of one series and test
-/// one of them; also the number of values tested.
-const POSTINGS_BYTES_PER_SERIES: u64 = 64;
-const VALUES_PER_SERIES: u64 = 4;
+/// What it takes to get at the postings of a pair, in postings.
+const PAIR_WORK: usize = 16;
 
 /// A name's row, and where the next begins.
 #[derive(Clone, Copy, Debug)]
@@ -32,26 +25,6 @@ pub(super) struct NameRow {
     pub strings: (u32, u32),
     pub pairs: (u32, u32),
     pub postings: (u32, u32),
-}
-
-struct Plan<'m> {
-    matcher: &'m CompiledMatcher,
-    name: u32,
-    row: NameRow,
-    /// Series without the label match.
-    absent_matches: bool,
-    values: Values,
-    /// Bytes of postings and number of values that will be touched; orders the plans.
-    cost: u64,
-}
-
-enum Values {
-    /// The series of these pairs match, no other that has the label.
-    Matching(Vec<u32>),
-    /// The series of these pairs do not match, all others that have the label do.
-    Refused(Vec<u32>),
-    /// These pairs have to be tested; no other passes the test.
-    Untested(Range<u32>),
 }
 
 impl Block {
@@ -107,38 +80,22 @@ impl Block {
         Ok((at < self.name_count() && self.name(at)? == name).then_some(at))
     }
 
-    fn find_pair(&self, row: &NameRow, value: &[u8]) -> Result<Option<u32>, BlockError> {
-        let (start, end) = row.pairs;
-        let at = partition(start..end, |pair| Ok(self.pair_value(pair)? < value))?;
-        Ok((at < end && self.pair_value(at)? == value).then_some(at))
-    }
-
-    /// The pairs of the name whose values begin with `prefix`.
-    fn pairs_with_prefix(&self, row: &NameRow, prefix: &[u8]) -> Result<Range<u32>, BlockError> {
-        let (start, end) = row.pairs;
-        let start = partition(start..end, |pair| Ok(self.pair_value(pair)? < prefix))?;
-        let end = partition(start..end, |pair| Ok(self.pair_value(pair)?.starts_with(prefix)))?;
-        Ok(start..end)
-    }
-
     pub(super) fn postings_bytes(&self, (start, end): (u32, u32)) -> Result<&[u8], BlockError> {
         let length = end.checked_sub(start).ok_or_else(|| self.pages.broken("postings"))?;
         self.section(SectionName::Postings).get(&self.pages, u64::from(start), length as usize)
     }
 
+    /// Where the postings of a set begin and end.
+    fn bounds(&self, set: Set) -> Result<(u32, u32), BlockError> {
+        Ok(match set {
+            Set::Name(name) => self.name_row(name)?.postings,
+            Set::Pair(pair) => self.pair_row(pair)?[1],
+        })
+    }
+
     fn postings(&self, bounds: (u32, u32)) -> Result<RoaringBitmap, BlockError> {
         let bytes = self.postings_bytes(bounds)?;
         postings::decode(bytes, self.series_count()).ok_or_else(|| self.pages.broken("postings"))
-    }
-
-    /// Bytes of the postings of some pairs.
-    fn cost_of(&self, pairs: &[u32]) -> Result<u64, BlockError> {
-        let mut bytes = 0;
-        for &pair in pairs {
-            let (start, end) = self.pair_row(pair)?[1];
-            bytes += u64::from(end.saturating_sub(start));
-        }
-        Ok(bytes)
     }
 
     pub(super) fn all_series(&self) -> RoaringBitmap {
@@ -152,25 +109,7 @@ impl Block {
     /// Cost: a few reads for equality and lists; expressions test the values that begin with their
     /// prefix, once, or each candidate.
     pub fn select(&self, matchers: &[CompiledMatcher]) -> Result<RoaringBitmap, BlockError> {
-        let mut plans = Vec::with_capacity(matchers.len());
-        for matcher in matchers {
-            match self.find_name(matcher.name())? {
-                Some(name) => plans.push(self.plan(matcher, name)?),
-                // No series has the label.
-                None if matcher.matches_empty() => {}
-                None => return Ok(RoaringBitmap::new()),
-            }
-        }
-        plans.sort_by_key(|plan| (plan.absent_matches, plan.cost));
-        let mut candidates = None;
-        for plan in plans {
-            let left = self.apply(plan, candidates)?;
-            if left.is_empty() {
-                return Ok(left);
-            }
-            candidates = Some(left);
-        }
-        Ok(candidates.unwrap_or_else(|| self.all_series()))
+        Search::at_once(self, matchers)
     }
 
     /// As [`Block::select`], those that may have samples in `range`, to the second.
@@ -195,83 +134,6 @@ impl Block {
         Ok(RoaringBitmap::from_sorted_iter(kept).expect("a bitmap ascends"))
     }
 
-    fn plan<'m>(&self, matcher: &'m CompiledMatcher, name: u32) -> Result<Plan<'m>, BlockError> {
-        let row = self.name_row(name)?;
-        let values = match matcher.listed() {
-            Some(values) => {
-                let mut pairs = vec![];
-                for value in values {
-                    pairs.extend(self.find_pair(&row, value)?);
-                }
-                if matcher.is_negated() { Values::Refused(pairs) } else { Values::Matching(pairs) }
-            }
-            None if matcher.accepts_all_set() && matcher.is_negated() => Values::Matching(vec![]),
-            None if matcher.accepts_all_set() => Values::Refused(vec![]),
-            None => Values::Untested(self.pairs_with_prefix(&row, matcher.prefix())?),
-        };
-        let with_name = u64::from(row.postings.1.saturating_sub(row.postings.0));
-        let cost = match &values {
-            Values::Matching(pairs) => self.cost_of(pairs)?,
-            Values::Refused(pairs) => with_name + self.cost_of(pairs)?,
-            Values::Untested(pairs) => with_name + 16 * pairs.len() as u64,
-        };
-        let absent_matches = matcher.matches_empty();
-        Ok(Plan { matcher, name, row, absent_matches, values, cost })
-    }
-
-    /// The candidates for which the plan's matcher holds; `None` are all series.
-    fn apply(
-        &self,
-        plan: Plan<'_>,
-        candidates: Option<RoaringBitmap>,
-    ) -> Result<RoaringBitmap, BlockError> {
-        if let Some(few) = &candidates {
-            let tested = match &plan.values {
-                Values::Untested(pairs) => pairs.len() as u64 / VALUES_PER_SERIES,
-                _ => plan.cost / POSTINGS_BYTES_PER_SERIES,
-            };
-            if few.len() < tested {
-                return self.test_series(&plan, few);
-            }
-        }
-        let all = candidates.unwrap_or_else(|| self.all_series());
-        let values = match plan.values {
-            Values::Untested(pairs) => self.test_values(plan.matcher, &plan.row, pairs)?,
-            values => values,
-        };
-        Ok(match (plan.absent_matches, values) {
-            (false, Values::Matching(pairs)) => all & self.union(&pairs)?,
-            (false, Values::Refused(pairs)) => {
-                (all & self.postings(plan.row.postings)?) - self.union(&pairs)?
-            }
-            (true, Values::Matching(pairs)) => {
-                let kept = &all & self.union(&pairs)?;
-                (all - self.postings(plan.row.postings)?) | kept
-            }
-            (true, Values::Refused(pairs)) => all - self.union(&pairs)?,
-            (_, Values::Untested(_)) => unreachable!("the values were tested above"),
-        })
-    }
-
-    /// The candidates whose own labels pass.
-    fn test_series(
-        &self,
-        plan: &Plan<'_>,
-        candidates: &RoaringBitmap,
-    ) -> Result<RoaringBitmap, BlockError> {
-        let mut kept = vec![];
-        for series in candidates {
-            let passes = match self.value_number(series, plan.name)? {
-                None => plan.absent_matches,
-                Some(value) => plan.matcher.matches_value(self.value(plan.name, value)?),
-            };
-            if passes {
-                kept.push(series);
-            }
-        }
-        Ok(RoaringBitmap::from_sorted_iter(kept).expect("a bitmap ascends"))
-    }
-
     /// Place of the series' value among those of the name; `None` without the label.
     fn value_number(&self, series: u32, name: u32) -> Result<Option<u32>, BlockError> {
         for pair in self.label_numbers(series)? {
@@ -281,54 +143,6 @@ impl Block {
             }
         }
         Ok(None)
-    }
-
-    /// Tests values; gives the side with fewer postings.
-    fn test_values(
-        &self,
-        matcher: &CompiledMatcher,
-        row: &NameRow,
-        tested: Range<u32>,
-    ) -> Result<Values, BlockError> {
-        // What lies outside of the prefix fails the test; it is on the side that negation says.
-        let mut sides = [(0u64, vec![]), (0, vec![])];
-        for pair in tested.clone() {
-            let [string, postings] = self.pair_row(pair)?;
-            let matches = matcher.matches_value(self.string(string)?);
-            let side = &mut sides[usize::from(matches)];
-            side.0 += u64::from(postings.1.saturating_sub(postings.0));
-            side.1.push(pair);
-        }
-        let [mut refused, mut matching] = sides;
-        let untested = (row.pairs.0..tested.start).chain(tested.end..row.pairs.1);
-        if matcher.is_negated() {
-            if tested.len() < (row.pairs.1 - row.pairs.0) as usize {
-                return Ok(Values::Refused(refused.1));
-            }
-            matching.1.extend(untested);
-        } else {
-            if tested.len() < (row.pairs.1 - row.pairs.0) as usize {
-                return Ok(Values::Matching(matching.1));
-            }
-            refused.1.extend(untested);
-        }
-        Ok(if matching.0 <= refused.0 {
-            Values::Matching(matching.1)
-        } else {
-            Values::Refused(refused.1)
-        })
-    }
-
-    fn union(&self, pairs: &[u32]) -> Result<RoaringBitmap, BlockError> {
-        let (mut few, mut union) = (vec![], RoaringBitmap::new());
-        for &pair in pairs {
-            let bytes = self.postings_bytes(self.pair_row(pair)?[1])?;
-            postings::unite(bytes, self.series_count(), &mut few, &mut union)
-                .ok_or_else(|| self.pages.broken("postings"))?;
-        }
-        few.sort_unstable();
-        few.dedup();
-        Ok(union | RoaringBitmap::from_sorted_iter(few).expect("the series ascend"))
     }
 
     /// The names that series have, of `selection` or of all, sorted; the first `count_max`.
@@ -392,6 +206,85 @@ impl Block {
             }
         }
         Ok(values)
+    }
+}
+
+impl Searched for Block {
+    type Error = BlockError;
+
+    const VALUES_PER_SERIES: u64 = 4;
+    const COST_PER_SERIES: u64 = 64;
+    const VALUE_COST: u64 = 16;
+    const HAS_SETS: bool = true;
+
+    fn find_name(&self, name: &[u8]) -> Result<Option<u32>, BlockError> {
+        Block::find_name(self, name)
+    }
+
+    fn find_pair(&self, name: u32, value: &[u8]) -> Result<Option<u32>, BlockError> {
+        let (start, end) = self.name_row(name)?.pairs;
+        let at = partition(start..end, |pair| Ok(self.pair_value(pair)? < value))?;
+        Ok((at < end && self.pair_value(at)? == value).then_some(at))
+    }
+
+    /// Those that begin with the prefix. Places are pairs.
+    fn values(&self, name: u32, prefix: &[u8]) -> Result<Values, BlockError> {
+        let (first, last) = self.name_row(name)?.pairs;
+        let start = partition(first..last, |pair| Ok(self.pair_value(pair)? < prefix))?;
+        let end = partition(start..last, |pair| Ok(self.pair_value(pair)?.starts_with(prefix)))?;
+        Ok(Values { places: start..end, are_all: (start, end) == (first, last) })
+    }
+
+    fn each_value(
+        &self,
+        _name: u32,
+        places: Range<u32>,
+        mut f: impl FnMut(u32, &[u8], u64),
+    ) -> Result<(), BlockError> {
+        for pair in places {
+            let [string, (start, end)] = self.pair_row(pair)?;
+            f(pair, self.string(string)?, u64::from(end.saturating_sub(start)));
+        }
+        Ok(())
+    }
+
+    fn value_of<'b>(
+        &'b self,
+        series: u32,
+        name: u32,
+        _buffer: &'b mut Vec<u8>,
+    ) -> Result<Option<&'b [u8]>, BlockError> {
+        let value = self.value_number(series, name)?;
+        value.map(|value| self.value(name, value)).transpose()
+    }
+
+    /// Bytes of its postings.
+    fn cost(&self, set: Set) -> Result<u64, BlockError> {
+        let (start, end) = self.bounds(set)?;
+        Ok(u64::from(end.saturating_sub(start)))
+    }
+
+    fn all_series(&self) -> Result<RoaringBitmap, BlockError> {
+        Ok(Block::all_series(self))
+    }
+
+    fn series(&self, set: Set) -> Result<RoaringBitmap, BlockError> {
+        self.postings(self.bounds(set)?)
+    }
+
+    fn unite(
+        &self,
+        pair: u32,
+        _from: usize,
+        _room: usize,
+        _within: Option<&RoaringBitmap>,
+        few: &mut Vec<u32>,
+        many: &mut RoaringBitmap,
+    ) -> Result<United, BlockError> {
+        let bytes = self.postings_bytes(self.pair_row(pair)?[1])?;
+        postings::unite(bytes, self.series_count(), few, many)
+            .ok_or_else(|| self.pages.broken("postings"))?;
+        Ok(United { work: PAIR_WORK + bytes.len(), next: None })
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::*;
-use crate::index::{CompiledMatcher, Index};
+use crate::index::{CompiledMatcher, Index, Search};
 use crate::model::{Labels, MatchOp, Matcher, Samples, TimeRange};
 
 const ALL: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
@@ -75,6 +75,9 @@ fn matcher(text: &str) -> CompiledMatcher {
 #[track_caller]
 fn check_select(block: &Block, model: &Model, matchers: &[CompiledMatcher]) {
     let selected = block.select(matchers).unwrap();
+    for work_max in [1, 100] {
+        assert_eq!(Search::in_steps(block, matchers, work_max).unwrap(), selected);
+    }
     let expected: RoaringBitmap = (0..)
         .zip(model.keys())
         .filter(|(_, labels)| matchers.iter().all(|matcher| matcher.matches(labels.as_ref())))

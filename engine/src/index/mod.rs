@@ -3,7 +3,7 @@
 //! ```text
 //! labels of a series -> names, pairs (dictionary) -> postings of each (postings)
 //!                                      pairs of the series (sets) -> its labels
-//! matchers           -> postings of values, set operations (select) -> series
+//! matchers           -> postings of values, set operations (search) -> series
 //! ```
 //!
 //! A series is a 32-bit id of the head's. Its label set is kept as the ids of its pairs. For each
@@ -18,15 +18,22 @@ mod latest;
 mod matcher;
 mod numbered;
 mod postings;
+mod search;
+mod search_plan;
+mod searched;
 mod select;
 mod sets;
 mod stats;
 
 #[cfg(test)]
+mod search_tests;
+#[cfg(test)]
 mod tests;
 
 pub use matcher::CompiledMatcher;
 pub use numbered::PairMap;
+pub(crate) use search::Search;
+pub(crate) use searched::{Searched, Set, United, Values};
 pub use stats::{Stat, Stats};
 pub(crate) use stats::{Top, encoded_bytes};
 
@@ -54,6 +61,8 @@ pub struct Index {
     latest: Latest,
     /// Many series are added in a row; postings need not have them yet.
     is_many: bool,
+    /// How often series were removed.
+    removal_count: u64,
 }
 
 /// The index has no ids left for names and values, or the label set is beyond its limit.
@@ -122,6 +131,7 @@ impl Index {
     pub fn remove(&mut self, removed: &RoaringBitmap) {
         debug_assert!(!self.is_many, "series are still added");
         self.latest.forget();
+        self.removal_count += 1;
         let (mut names, mut pairs) = (RoaringBitmap::new(), RoaringBitmap::new());
         for series in removed {
             for pair_id in self.sets.pairs(self.sets.handle(series)) {

@@ -406,11 +406,16 @@ impl View<'_> {
         }
     }
 
-    /// Appends to `out` what is both in `selection` and in the set; in no order.
-    pub fn common(&self, selection: &RoaringBitmap, out: &mut Vec<u32>) {
-        common_with_list(selection, self.list, out);
+    /// Gives what is both in `selection` and in the set: appended to `few`, or united with `many`.
+    pub fn unite_common(
+        &self,
+        selection: &RoaringBitmap,
+        few: &mut Vec<u32>,
+        many: &mut RoaringBitmap,
+    ) {
+        common_with_list(selection, self.list, few);
         if let Some(bitmap) = self.bitmap {
-            out.extend(bitmap & selection);
+            *many |= bitmap & selection;
         }
     }
 

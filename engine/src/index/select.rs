@@ -1,210 +1,39 @@
-//! Which series match: Prometheus's semantics, the cheapest matcher first.
-//!
-//! A matcher becomes two facts: whether series without the label match, and the postings of the
-//! values that match, or of those that do not, whichever are at hand. The candidates shrink from
-//! matcher to matcher; once they are few, an expression runs over their own labels instead of
-//! over all values of the name.
-//!
-//! Source: Prometheus `tsdb/querier.go`, `PostingsForMatchers`: the same sets, another order.
+//! Which series match: what [`Search`] asks of the index.
+
+use std::convert::Infallible;
+use std::ops::Range;
 
 use roaring::RoaringBitmap;
 
 use super::Index;
 use super::matcher::CompiledMatcher;
-use super::postings::{View, sorted_bitmap};
+use super::postings::View;
+use super::search::Search;
+use super::searched::{Census, Searched, Set, United, Values};
 
-/// How many values can be tested in the time it takes to read the labels of one series and test
-/// one of them.
-const VALUES_PER_SERIES: u64 = 4;
+/// What it takes to get at the postings of a pair, in postings.
+const PAIR_WORK: usize = 2;
 
-/// What a matcher asks of the index.
-struct Plan<'m> {
-    matcher: &'m CompiledMatcher,
-    name_id: u32,
-    /// Series without the label match.
-    absent_matches: bool,
-    values: Values,
-    /// About the number of series or values to be touched; orders the plans.
-    cost: u64,
-}
-
-enum Values {
-    /// The series of these pairs match, no other that has the label.
-    Matching(Vec<u32>),
-    /// The series of these pairs do not match, all others that have the label do.
-    Refused(Vec<u32>),
-    /// Not known before each value was tested.
-    Untested,
-}
+/// Series of a bitmap that take as long as one of a list.
+const BITMAP_SERIES_PER_WORK: usize = 64;
 
 impl Index {
     /// The series for which all `matchers` hold. Without matchers: all series.
     ///
     /// Cost: expressions that are no lists test each value of their name once, or each candidate.
     pub fn select(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
-        let mut plans = Vec::with_capacity(matchers.len());
-        for matcher in matchers {
-            match self.dictionary.find_name(matcher.name()) {
-                Some(name_id) => plans.push(self.plan(matcher, name_id)),
-                // No series has the label.
-                None if matcher.matches_empty() => {}
-                None => return RoaringBitmap::new(),
-            }
-        }
-        plans.sort_by_key(|plan| (plan.absent_matches, plan.cost));
-        let mut candidates = None;
-        for plan in plans {
-            let left = self.apply(plan, candidates);
-            if left.is_empty() {
-                return left;
-            }
-            candidates = Some(left);
-        }
-        candidates.unwrap_or_else(|| self.all_series())
+        let Ok(found) = Search::at_once(self, matchers);
+        found
     }
 
-    fn plan<'m>(&self, matcher: &'m CompiledMatcher, name_id: u32) -> Plan<'m> {
-        let dictionary = &self.dictionary;
-        let values = match matcher.listed() {
-            Some(values) => {
-                let pairs = values
-                    .iter()
-                    .filter_map(|value| dictionary.find_pair(name_id, value))
-                    .collect();
-                if matcher.is_negated() { Values::Refused(pairs) } else { Values::Matching(pairs) }
-            }
-            None if matcher.accepts_all_set() && matcher.is_negated() => Values::Matching(vec![]),
-            None if matcher.accepts_all_set() => Values::Refused(vec![]),
-            None => Values::Untested,
-        };
-        let series_count = |pairs: &[u32]| -> u64 {
-            pairs.iter().map(|&pair| u64::from(self.pair_series_count(pair))).sum()
-        };
-        let with_name = u64::from(dictionary.name_postings[name_id as usize].count());
-        let cost = match &values {
-            Values::Matching(pairs) => series_count(pairs),
-            Values::Refused(pairs) => with_name + series_count(pairs),
-            Values::Untested => with_name + self.value_count(name_id),
-        };
-        Plan { matcher, name_id, absent_matches: matcher.matches_empty(), values, cost }
-    }
-
-    /// The candidates for which the plan's matcher holds; `None` are all series.
-    fn apply(&self, plan: Plan<'_>, candidates: Option<RoaringBitmap>) -> RoaringBitmap {
-        let Plan { matcher, name_id, absent_matches, values, .. } = plan;
-        let values = match (values, &candidates) {
-            (Values::Untested, Some(few))
-                if few.len() * VALUES_PER_SERIES < self.value_count(name_id) =>
-            {
-                let value = |series| self.value_of(series, name_id);
-                let matching = few.iter().filter(|&series| matcher.matches_value(value(series)));
-                return sorted_bitmap(&matching.collect::<Vec<u32>>());
-            }
-            (Values::Untested, _) => self.test_values(matcher, name_id),
-            (values, _) => values,
-        };
-        let with_name = self.name_view(name_id);
-        match (absent_matches, values) {
-            (false, Values::Matching(pairs)) => match (&pairs[..], candidates) {
-                (&[pair], Some(mut candidates)) => {
-                    self.pair_view(pair).intersect(&mut candidates);
-                    candidates
-                }
-                (_, Some(candidates)) => self.intersect_union(candidates, &pairs),
-                (_, None) => self.union(&pairs),
-            },
-            (false, Values::Refused(pairs)) => {
-                let mut left = match candidates {
-                    None => with_name.to_bitmap(),
-                    Some(mut candidates) => {
-                        with_name.intersect(&mut candidates);
-                        candidates
-                    }
-                };
-                self.subtract(&mut left, &pairs);
-                left
-            }
-            (true, Values::Matching(pairs)) => {
-                let mut left = candidates.unwrap_or_else(|| self.all_series());
-                let kept = &left & self.union(&pairs);
-                with_name.subtract(&mut left);
-                left | kept
-            }
-            (true, Values::Refused(pairs)) => {
-                let mut left = candidates.unwrap_or_else(|| self.all_series());
-                self.subtract(&mut left, &pairs);
-                left
-            }
-            (_, Values::Untested) => unreachable!("the values were tested above"),
+    fn view(&self, set: Set) -> View<'_> {
+        match set {
+            Set::Name(name) => self.name_view(name),
+            Set::Pair(pair) => self.pair_view(pair),
         }
     }
 
-    /// Tests each value of the name; gives the side that fewer series are on.
-    fn test_values(&self, matcher: &CompiledMatcher, name_id: u32) -> Values {
-        let mut sides = [(0u64, vec![]), (0, vec![])];
-        for &pair in &self.dictionary.name_pairs[name_id as usize] {
-            let count = self.pair_series_count(pair);
-            if count > 0 {
-                let side =
-                    &mut sides[usize::from(matcher.matches_value(self.dictionary.value(pair)))];
-                side.0 += u64::from(count);
-                side.1.push(pair);
-            }
-        }
-        let [refused, matching] = sides;
-        if matching.0 <= refused.0 {
-            Values::Matching(matching.1)
-        } else {
-            Values::Refused(refused.1)
-        }
-    }
-
-    /// The candidates that any of `pairs` holds.
-    fn intersect_union(&self, candidates: RoaringBitmap, pairs: &[u32]) -> RoaringBitmap {
-        let count: u64 = pairs.iter().map(|&pair| u64::from(self.pair_series_count(pair))).sum();
-        if count <= candidates.len() {
-            return candidates & self.union(pairs);
-        }
-        let mut common = vec![];
-        for &pair in pairs {
-            self.pair_view(pair).common(&candidates, &mut common);
-        }
-        common.sort_unstable();
-        sorted_bitmap(&common)
-    }
-
-    fn union(&self, pairs: &[u32]) -> RoaringBitmap {
-        if let [pair] = *pairs {
-            return self.pair_view(pair).to_bitmap();
-        }
-        let mut union = RoaringBitmap::new();
-        let mut listed = vec![];
-        for &pair in pairs {
-            let view = self.pair_view(pair);
-            listed.extend_from_slice(view.list);
-            if let Some(bitmap) = view.bitmap {
-                union |= bitmap;
-            }
-        }
-        // Values of one name share no series.
-        listed.sort_unstable();
-        union | sorted_bitmap(&listed)
-    }
-
-    fn subtract(&self, left: &mut RoaringBitmap, pairs: &[u32]) {
-        match pairs {
-            [] => {}
-            [pair] => self.pair_view(*pair).subtract(left),
-            _ => *left -= self.union(pairs),
-        }
-    }
-
-    /// The value that a series has under a name; empty when it has none.
-    fn value_of(&self, series: u32, name_id: u32) -> &[u8] {
-        self.pair_of(series, name_id).map_or(b"", |pair| self.dictionary.value(pair))
-    }
-
-    /// The pair that a series has under a name.
+    /// The pair that a series of the index has under a name.
     pub(super) fn pair_of(&self, series: u32, name_id: u32) -> Option<u32> {
         let mut pairs = self.sets.pairs(self.sets.handle(series));
         pairs.find(|&pair| self.dictionary.name_of_pair(pair) == name_id)
@@ -222,9 +51,121 @@ impl Index {
     pub(super) fn name_view(&self, name_id: u32) -> View<'_> {
         self.store.view(&self.dictionary.name_postings[name_id as usize])
     }
+}
 
-    /// Values of the name, those without series among them.
-    fn value_count(&self, name_id: u32) -> u64 {
-        self.dictionary.name_pairs[name_id as usize].len() as u64
+impl Searched for Index {
+    type Error = Infallible;
+
+    const VALUES_PER_SERIES: u64 = 4;
+    /// Sets are intersected where they lie.
+    const COST_PER_SERIES: u64 = u64::MAX;
+    const VALUE_COST: u64 = 1;
+    const HAS_SETS: bool = true;
+
+    fn census(&self) -> Census {
+        Census { id_end: self.sets.id_end(), removal_count: self.removal_count }
+    }
+
+    fn settle(&self, since: Census, found: &mut RoaringBitmap) {
+        if self.sets.id_end() > since.id_end {
+            found.remove_range(since.id_end..);
+        }
+        if self.removal_count > since.removal_count {
+            self.store.view(&self.all).intersect(found);
+        }
+    }
+
+    fn find_name(&self, name: &[u8]) -> Result<Option<u32>, Infallible> {
+        Ok(self.dictionary.find_name(name))
+    }
+
+    fn find_pair(&self, name: u32, value: &[u8]) -> Result<Option<u32>, Infallible> {
+        Ok(self.dictionary.find_pair(name, value))
+    }
+
+    /// All: they stand in no order.
+    fn values(&self, name: u32, _prefix: &[u8]) -> Result<Values, Infallible> {
+        let count = self.dictionary.name_pairs[name as usize].len() as u32;
+        Ok(Values { places: 0..count, are_all: true })
+    }
+
+    fn each_value(
+        &self,
+        name: u32,
+        places: Range<u32>,
+        mut f: impl FnMut(u32, &[u8], u64),
+    ) -> Result<(), Infallible> {
+        let pairs = &self.dictionary.name_pairs[name as usize];
+        // Some may have been dropped since the places were given.
+        let end = pairs.len().min(places.end as usize);
+        for &pair in &pairs[end.min(places.start as usize)..end] {
+            let count = self.pair_series_count(pair);
+            if count > 0 {
+                f(pair, self.dictionary.value(pair), u64::from(count));
+            }
+        }
+        Ok(())
+    }
+
+    fn value_of<'b>(
+        &'b self,
+        series: u32,
+        name: u32,
+        _buffer: &'b mut Vec<u8>,
+    ) -> Result<Option<&'b [u8]>, Infallible> {
+        if !self.contains(series) {
+            return Ok(None);
+        }
+        Ok(self.pair_of(series, name).map(|pair| self.dictionary.value(pair)))
+    }
+
+    /// Its series.
+    fn cost(&self, set: Set) -> Result<u64, Infallible> {
+        Ok(u64::from(match set {
+            Set::Name(name) => self.dictionary.name_postings[name as usize].count(),
+            Set::Pair(pair) => self.pair_series_count(pair),
+        }))
+    }
+
+    fn all_series(&self) -> Result<RoaringBitmap, Infallible> {
+        Ok(Index::all_series(self))
+    }
+
+    fn series(&self, set: Set) -> Result<RoaringBitmap, Infallible> {
+        Ok(self.view(set).to_bitmap())
+    }
+
+    fn intersect(&self, set: Set, series: &mut RoaringBitmap) -> Result<(), Infallible> {
+        self.view(set).intersect(series);
+        Ok(())
+    }
+
+    fn subtract(&self, set: Set, series: &mut RoaringBitmap) -> Result<(), Infallible> {
+        self.view(set).subtract(series);
+        Ok(())
+    }
+
+    fn unite(
+        &self,
+        pair: u32,
+        _from: usize,
+        _room: usize,
+        within: Option<&RoaringBitmap>,
+        few: &mut Vec<u32>,
+        many: &mut RoaringBitmap,
+    ) -> Result<United, Infallible> {
+        let view = self.pair_view(pair);
+        match within {
+            Some(within) => view.unite_common(within, few, many),
+            None => {
+                few.extend_from_slice(view.list);
+                if let Some(bitmap) = view.bitmap {
+                    *many |= bitmap;
+                }
+            }
+        }
+        let in_bitmap = self.pair_series_count(pair) as usize - view.list.len();
+        let work = PAIR_WORK + view.list.len() + in_bitmap / BITMAP_SERIES_PER_WORK;
+        Ok(United { work, next: None })
     }
 }

@@ -61,6 +61,11 @@ impl LabelSets {
         }
     }
 
+    /// Beyond all ids that series have or had.
+    pub fn id_end(&self) -> u32 {
+        self.handles.len() as u32
+    }
+
     /// Forgets the set of a series, which has one.
     pub fn remove(&mut self, series: u32) {
         let handle = std::mem::take(&mut self.handles[series as usize]);

@@ -8,13 +8,13 @@ use crate::model::{Labels, MatchOp, Matcher};
 
 /// An index beside the label sets it was built from.
 #[derive(Default)]
-struct Model {
-    index: Index,
-    series: BTreeMap<u32, Labels>,
+pub(super) struct Model {
+    pub index: Index,
+    pub series: BTreeMap<u32, Labels>,
 }
 
 impl Model {
-    fn insert(&mut self, series: u32, labels: Labels) {
+    pub fn insert(&mut self, series: u32, labels: Labels) {
         self.index.insert(series, labels.as_ref()).unwrap();
         self.series.insert(series, labels);
     }
@@ -34,7 +34,7 @@ impl Model {
         self.series.insert(series, labels);
     }
 
-    fn remove(&mut self, removed: &RoaringBitmap) {
+    pub fn remove(&mut self, removed: &RoaringBitmap) {
         self.index.remove(removed);
         self.series.retain(|series, _| !removed.contains(*series));
     }
@@ -43,7 +43,7 @@ impl Model {
         self.index.select(matchers)
     }
 
-    fn select_naively(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
+    pub fn select_naively(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
         let matches = |labels: &Labels| matchers.iter().all(|m| m.matches(labels.as_ref()));
         self.series
             .iter()
@@ -109,7 +109,7 @@ impl Numbers {
     }
 }
 
-fn matcher(text: &str) -> CompiledMatcher {
+pub(super) fn matcher(text: &str) -> CompiledMatcher {
     let at = text.find(['=', '!']).expect("a matcher has an operator");
     let (name, rest) = text.split_at(at);
     let ops = [MatchOp::Regexp, MatchOp::NotRegexp, MatchOp::NotEqual, MatchOp::Equal];
@@ -225,7 +225,7 @@ fn stats_name_the_largest() {
     assert!(model.index.stats(0).series_count_by_label_pair.is_empty());
 }
 
-fn label_set() -> impl Strategy<Value = Labels> {
+pub(super) fn label_set() -> impl Strategy<Value = Labels> {
     let value = prop::sample::select(vec!["", "", "a", "b", "ab", "foo", "bar", "é"]);
     let id = 0u32..2000;
     (prop::collection::vec(value, 3), id).prop_map(|(values, id)| {
@@ -234,7 +234,7 @@ fn label_set() -> impl Strategy<Value = Labels> {
     })
 }
 
-fn any_matcher() -> impl Strategy<Value = CompiledMatcher> {
+pub(super) fn any_matcher() -> impl Strategy<Value = CompiledMatcher> {
     let name = prop::sample::select(vec!["x", "y", "z", "id", "absent"]);
     let op = prop::sample::select(vec!["=", "!=", "=~", "!~"]);
     let values = ["", "a", "b", "foo", ".*", ".+", "a|b", "a|", "a.*", "(a|b)?", "[^a]+", ".?"];

@@ -93,7 +93,8 @@ pub trait Source {
     type Selection: Selection;
 
     /// Begins to select the series that match all of `matchers` and may have samples in `range`: each
-    /// label set once, in no particular order. They are there when [`Source::select_more`] says so.
+    /// label set once, in no particular order. They are there when [`Source::select_more`] says so; series
+    /// that come or go before may be among them or not.
     fn begin_select(
         &self,
         matchers: &[Matcher],

@@ -14,7 +14,7 @@ use super::select::source_error;
 use crate::block::prometheus::PrometheusBlock;
 use crate::block::{BlockError, BlockId, BlockMeta, Scratch, Tombstones};
 use crate::disk::FileBytes;
-use crate::index::CompiledMatcher;
+use crate::index::{CompiledMatcher, Search};
 use crate::model::{LabelsRef, Matcher, Samples, SourceError, TimeRange};
 
 /// A block of Prometheus that queries read.
@@ -83,9 +83,38 @@ impl AnyBlock {
 
     /// The series here that match.
     pub fn select(&self, matchers: &[CompiledMatcher]) -> Result<RoaringBitmap, BlockError> {
+        let found = match self {
+            AnyBlock::Own(open) => open.block.select(matchers)?,
+            AnyBlock::Guest(guest) => guest.block.select(matchers)?,
+        };
+        Ok(self.keep_own(found))
+    }
+
+    /// As [`AnyBlock::select`], in steps: begins, and goes on, see [`Search::step`].
+    pub fn begin_search(&self) -> Search {
         match self {
-            AnyBlock::Own(open) => Ok(open.keep_own(open.block.select(matchers)?)),
-            AnyBlock::Guest(guest) => Ok(guest.block.select(matchers)? & &*guest.series),
+            AnyBlock::Own(open) => Search::among(&*open.block, open.series.clone()),
+            AnyBlock::Guest(guest) => Search::among(&*guest.block, Some(guest.series.clone())),
+        }
+    }
+
+    pub fn search_more(
+        &self,
+        search: &mut Search,
+        matchers: &[CompiledMatcher],
+        work_max: usize,
+    ) -> Result<usize, BlockError> {
+        match self {
+            AnyBlock::Own(open) => search.step(&*open.block, matchers, work_max),
+            AnyBlock::Guest(guest) => search.step(&*guest.block, matchers, work_max),
+        }
+    }
+
+    /// Of the series of a search those that live here.
+    pub fn keep_own(&self, found: RoaringBitmap) -> RoaringBitmap {
+        match self {
+            AnyBlock::Own(open) => open.keep_own(found),
+            AnyBlock::Guest(guest) => found & &*guest.series,
         }
     }
 

@@ -30,11 +30,7 @@ impl Store {
 
     pub(super) fn matching(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
         let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
-        Ok(self.matching_compiled(&compiled))
-    }
-
-    pub(super) fn matching_compiled(&self, matchers: &[CompiledMatcher]) -> RoaringBitmap {
-        self.head.index().select(matchers)
+        Ok(self.head.index().select(&compiled))
     }
 
     /// Series that match one set of matchers at least; `None` without sets: all series.

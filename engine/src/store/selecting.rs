@@ -1,21 +1,27 @@
 //! A selection in the making, some series at a time: whoever selects a million shares its shard.
 //!
 //! ```text
-//! matchers ─► head's series ─► entries ─► hashes ─┐   once a block has series
-//!         └─► block's series ─► labels, hash ─────┴─► found: a place more; else: an entry more
+//! matchers ─► search of the head ──► entries ─► hashes ─┐   once a block has series
+//!         └─► search of a block ───► labels, hash ──────┴─► found: a place more; else: an entry more
 //! ```
+//!
+//! The store may change between two steps. Blocks are those of the begin; of the series of the head
+//! those are found that were there from the begin to the end of its search.
 
 use std::vec;
 
 use hashbrown::HashTable;
-use roaring::{RoaringBitmap, bitmap};
+use roaring::bitmap;
 
 use super::Store;
 use super::guests::AnyBlock;
 use super::select::source_error;
 use super::selection::{NONE, StoreSelection};
-use crate::index::CompiledMatcher;
+use crate::index::{CompiledMatcher, Search};
 use crate::model::{Matcher, SeriesId, SourceError, TimeRange};
+
+/// What a search does at once, see [`Search::step`]: some 100 us.
+const SEARCH_WORK: usize = 8192;
 
 /// Series of the head that become entries at once: some 100 us.
 const HEADS_AT_ONCE: usize = 8192;
@@ -33,17 +39,30 @@ const STEP_WORK: usize = 256;
 pub(super) struct Selecting {
     matchers: Vec<CompiledMatcher>,
     range: TimeRange,
-    heads: bitmap::IntoIter,
-    /// Entries that the head has in the selection when all are there.
-    head_count: usize,
-    /// Of these, the first so many are in `known`.
+    head: OfHead,
+    /// Of the entries that the head has, the first so many are in `known`.
     hashed_count: usize,
     known: Known,
     blocks: vec::IntoIter<AnyBlock>,
-    /// Series of the last block of the selection, and whether all of them have samples in range.
-    of_block: Option<(bitmap::IntoIter, bool)>,
+    of_block: Option<OfBlock>,
+    search_work: usize,
     buffer: Vec<u8>,
     other_buffer: Vec<u8>,
+}
+
+/// Series of the head.
+enum OfHead {
+    Searched(Search),
+    Found(bitmap::IntoIter),
+    /// So many entries.
+    Taken(usize),
+}
+
+/// Series of a block.
+enum OfBlock {
+    Searched(AnyBlock, Search),
+    /// Of the last block of the selection, and whether all of them have samples in range.
+    Found(bitmap::IntoIter, bool),
 }
 
 impl Selecting {
@@ -56,27 +75,28 @@ impl Selecting {
         let matchers = CompiledMatcher::compile(matchers).map_err(source_error)?;
         // Whether a series has samples in the range is seen when it is read: to look now would
         // touch all of them, one after the other, and once more later.
-        let heads = match store.overlaps(range) {
-            true => store.matching_compiled(&matchers),
-            false => RoaringBitmap::new(),
+        let head = match store.overlaps(range) {
+            true => OfHead::Searched(Search::new(store.head.index())),
+            false => OfHead::Taken(0),
         };
         Ok(Selecting {
             matchers,
             range,
-            head_count: heads.len() as usize,
-            heads: heads.into_iter(),
+            head,
             hashed_count: 0,
             known: Known::default(),
             blocks: store.blocks_in(range).into_iter(),
             of_block: None,
+            search_work: SEARCH_WORK,
             buffer: vec![],
             other_buffer: vec![],
         })
     }
 
-    /// Entries of the head that there will be.
-    pub fn head_count(&self) -> usize {
-        self.head_count
+    /// A search does so much at once from now on.
+    #[cfg(test)]
+    pub fn set_search_work(&mut self, work_max: usize) {
+        self.search_work = work_max;
     }
 
     /// Does the next step. Returns what it cost, in decoded samples; `None` when nothing was left to do.
@@ -85,30 +105,76 @@ impl Selecting {
         store: &Store,
         selection: &mut StoreSelection,
     ) -> Result<Option<usize>, SourceError> {
-        if selection.heads.len() < self.head_count {
-            selection.heads.extend(self.heads.by_ref().take(HEADS_AT_ONCE));
-            return Ok(Some(HEADS_AT_ONCE));
+        let OfHead::Taken(head_count) = self.head else {
+            return Ok(Some(self.take_heads(store, selection)));
+        };
+        match &self.of_block {
+            Some(OfBlock::Searched(..)) => self.search_block(selection).map(Some),
+            Some(OfBlock::Found(..)) => {
+                let count = match self.hashed_count < head_count {
+                    true => self.hash_heads(store, selection, head_count),
+                    false => self.take_series(store, selection)?,
+                };
+                Ok(Some(STEP_WORK + count * LABELS_WORK))
+            }
+            None => {
+                let Some(block) = self.blocks.next() else { return Ok(None) };
+                let search = block.begin_search();
+                self.of_block = Some(OfBlock::Searched(block, search));
+                self.search_block(selection).map(Some)
+            }
         }
-        if self.of_block.is_some() {
-            let count = match self.hashed_count < self.head_count {
-                true => self.hash_heads(store, selection),
-                false => self.take_series(store, selection)?,
-            };
-            return Ok(Some(STEP_WORK + count * LABELS_WORK));
+    }
+
+    /// Searches the head, or makes entries of the series that were found.
+    fn take_heads(&mut self, store: &Store, selection: &mut StoreSelection) -> usize {
+        let mut work = 0;
+        if let OfHead::Searched(search) = &mut self.head {
+            let Ok(took) = search.step(store.head.index(), &self.matchers, self.search_work);
+            work += took;
+            let Some(found) = search.take_found() else { return work };
+            selection.heads.reserve_exact(found.len() as usize);
+            self.head = OfHead::Found(found.into_iter());
         }
-        let Some(block) = self.blocks.next() else { return Ok(None) };
-        let series = block.select(&self.matchers).map_err(source_error)?;
+        if let OfHead::Found(left) = &mut self.head {
+            let before = selection.heads.len();
+            selection.heads.extend(left.by_ref().take(HEADS_AT_ONCE));
+            let count = selection.heads.len() - before;
+            work += STEP_WORK + count;
+            if count < HEADS_AT_ONCE {
+                self.head = OfHead::Taken(selection.heads.len());
+            }
+        }
+        work
+    }
+
+    /// Searches the next block.
+    fn search_block(&mut self, selection: &mut StoreSelection) -> Result<usize, SourceError> {
+        let Some(OfBlock::Searched(block, mut search)) = self.of_block.take() else { return Ok(0) };
+        let work = block.search_more(&mut search, &self.matchers, self.search_work);
+        let work = STEP_WORK + work.map_err(source_error)?;
+        let Some(found) = search.take_found() else {
+            self.of_block = Some(OfBlock::Searched(block, search));
+            return Ok(work);
+        };
+        let series = block.keep_own(found);
         if !series.is_empty() {
-            self.of_block = Some((series.into_iter(), block.lies_within(self.range)));
+            let are_all_in_range = block.lies_within(self.range);
+            self.of_block = Some(OfBlock::Found(series.into_iter(), are_all_in_range));
             selection.blocks.push(block);
         }
-        Ok(Some(STEP_WORK))
+        Ok(work)
     }
 
     /// Makes the next entries of the head known.
-    fn hash_heads(&mut self, store: &Store, selection: &StoreSelection) -> usize {
+    fn hash_heads(
+        &mut self,
+        store: &Store,
+        selection: &StoreSelection,
+        head_count: usize,
+    ) -> usize {
         let first = self.hashed_count;
-        self.hashed_count = self.head_count.min(first + LABELS_AT_ONCE);
+        self.hashed_count = head_count.min(first + LABELS_AT_ONCE);
         for at in first..self.hashed_count {
             // A series that has left the head since stands for itself where a block has it.
             let series = SeriesId(selection.heads[at]);
@@ -125,7 +191,9 @@ impl Selecting {
         store: &Store,
         selection: &mut StoreSelection,
     ) -> Result<usize, SourceError> {
-        let Some((left, are_all_in_range)) = &mut self.of_block else { return Ok(0) };
+        let Some(OfBlock::Found(left, are_all_in_range)) = &mut self.of_block else {
+            return Ok(0);
+        };
         let number = selection.blocks.len() - 1;
         let mut count = 0;
         for series in left.by_ref().take(LABELS_AT_ONCE) {

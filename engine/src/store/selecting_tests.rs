@@ -2,7 +2,7 @@ use super::delete_tests::Life;
 use super::flush_tests::{ALL_TIME, floats};
 use super::selecting::LABELS_AT_ONCE;
 use super::*;
-use crate::model::{Labels, Selection, Source};
+use crate::model::{Labels, MatchOp, Matcher, Selection, SeriesId, Source};
 
 /// A sample at `time_ms` of each of `series`.
 fn append(life: &mut Life, series: std::ops::Range<usize>, time_ms: i64) {
@@ -39,4 +39,46 @@ fn many_series_are_selected_in_short_steps() {
     assert_eq!(found, floats(&life.store, &whole));
     // Half of the block's series once more, and as many new ones.
     assert_eq!((selection.len(), found.len()), (2 * COUNT, COUNT + COUNT / 2 + COUNT));
+}
+
+/// Which series match is found in short steps, too, while series come and go: those of the head that go
+/// meanwhile are found where a block has them.
+#[test]
+fn series_are_searched_in_short_steps() {
+    let mut life = Life::new();
+    append(&mut life, 0..300, 10);
+    life.cut(50);
+    append(&mut life, 150..600, 100);
+    let cases = [(MatchOp::Regexp, ".*[13579]", 101), (MatchOp::NotRegexp, ".*[02468]|", 102)];
+    for (op, expression, now_ms) in cases {
+        let before = |n: usize| n < 300 || life.store.head.index().contains(n as u32);
+        let mut expected: Vec<usize> = (1..600).step_by(2).filter(|&n| before(n)).collect();
+        let matchers = [Matcher::new("n", op, expression)];
+        let mut selection = life.store.begin_select(&matchers, ALL_TIME).unwrap();
+        selection.set_search_work(1);
+        let (mut steps, mut removed) = (0, if op == MatchOp::Regexp { 0..600 } else { 3..600 });
+        while let Some(work) = life.store.select_more(&mut selection).unwrap() {
+            // Steps that search do a bit only; those that copy ids and read labels have few series.
+            assert!((1..10_000).contains(&work), "{work}");
+            steps += 1;
+            append(&mut life, 10_001 + 2 * steps..10_002 + 2 * steps, now_ms);
+            if steps % 5 == 0
+                && let Some(gone) = removed.nth(6)
+                && life.store.head.index().contains(gone as u32)
+            {
+                life.store.head.remove_series(&[SeriesId(gone as u32)]);
+                expected.retain(|&n| n != gone || n < 300);
+            }
+        }
+        assert!(steps > 900, "{steps}");
+        let mut found = vec![];
+        for index in 0..selection.len() {
+            life.store.with_labels(&selection, index, &mut |labels| {
+                found.push(str::from_utf8(labels.get(b"n")).unwrap().parse::<usize>().unwrap());
+            });
+        }
+        found.sort_unstable();
+        found.retain(|&n| n < 10_000);
+        assert_eq!(found, expected);
+    }
 }

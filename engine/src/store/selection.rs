@@ -97,6 +97,14 @@ impl StoreSelection {
         self.heads.iter().copied().filter(|&head| head != NONE).collect()
     }
 
+    /// Searches of series do so much at once from now on.
+    #[cfg(test)]
+    pub(super) fn set_search_work(&mut self, work_max: usize) {
+        if let Some(selecting) = &mut self.selecting {
+            selecting.set_search_work(work_max);
+        }
+    }
+
     fn chain(&self, index: usize) -> Chain {
         self.chains.get(index).copied().unwrap_or(NO_CHAIN)
     }
@@ -285,7 +293,6 @@ impl Source for Store {
         let selecting = Selecting::new(self, matchers, range)?;
         let parts: Vec<_> = self.parts.in_range(range).cloned().collect();
         Ok(StoreSelection {
-            heads: Vec::with_capacity(selecting.head_count()),
             part_places: vec![PartPlace::default(); parts.len()].into(),
             parts,
             last_part: self.parts.last_number(),

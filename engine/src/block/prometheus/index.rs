@@ -18,6 +18,8 @@
 //!
 //! Source: Prometheus `tsdb/docs/format/index.md`, `tsdb/index/index.go`.
 
+use std::ops::Range;
+
 use roaring::RoaringBitmap;
 
 use super::floats::Broken;
@@ -74,19 +76,27 @@ pub(super) struct Index {
 pub(super) struct Entry<'a> {
     pub value: &'a [u8],
     pub postings: u64,
+    /// Where it stands in the table.
+    pub place: u32,
 }
 
 fn be_u32(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// The content of the section at `at`, if its checksum holds.
-fn section(bytes: &[u8], at: u64) -> Option<&[u8]> {
+/// The content of the section at `at`, and its checksum.
+fn unverified(bytes: &[u8], at: u64) -> Option<(&[u8], u32)> {
     let at = usize::try_from(at).ok()?;
     let length = be_u32(bytes, at)? as usize;
     let start = at + 4;
     let content = bytes.get(start..start.checked_add(length)?)?;
-    (be_u32(bytes, start + length)? == crc32c::crc32c(content)).then_some(content)
+    Some((content, be_u32(bytes, start + length)?))
+}
+
+/// The content of the section at `at`, if its checksum holds.
+fn section(bytes: &[u8], at: u64) -> Option<&[u8]> {
+    let (content, crc) = unverified(bytes, at)?;
+    (crc32c::crc32c(content) == crc).then_some(content)
 }
 
 fn take_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -94,13 +104,14 @@ fn take_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     take_bytes(bytes, length)
 }
 
-/// Name, value and place of postings of the entry at the front of `bytes`.
-fn take_entry<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], Entry<'a>)> {
+/// Name and entry at the front of `bytes`, which are what is left of a table of so many.
+fn take_entry<'a>(bytes: &mut &'a [u8], table_bytes: usize) -> Option<(&'a [u8], Entry<'a>)> {
+    let place = (table_bytes - bytes.len()) as u32;
     (take_u64(bytes)? == 2).then_some(())?;
     let name = take_string(bytes)?;
     let value = take_string(bytes)?;
     let postings = take_u64(bytes)?;
-    Some((name, Entry { value, postings }))
+    Some((name, Entry { value, postings, place }))
 }
 
 impl Index {
@@ -159,9 +170,8 @@ impl Index {
         if self.version == 1 {
             let mut entries = vec![];
             for _ in 0..count {
-                let place = (content.len() - rest.len()) as u32;
-                let (name, entry) = take_entry(&mut rest)?;
-                entries.push((name, entry.value, place));
+                let (name, entry) = take_entry(&mut rest, content.len())?;
+                entries.push((name, entry.value, entry.place));
             }
             entries.sort_unstable();
             for (name, _, place) in entries {
@@ -172,15 +182,14 @@ impl Index {
         }
         let mut last: Option<(&[u8], &[u8])> = None;
         for _ in 0..count {
-            let place = (content.len() - rest.len()) as u32;
-            let (name, entry) = take_entry(&mut rest)?;
+            let (name, entry) = take_entry(&mut rest, content.len())?;
             if last.is_some_and(|last| last >= (name, entry.value)) {
                 return None;
             }
             last = Some((name, entry.value));
             let of_name = self.name_for(name);
             if (of_name.count as usize).is_multiple_of(VALUE_STRIDE) {
-                of_name.places.push(place);
+                of_name.places.push(entry.place);
             }
             of_name.count += 1;
         }
@@ -217,9 +226,17 @@ impl Index {
         self.names.iter().filter(|name| !name.name.is_empty())
     }
 
+    /// Which of all names it is.
+    pub fn name_number(&self, name: &[u8]) -> Option<usize> {
+        self.names.binary_search_by(|candidate| (*candidate.name).cmp(name)).ok()
+    }
+
+    pub fn name(&self, number: usize) -> &Name {
+        &self.names[number]
+    }
+
     pub fn find_name(&self, name: &[u8]) -> Option<&Name> {
-        let at = self.names.binary_search_by(|candidate| (*candidate.name).cmp(name)).ok()?;
-        self.names.get(at)
+        self.name_number(name).map(|number| self.name(number))
     }
 
     pub fn symbol_count(&self) -> u32 {
@@ -243,9 +260,18 @@ impl Index {
         take_string(&mut rest)
     }
 
-    fn entry_at(&self, place: u32) -> Option<Entry<'_>> {
+    fn table_bytes(&self) -> usize {
+        self.table_end - self.table_start
+    }
+
+    /// The entry at a place of the table.
+    pub fn entry_at(&self, place: u32) -> Option<Entry<'_>> {
         let mut rest = self.file().get(self.table_start + place as usize..self.table_end)?;
-        Some(take_entry(&mut rest)?.1)
+        Some(take_entry(&mut rest, self.table_bytes())?.1)
+    }
+
+    fn stride(&self) -> usize {
+        if self.version == 1 { 1 } else { VALUE_STRIDE }
     }
 
     /// Entries of a name in order of value, the first of which stands at `places[from]`.
@@ -254,8 +280,7 @@ impl Index {
         name: &'a Name,
         from: usize,
     ) -> impl Iterator<Item = Entry<'a>> + 'a {
-        let stride = if self.version == 1 { 1 } else { VALUE_STRIDE };
-        let count = (name.count as usize).saturating_sub(from * stride);
+        let count = (name.count as usize).saturating_sub(from * self.stride());
         let mut rest: &[u8] = &[];
         (0..count).map_while(move |number| {
             if self.version == 1 {
@@ -265,7 +290,7 @@ impl Index {
                 let place = *name.places.get(from)? as usize;
                 rest = self.file().get(self.table_start + place..self.table_end)?;
             }
-            Some(take_entry(&mut rest)?.1)
+            Some(take_entry(&mut rest, self.table_bytes())?.1)
         })
     }
 
@@ -286,21 +311,58 @@ impl Index {
         self.entries_from(name, from).skip_while(move |entry| entry.value < value)
     }
 
+    /// The entries of a name at some places in order of value.
+    pub fn entries_at<'a>(
+        &'a self,
+        name: &'a Name,
+        places: Range<u32>,
+    ) -> impl Iterator<Item = Entry<'a>> + 'a {
+        let (start, stride) = (places.start as usize, self.stride());
+        self.entries_from(name, start / stride).skip(start % stride).take(places.len())
+    }
+
+    /// How many values of a name stand before the first for which `is_before` does not hold; it holds
+    /// for none behind.
+    pub fn count_before(&self, name: &Name, is_before: impl Fn(&[u8]) -> bool) -> u32 {
+        let at_place = |place: &u32| self.entry_at(*place).is_some_and(|e| is_before(e.value));
+        let from = name.places.partition_point(at_place).saturating_sub(1);
+        let behind = self.entries_from(name, from).take_while(|entry| is_before(entry.value));
+        (from * self.stride() + behind.count()) as u32
+    }
+
     /// The entry of a value.
     pub fn entry<'a>(&'a self, name: &'a Name, value: &'a [u8]) -> Option<Entry<'a>> {
         self.entries_since(name, value).next().filter(|entry| entry.value == value)
     }
 
-    /// Adds the series of an entry to `out`.
-    pub fn add_postings(&self, entry: Entry<'_>, out: &mut Vec<u32>) -> Result<(), Broken> {
-        let content = section(self.file(), entry.postings).ok_or("postings")?;
-        let count = be_u32(content, 0).ok_or("postings")? as usize;
-        let (series, rest) = content[4..].as_chunks::<4>();
-        if series.len() != count || !rest.is_empty() {
+    /// Adds some series of an entry to `out`: at most `count` from the one at `from` on, so that a long
+    /// list is read in turns. Returns how many are left behind. All of the list is verified with its
+    /// first series.
+    pub fn add_some_postings(
+        &self,
+        entry: Entry<'_>,
+        from: usize,
+        count: usize,
+        out: &mut Vec<u32>,
+    ) -> Result<usize, Broken> {
+        let (content, crc) = unverified(self.file(), entry.postings).ok_or("postings")?;
+        if from == 0 && crc32c::crc32c(content) != crc {
             return Err("postings");
         }
-        out.extend(series.iter().map(|&series| u32::from_be_bytes(series)));
-        Ok(())
+        let listed = be_u32(content, 0).ok_or("postings")? as usize;
+        let (series, rest) = content[4..].as_chunks::<4>();
+        if series.len() != listed || !rest.is_empty() {
+            return Err("postings");
+        }
+        let series = series.get(from..).ok_or("postings")?;
+        let (now, left) = series.split_at(count.min(series.len()));
+        out.extend(now.iter().map(|&series| u32::from_be_bytes(series)));
+        Ok(left.len())
+    }
+
+    /// Adds all series of an entry to `out`.
+    pub fn add_postings(&self, entry: Entry<'_>, out: &mut Vec<u32>) -> Result<(), Broken> {
+        self.add_some_postings(entry, 0, usize::MAX, out).map(|_| ())
     }
 
     /// The series of an entry.
@@ -308,6 +370,20 @@ impl Index {
         let mut series = vec![];
         self.add_postings(entry, &mut series)?;
         RoaringBitmap::from_sorted_iter(series).map_err(|_| "postings")
+    }
+
+    /// The series of the entry at a place of the table.
+    pub fn postings_at(&self, place: u32) -> Result<RoaringBitmap, Broken> {
+        self.postings(self.entry_at(place).ok_or("postings table")?)
+    }
+
+    /// The series that have a label of this name. Reads the postings of all values.
+    pub fn series_of_name(&self, name: &Name) -> Result<RoaringBitmap, Broken> {
+        let mut all = RoaringBitmap::new();
+        for entry in self.entries(name) {
+            all |= self.postings(entry)?;
+        }
+        Ok(all)
     }
 
     /// All series.

@@ -1,18 +1,18 @@
-//! Which series of a block match.
-//!
-//! A matcher that refuses the empty value keeps the series of the values that match; one that
-//! accepts it removes those of the values that do not, because series without the label match too.
-//!
-//! Source: Prometheus `tsdb/querier.go`, `PostingsForMatchers`.
+//! Which series of a block match: what [`Search`] asks of its index.
+
+use std::ops::Range;
 
 use roaring::RoaringBitmap;
 
 use super::super::error::BlockError;
 use super::floats::Broken;
-use super::index::{Entry, Name};
+use super::index::Name;
 use super::read::PrometheusBlock;
-use crate::index::CompiledMatcher;
+use crate::index::{CompiledMatcher, Search, Searched, Set, United, Values};
 use crate::model::TimeRange;
+
+/// What it takes to get at the postings of a value, in postings.
+const PAIR_WORK: usize = 16;
 
 impl PrometheusBlock {
     /// The series for which all `matchers` hold. Without matchers: all series.
@@ -20,33 +20,7 @@ impl PrometheusBlock {
     /// Cost: reads the series of values that match; expressions test the values that begin with
     /// their prefix.
     pub fn select(&self, matchers: &[CompiledMatcher]) -> Result<RoaringBitmap, BlockError> {
-        self.select_broken(matchers).map_err(|what| self.error(what))
-    }
-
-    fn select_broken(&self, matchers: &[CompiledMatcher]) -> Result<RoaringBitmap, Broken> {
-        // What keeps a few comes before what removes some.
-        let (removing, keeping): (Vec<_>, Vec<_>) =
-            matchers.iter().partition(|matcher| matcher.matches_empty());
-        let mut candidates: Option<RoaringBitmap> = None;
-        for matcher in keeping {
-            let kept = self.union(matcher, true)?;
-            let left = match candidates {
-                Some(candidates) => candidates & kept,
-                None => kept,
-            };
-            if left.is_empty() {
-                return Ok(left);
-            }
-            candidates = Some(left);
-        }
-        let mut left = match candidates {
-            Some(candidates) => candidates,
-            None => self.index.all_series()?,
-        };
-        for matcher in removing {
-            left -= self.union(matcher, false)?;
-        }
-        Ok(left)
+        Search::at_once(self, matchers)
     }
 
     /// As [`PrometheusBlock::select`], those that have a chunk in `range`.
@@ -62,45 +36,6 @@ impl PrometheusBlock {
             }
         }
         Ok(RoaringBitmap::from_sorted_iter(kept).expect("a bitmap ascends"))
-    }
-
-    /// The series that have a value for which the matcher's answer is `wanted`.
-    fn union(&self, matcher: &CompiledMatcher, wanted: bool) -> Result<RoaringBitmap, Broken> {
-        let index = &self.index;
-        let Some(name) = index.find_name(matcher.name()) else { return Ok(RoaringBitmap::new()) };
-        let mut entries = vec![];
-        // What the test accepts: wanted as it is, or wanted by a negation of what it refuses.
-        let accepts = wanted != matcher.is_negated();
-        match matcher.listed() {
-            Some(values) if accepts => {
-                entries.extend(values.iter().filter_map(|value| index.entry(name, value)));
-            }
-            None if accepts && !matcher.accepts_all_set() => {
-                let prefix = matcher.prefix();
-                let with_prefix = index.entries_since(name, prefix);
-                let with_prefix = with_prefix.take_while(|entry| entry.value.starts_with(prefix));
-                entries.extend(with_prefix.filter(|entry| is_wanted(matcher, entry, wanted)));
-            }
-            _ => entries
-                .extend(index.entries(name).filter(|entry| is_wanted(matcher, entry, wanted))),
-        }
-        self.union_of(&entries)
-    }
-
-    fn union_of(&self, entries: &[Entry<'_>]) -> Result<RoaringBitmap, Broken> {
-        match entries {
-            [] => Ok(RoaringBitmap::new()),
-            [one] => self.index.postings(*one),
-            many => {
-                let mut series = vec![];
-                for entry in many {
-                    self.index.add_postings(*entry, &mut series)?;
-                }
-                series.sort_unstable();
-                series.dedup();
-                Ok(RoaringBitmap::from_sorted_iter(series).expect("sorted above"))
-            }
-        }
     }
 
     fn has_any(&self, name: &Name, selection: &RoaringBitmap) -> Result<bool, Broken> {
@@ -179,6 +114,92 @@ impl PrometheusBlock {
     }
 }
 
-fn is_wanted(matcher: &CompiledMatcher, entry: &Entry<'_>, wanted: bool) -> bool {
-    matcher.matches_value(entry.value) == wanted
+/// A pair is the place of its entry in the table.
+impl Searched for PrometheusBlock {
+    type Error = BlockError;
+
+    /// The labels of a series are verified and gathered from the symbols.
+    const VALUES_PER_SERIES: u64 = 32;
+    const COST_PER_SERIES: u64 = u64::MAX;
+    const VALUE_COST: u64 = 1;
+    /// The table has values only, with a list of series each.
+    const HAS_SETS: bool = false;
+
+    fn find_name(&self, name: &[u8]) -> Result<Option<u32>, BlockError> {
+        Ok(self.index.name_number(name).map(|number| number as u32))
+    }
+
+    fn find_pair(&self, name: u32, value: &[u8]) -> Result<Option<u32>, BlockError> {
+        let name = self.index.name(name as usize);
+        Ok(self.index.entry(name, value).map(|entry| entry.place))
+    }
+
+    /// Those that begin with the prefix.
+    fn values(&self, name: u32, prefix: &[u8]) -> Result<Values, BlockError> {
+        let name = self.index.name(name as usize);
+        let start = self.index.count_before(name, |value| value < prefix);
+        let is_before = |value: &[u8]| value < prefix || value.starts_with(prefix);
+        let end = self.index.count_before(name, is_before);
+        Ok(Values { places: start..end, are_all: (start, end) == (0, name.count) })
+    }
+
+    fn each_value(
+        &self,
+        name: u32,
+        places: Range<u32>,
+        mut f: impl FnMut(u32, &[u8], u64),
+    ) -> Result<(), BlockError> {
+        let name = self.index.name(name as usize);
+        // How many series each of them has stands with their postings, which need not be in memory.
+        self.index.entries_at(name, places).for_each(|entry| f(entry.place, entry.value, 1));
+        Ok(())
+    }
+
+    fn value_of<'b>(
+        &'b self,
+        series: u32,
+        name: u32,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<Option<&'b [u8]>, BlockError> {
+        let value = self.labels(series, buffer)?.get(&self.index.name(name as usize).name);
+        Ok(Some(value).filter(|value| !value.is_empty()))
+    }
+
+    /// Values.
+    fn cost(&self, set: Set) -> Result<u64, BlockError> {
+        Ok(match set {
+            Set::Name(name) => u64::from(self.index.name(name as usize).count),
+            Set::Pair(_) => 1,
+        })
+    }
+
+    fn all_series(&self) -> Result<RoaringBitmap, BlockError> {
+        PrometheusBlock::all_series(self)
+    }
+
+    fn series(&self, set: Set) -> Result<RoaringBitmap, BlockError> {
+        let series = match set {
+            Set::Name(name) => self.index.series_of_name(self.index.name(name as usize)),
+            Set::Pair(place) => self.index.postings_at(place),
+        };
+        series.map_err(|what| self.error(what))
+    }
+
+    fn unite(
+        &self,
+        pair: u32,
+        from: usize,
+        room: usize,
+        _within: Option<&RoaringBitmap>,
+        few: &mut Vec<u32>,
+        _many: &mut RoaringBitmap,
+    ) -> Result<United, BlockError> {
+        let before = few.len();
+        let entry = self.index.entry_at(pair).ok_or_else(|| self.error("postings table"))?;
+        let count = room.max(1);
+        let left = self.index.add_some_postings(entry, from, count, few);
+        let left = left.map_err(|what| self.error(what))?;
+        let next = (left > 0).then(|| from + count);
+        Ok(United { work: PAIR_WORK + few.len() - before, next })
+    }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::id::BlockId;
 use super::super::samples::SeriesSamples;
 use super::*;
-use crate::index::CompiledMatcher;
+use crate::index::{CompiledMatcher, Search};
 use crate::model::histogram::{CounterReset, SCHEMA_CUSTOM, Side, Span};
 use crate::model::sample::stale_nan;
 use crate::model::{FloatHistogram, HistogramSample, Labels, MatchOp, Matcher, Samples, TimeRange};
@@ -285,6 +285,10 @@ fn matchers_find_what_a_walk_finds() {
             .collect();
         let found: Vec<u32> = block.select(&compiled).unwrap().iter().collect();
         assert_eq!(found, expected, "{matchers:?}");
+        for work_max in [1, 100] {
+            let found = Search::in_steps(&block, &compiled, work_max).unwrap();
+            assert!(found.iter().eq(expected.iter().copied()), "{matchers:?}");
+        }
         let in_range = block.select_in(&compiled, TimeRange { min_ms: 2, max_ms: 9 }).unwrap();
         assert!(in_range.is_empty());
     };
