@@ -129,6 +129,11 @@ impl Search {
         }
     }
 
+    /// Whether series went since the begin: of these none is found.
+    pub fn has_lost(&self, source: &impl Searched) -> bool {
+        source.census().removal_count != self.census.removal_count
+    }
+
     /// Goes on until that took about `work_max`, in postings that are united. Source and matchers are
     /// the same in each step. Returns what it took.
     ///

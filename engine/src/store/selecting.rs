@@ -5,8 +5,8 @@
 //!         └─► search of a block ───► labels, hash ──────┴─► found: a place more; else: an entry more
 //! ```
 //!
-//! The store may change between two steps. Blocks are those of the begin; of the series of the head
-//! those are found that were there from the begin to the end of its search.
+//! The store may change between two steps. Blocks are those of the begin, or of the end of the search
+//! of the head, if series left that meanwhile: no series is missed between the two.
 
 use std::vec;
 
@@ -132,7 +132,13 @@ impl Selecting {
         if let OfHead::Searched(search) = &mut self.head {
             let Ok(took) = search.step(store.head.index(), &self.matchers, self.search_work);
             work += took;
-            let Some(found) = search.take_found() else { return work };
+            let Some(mut found) = search.take_found() else { return work };
+            if search.has_lost(store.head.index()) {
+                // Perhaps into a block that there was not at the begin. Seldom: when heads are cut.
+                let Ok(living) = Search::at_once(store.head.index(), &self.matchers);
+                found = living;
+                self.blocks = store.blocks_in(self.range).into_iter();
+            }
             selection.heads.reserve_exact(found.len() as usize);
             self.head = OfHead::Found(found.into_iter());
         }

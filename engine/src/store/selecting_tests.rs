@@ -82,3 +82,33 @@ fn series_are_searched_in_short_steps() {
         assert_eq!(found, expected);
     }
 }
+
+/// Series that leave the head for a block while it is searched are selected once, with their samples.
+#[test]
+fn series_that_are_cut_meanwhile_are_selected() {
+    let mut life = Life::new();
+    append(&mut life, 0..300, 10);
+    append(&mut life, 200..400, 100);
+    let matchers = [Matcher::new("n", MatchOp::Regexp, ".*[13579]")];
+    let before = life.store.select(&matchers, ALL_TIME).unwrap();
+    // In any order; each series has a value of its own.
+    let samples = |life: &Life, selection: &StoreSelection| {
+        let mut all: Vec<_> = floats(&life.store, selection);
+        all.iter_mut().for_each(|(index, ..)| *index = 0);
+        all.sort_unstable();
+        all
+    };
+    let before = samples(&life, &before);
+    assert_eq!(before.len(), 150 + 100);
+
+    let mut selection = life.store.begin_select(&matchers, ALL_TIME).unwrap();
+    selection.set_search_work(1);
+    for _ in 0..50 {
+        life.store.select_more(&mut selection).unwrap().unwrap();
+    }
+    life.cut(50);
+    life.store.expire_some(50, 0, 400);
+    assert!(!life.store.head.index().contains(1), "it has left");
+    while life.store.select_more(&mut selection).unwrap().is_some() {}
+    assert_eq!(samples(&life, &selection), before);
+}
