@@ -92,6 +92,24 @@ pub fn encode_floats(
     });
 }
 
+/// As [`encode`], of the decimals `integers / 10^exponent`, each of which has those bits. `false`, and
+/// nothing appended, where [`encode`] may find something shorter than their integers.
+pub fn encode_decimals(
+    timestamps_ms: &[i64],
+    integers: &[i64],
+    exponent: u8,
+    work: &mut Columns,
+    out: &mut Vec<u8>,
+) -> bool {
+    assert!(timestamps_ms.len() == integers.len());
+    encode_by(timestamps_ms, &[], work, out, |sections, work| {
+        let timestamp_codec = timestamps::push_best(sections, timestamps_ms, work);
+        let timestamp_bytes = sections.len();
+        let codec = floats::push_integers(sections, integers, exponent, work)?;
+        Some((timestamp_codec, timestamp_bytes, ValueCodec::Floats(codec)))
+    })
+}
+
 /// Appends a chunk of native histograms that [`super::histogram_run`] put together.
 ///
 /// Shapes and panics: as [`encode_floats`].

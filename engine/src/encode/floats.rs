@@ -272,19 +272,8 @@ pub(super) fn push_best(out: &mut Vec<u8>, values: &[f64], work: &mut Columns) -
     let start = out.len();
     let mut best = None;
     if let Some(exponent) = decimals(values, work) {
-        integer_deltas(work);
-        if let Some((first, step)) = line(work, exponent) {
-            push_i64(out, first);
-            push_i64(out, step);
-            return FloatCodec::Linear;
-        }
-        let codec = best_form(decimal_forms(work));
-        push_decimal_head(out, values, exponent, work);
-        push_decimals(out, codec, work);
-        let is_decimal =
-            exponent <= near::EXPONENT_MAX && work.positions.len() * 32 <= values.len();
-        let bytes_good = if is_decimal { DECIMAL_BYTES_GOOD } else { ODD_BYTES_GOOD };
-        if out.len() - start <= values.len() * bytes_good {
+        let (codec, is_good) = push_decimal_form(out, values, exponent, work);
+        if is_good {
             return codec;
         }
         best = Some(codec);
@@ -305,6 +294,47 @@ pub(super) fn push_best(out: &mut Vec<u8>, values: &[f64], work: &mut Columns) -
             FloatCodec::Raw
         }
     }
+}
+
+/// Appends the decimals `integers / 10^exponent` as [`push_best`] would; `None` where another form may
+/// take fewer bytes: then `out` ends with nothing that means anything.
+pub(super) fn push_integers(
+    out: &mut Vec<u8>,
+    integers: &[i64],
+    exponent: u8,
+    work: &mut Columns,
+) -> Option<FloatCodec> {
+    if integers.iter().all(|integer| *integer == integers[0]) {
+        return None;
+    }
+    work.integers.clear();
+    work.integers.extend_from_slice(integers);
+    work.positions.clear();
+    let (codec, is_good) = push_decimal_form(out, &[], exponent, work);
+    is_good.then_some(codec)
+}
+
+/// Appends the column whose integers are in `work`, and says whether no other form need be tried;
+/// `values` are asked for those that have no integer.
+fn push_decimal_form(
+    out: &mut Vec<u8>,
+    values: &[f64],
+    exponent: u8,
+    work: &mut Columns,
+) -> (FloatCodec, bool) {
+    let (start, count) = (out.len(), work.integers.len());
+    integer_deltas(work);
+    if let Some((first, step)) = line(work, exponent) {
+        push_i64(out, first);
+        push_i64(out, step);
+        return (FloatCodec::Linear, true);
+    }
+    let codec = best_form(decimal_forms(work));
+    push_decimal_head(out, values, exponent, work);
+    push_decimals(out, codec, work);
+    let is_decimal = exponent <= near::EXPONENT_MAX && work.positions.len() * 32 <= count;
+    let bytes_good = if is_decimal { DECIMAL_BYTES_GOOD } else { ODD_BYTES_GOOD };
+    (codec, out.len() - start <= count * bytes_good)
 }
 
 /// Of the column's two forms at `start` and at `other_start` (of `codec`) keeps the shorter.

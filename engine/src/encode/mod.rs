@@ -29,7 +29,7 @@ use std::fmt;
 
 pub use chunk::{
     ChunkHeader, ValueCodec, decode, decode_behind, decode_samples, decode_samples_behind, encode,
-    encode_floats, encode_histograms, encode_with, last_float,
+    encode_decimals, encode_floats, encode_histograms, encode_with, last_float,
 };
 pub use columns::{
     decode_floats, decode_histograms, decode_starts, decode_timestamps, push_floats,

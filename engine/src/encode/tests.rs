@@ -363,6 +363,18 @@ proptest! {
         let timestamps_ms: Vec<i64> = (0..values.len() as i64).collect();
         let (header, _) = check(&timestamps_ms, &values);
         prop_assert!(header.value_codec != ValueCodec::Floats(FloatCodec::Raw) || values.len() < 4);
+        // From integers with as many digits come the same bytes, where anything comes.
+        let mut work = Columns::default();
+        let Some(exponent) = super::floats::decimals(&values, &mut work) else { return Ok(()) };
+        let integers: Vec<i64> =
+            values.iter().map(|&value| super::floats::decimal_of(value, exponent)).collect();
+        let (mut expected, mut bytes) = (vec![], vec![]);
+        encode(&timestamps_ms, &values, &mut work, &mut expected);
+        if encode_decimals(&timestamps_ms, &integers, exponent, &mut work, &mut bytes) {
+            prop_assert_eq!(bytes, expected);
+        } else {
+            prop_assert!(bytes.is_empty());
+        }
     }
 
     #[test]

@@ -116,6 +116,7 @@ struct Work {
     candidates: Vec<u32>,
     timestamps_ms: Vec<i64>,
     values: Vec<f64>,
+    integers: Vec<i64>,
     columns: encode::Columns,
     chunk: Vec<u8>,
     labels: Vec<u8>,
@@ -299,13 +300,20 @@ impl Head {
         if open.count() == 0 {
             return;
         }
-        let Work { timestamps_ms, values, columns, chunk, .. } = &mut self.work;
-        timestamps_ms.clear();
-        values.clear();
+        let Work { timestamps_ms, values, integers, columns, chunk, .. } = &mut self.work;
         chunk.clear();
-        open.read(&self.slots, i64::MIN, timestamps_ms, values);
+        // Most chunks hold integers already: they need not become doubles and be found once more.
+        let is_encoded =
+            open.read_decimals(&self.slots, timestamps_ms, integers).is_some_and(|exponent| {
+                encode::encode_decimals(timestamps_ms, integers, exponent, columns, chunk)
+            });
+        if !is_encoded {
+            timestamps_ms.clear();
+            values.clear();
+            open.read(&self.slots, i64::MIN, timestamps_ms, values);
+            encode::encode(timestamps_ms, values, columns, chunk);
+        }
         open.clear(&mut self.slots);
-        encode::encode(timestamps_ms, values, columns, chunk);
         self.sealed.push(series, timestamps_ms[0], chunk);
     }
 

@@ -79,22 +79,50 @@ impl Open {
 
     /// Appends the newest `count` values of a packed chunk.
     fn read_packed(&self, slots: &SlotPool, count: usize, values: &mut Vec<f64>) {
-        if count == 0 {
-            return;
-        }
         let start = values.len();
         values.resize(start + count, 0.0);
-        let (out, newest) = (&mut values[start..], f64::from_bits(self.newest_bits));
+        let out = &mut values[start..];
+        if self.exponent() == 0 {
+            return self.read_integers(slots, out, |integer| integer as f64);
+        }
+        self.read_integers(slots, out, |integer| f64::from_bits(integer as u64));
+        kernels::divide_decimals(out, self.exponent());
+    }
+
+    /// Fills `out` with what `of` makes of the integers of the newest values of a packed chunk.
+    #[inline]
+    fn read_integers<T>(&self, slots: &SlotPool, out: &mut [T], of: impl Fn(i64) -> T) {
+        let newest = decimal_of(f64::from_bits(self.newest_bits), self.exponent());
         let mut entries = self.backward(slots);
         // Counters that move a little have one byte an entry: then none needs to be looked for.
         match entries.as_bytes_each(self.count() - 1) {
             Some(each) => {
                 let mut each = each.iter().rev();
-                let before = || each.next().map_or(0, |&byte| unzigzag(u64::from(byte)));
-                fill_backward(out, newest, self.exponent(), before);
+                let difference = || each.next().map_or(0, |&byte| unzigzag(u64::from(byte)));
+                fill_backward(out, newest, of, difference);
             }
-            None => fill_backward(out, newest, self.exponent(), || entries.take()),
+            None => fill_backward(out, newest, of, || entries.take()),
         }
+    }
+
+    /// Replaces the columns by the timestamps of a chunk of decimals on equal steps, and by the
+    /// integers that stand for them. Returns their exponent; `None` of a chunk of another shape.
+    pub(in crate::head) fn read_decimals(
+        &self,
+        slots: &SlotPool,
+        timestamps_ms: &mut Vec<i64>,
+        integers: &mut Vec<i64>,
+    ) -> Option<u8> {
+        if self.shape != Shape::Packed {
+            return None;
+        }
+        let (first_ms, step_ms) = (self.first_ms(slots), i64::from(self.step_ms));
+        timestamps_ms.clear();
+        kernels::append_grid(timestamps_ms, self.count(), first_ms, step_ms);
+        integers.clear();
+        integers.resize(self.count(), 0);
+        self.read_integers(slots, integers, |integer| integer);
+        Some(self.exponent())
     }
 
     fn read_packed_times(
@@ -143,28 +171,20 @@ impl Open {
     }
 }
 
-/// Fills `values`, which is not empty, from its end: with `newest`, and what each is above the one before.
+/// Fills `out` from its end: with what `of` makes of `newest`, and of each integer before by what the
+/// next one is above it.
 #[inline]
-fn fill_backward(
-    values: &mut [f64],
-    newest: f64,
-    exponent: u8,
+fn fill_backward<T>(
+    out: &mut [T],
+    newest: i64,
+    of: impl Fn(i64) -> T,
     mut difference: impl FnMut() -> i64,
 ) {
-    let mut integer = decimal_of(newest, exponent);
-    let Some((first, others)) = values.split_first_mut() else { return };
-    if exponent == 0 {
-        for value in others.iter_mut().rev() {
-            *value = integer as f64;
-            integer = integer.wrapping_sub(difference());
-        }
-        *first = integer as f64;
-        return;
-    }
+    let Some((first, others)) = out.split_first_mut() else { return };
+    let mut integer = newest;
     for value in others.iter_mut().rev() {
-        *value = f64::from_bits(integer as u64);
+        *value = of(integer);
         integer = integer.wrapping_sub(difference());
     }
-    *first = f64::from_bits(integer as u64);
-    kernels::divide_decimals(values, exponent);
+    *first = of(integer);
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::{Open, PACKED_BYTES_MAX, Pushed};
+use crate::kernels::POW10;
 use crate::mem::SlotPool;
 use crate::model::{STALE_NAN_BITS, SeriesId};
 
@@ -56,6 +57,14 @@ proptest! {
                 prop_assert_eq!(&timestamps_ms, &expected_ms[from..]);
                 let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
                 prop_assert_eq!(&bits, &expected[from..]);
+            }
+            let (mut timestamps_ms, mut integers) = (vec![7], vec![7]);
+            if let Some(exponent) = open.read_decimals(&slots, &mut timestamps_ms, &mut integers) {
+                prop_assert_eq!(&timestamps_ms, &expected_ms);
+                let power = POW10[usize::from(exponent)];
+                let bits: Vec<u64> =
+                    integers.iter().map(|&integer| (integer as f64 / power).to_bits()).collect();
+                prop_assert_eq!(&bits, &expected);
             }
             prop_assert_eq!(open.first_ms(&slots), expected_ms[0]);
             prop_assert!(slots.live_bytes() <= PACKED_BYTES_MAX.max(768));
