@@ -214,18 +214,19 @@ fn is_counter_by_name(part: &ShardPart) -> bool {
             .all(|matcher| !has_doubtful_name(&matcher.value))
 }
 
+/// Places for entries that came last.
+const RECENT_COUNT: usize = 64;
+
 /// Groups by the keys of the labels that they have.
 ///
-/// Series come in an order that repeats itself, bucket after bucket: so what came behind an entry the
-/// last time is looked at before the table is.
-#[derive(Default)]
+/// Mostly there are few, which come again and again: an entry that came before is looked for where
+/// its key has a place among the recent ones, and in the table only if another one took that.
 pub(super) struct KnownGroups {
     epoch: u64,
     entries: Vec<Entry>,
+    recent: [u32; RECENT_COUNT],
     table: HashTable<u32>,
     ids: Vec<u32>,
-    /// The entry of the last series.
-    last: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -234,8 +235,18 @@ struct Entry {
     start: u32,
     length: u32,
     group: u32,
-    /// The entry that came behind it.
-    next: u32,
+}
+
+impl Default for KnownGroups {
+    fn default() -> KnownGroups {
+        KnownGroups {
+            epoch: 0,
+            entries: vec![],
+            recent: [0; RECENT_COUNT],
+            table: HashTable::new(),
+            ids: vec![],
+        }
+    }
 }
 
 impl KnownGroups {
@@ -248,48 +259,42 @@ impl KnownGroups {
 
     #[inline]
     pub fn find(&mut self, key: &[u32]) -> Option<usize> {
-        let next = self.entries.get(self.last as usize)?.next;
-        let found = match self.is_of(next, key) {
-            true => next,
-            false => self.look_up(key)?,
-        };
-        self.last = found;
+        let place = recent_place(key);
+        let recent = self.entries.get(self.recent[place] as usize)?;
+        if are_equal(self.key(recent), key) {
+            return Some(recent.group as usize);
+        }
+        let is_of = |&entry: &u32| are_equal(self.key(&self.entries[entry as usize]), key);
+        let found = *self.table.find(hash(key), is_of)?;
+        self.recent[place] = found;
         Some(self.entries[found as usize].group as usize)
     }
 
-    fn look_up(&mut self, key: &[u32]) -> Option<u32> {
-        let found = match self.is_of(self.last, key) {
-            true => self.last,
-            false => *self.table.find(hash(key), |&entry| self.is_of(entry, key))?,
-        };
-        self.entries[self.last as usize].next = found;
-        Some(found)
-    }
-
     #[inline]
-    fn is_of(&self, entry: u32, key: &[u32]) -> bool {
-        are_equal(self.key(entry), key)
-    }
-
-    #[inline]
-    fn key(&self, entry: u32) -> &[u32] {
-        let Entry { start, length, .. } = self.entries[entry as usize];
-        &self.ids[start as usize..][..length as usize]
+    fn key(&self, entry: &Entry) -> &[u32] {
+        &self.ids[entry.start as usize..][..entry.length as usize]
     }
 
     pub fn insert(&mut self, key: &[u32], group: usize) {
         let number = self.entries.len() as u32;
         let (start, length) = (self.ids.len() as u32, key.len() as u32);
-        self.entries.push(Entry { start, length, group: group as u32, next: number });
+        self.entries.push(Entry { start, length, group: group as u32 });
         self.ids.extend_from_slice(key);
         let mut table = std::mem::take(&mut self.table);
-        table.insert_unique(hash(key), number, |&entry| hash(self.key(entry)));
+        let hash_of = |&entry: &u32| hash(self.key(&self.entries[entry as usize]));
+        table.insert_unique(hash(key), number, hash_of);
         self.table = table;
-        if let Some(before) = self.entries.get_mut(self.last as usize) {
-            before.next = number;
-        }
-        self.last = number;
+        self.recent[recent_place(key)] = number;
     }
+}
+
+/// The place of a key among the recent ones.
+#[inline]
+fn recent_place(key: &[u32]) -> usize {
+    let mixed = key.iter().fold(0u64, |mixed, &id| {
+        (mixed ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    });
+    mixed as usize % RECENT_COUNT
 }
 
 /// Keys are short: a call would cost more than the comparison.

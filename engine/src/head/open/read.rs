@@ -64,8 +64,8 @@ impl Open {
             older if older > 0 => count,
             _ => 0,
         };
-        let read = skipped as i64..count as i64;
-        timestamps_ms.extend(read.map(|n| first_ms.wrapping_add(step_ms * n)));
+        let read_first_ms = first_ms.wrapping_add(step_ms.wrapping_mul(skipped as i64));
+        kernels::append_grid(timestamps_ms, count - skipped, read_first_ms, step_ms);
         match self.shape {
             Shape::Packed => self.read_packed(slots, count - skipped, values),
             Shape::Raw => {
