@@ -157,7 +157,7 @@ impl Block {
         }))
     }
 
-    /// The labels of a series, written into `buffer`. Cost: two look-ups and a copy a label.
+    /// The labels of a series, written into `buffer`. Cost: two look-ups and two copies a label.
     pub fn labels<'b>(
         &self,
         series: u32,
@@ -166,8 +166,9 @@ impl Block {
         buffer.clear();
         for pair in self.label_numbers(series)? {
             let (name, value) = pair.ok_or_else(|| self.pages.broken("labels"))?;
-            push_string(buffer, self.name(name)?);
-            push_string(buffer, self.value(name, value)?);
+            let row = self.name_row(name)?;
+            push_string(buffer, self.string(row.strings)?);
+            push_string(buffer, self.value_in_row(&row, value)?);
         }
         // Names ascend by their numbers; what the writer wrote wrong is noticed here at the latest.
         LabelsRef::from_untrusted(buffer).ok_or_else(|| self.pages.broken("labels"))

@@ -68,7 +68,12 @@ impl Block {
 
     /// The value at a place among those of a name.
     pub(super) fn value(&self, name: u32, value: u32) -> Result<&[u8], BlockError> {
-        let (start, end) = self.name_row(name)?.pairs;
+        self.value_in_row(&self.name_row(name)?, value)
+    }
+
+    /// As [`Block::value`], of the name in this row.
+    pub(super) fn value_in_row(&self, row: &NameRow, value: u32) -> Result<&[u8], BlockError> {
+        let (start, end) = row.pairs;
         match start.checked_add(value).filter(|&pair| pair < end) {
             Some(pair) => self.pair_value(pair),
             None => Err(self.pages.broken("labels")),
