@@ -7,23 +7,23 @@
 
 #![allow(unsafe_code)]
 
+mod columns;
 mod decimal;
 mod frames;
 mod prefetch;
-mod search;
 mod sums;
 mod timestamps;
 mod unpack;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
 
+pub use columns::{are_apart, has_bits, increment};
 pub use decimal::{
     OffsetScale, POW10, add_up, divide_decimals, offsets_to_decimals, scale_offsets,
     steps_to_decimals,
 };
 pub use frames::{PackedOffsets, append_offsets, append_steps};
 pub use prefetch::prefetch;
-pub use search::{are_apart, has_bits, increment};
 pub use sums::{add_to_sum, add_to_sums};
 pub use timestamps::{add_line, append_grid, ascends, line_point};
 pub use unpack::{unpack, unpack_scalar};

@@ -1,4 +1,4 @@
-//! Looks over a whole column, without leaving early: such a loop becomes vector instructions.
+//! Loops over a whole column that do not leave early: they become vector instructions.
 
 /// Whether any of `values` has these bits. About 0.1 ns a value.
 pub fn has_bits(values: &[f64], bits: u64) -> bool {
