@@ -143,7 +143,8 @@ impl Server {
                     .arg(format!("-storageDataPath={data}"))
                     .arg(format!("-httpListenAddr={}", setup.address))
                     .arg("-retentionPeriod=100y")
-                    .arg("-search.latencyOffset=1s"); // The check asks for the newest samples.
+                    .arg("-search.latencyOffset=1s") // The check asks for the newest samples.
+                    .arg("-search.maxQueryDuration=5m"); // And counts all, which may be millions.
                 if setup.config.is_some() {
                     command.arg(format!("-promscrape.config={config}"));
                 }
