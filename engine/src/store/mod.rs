@@ -11,6 +11,7 @@
 //! appended. Nothing here reads a clock or a file.
 
 mod adopt;
+mod block_heads;
 mod blocks;
 mod combine;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use selection::StoreSelection;
 
 use std::sync::Arc;
 
+use block_heads::BlockHeads;
 use flush::Parts;
 
 use crate::block::part::PartTombstones;
@@ -120,6 +122,7 @@ pub struct Store {
     exemplars: ExemplarRing,
     /// By time, the oldest first.
     blocks: Vec<OpenBlock>,
+    block_heads: BlockHeads,
     /// Blocks of Prometheus, by time.
     guests: Vec<OpenGuest>,
     head_tombstones: Arc<PartTombstones>,
@@ -175,6 +178,7 @@ impl Store {
             parts: Parts::default(),
             exemplars: ExemplarRing::default(),
             blocks: vec![],
+            block_heads: BlockHeads::default(),
             guests: vec![],
             head_tombstones: Arc::default(),
             chain: Chain::default(),

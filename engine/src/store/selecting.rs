@@ -1,8 +1,9 @@
 //! A selection in the making, some series at a time: whoever selects a million shares its shard.
 //!
 //! ```text
-//! matchers ─► search of the head ──► entries ─► hashes ─┐   once a block has series
+//! matchers ─► search of the head ──► entries ─► hashes ─┐   once they are wanted
 //!         └─► search of a block ───► labels, hash ──────┴─► found: a place more; else: an entry more
+//!                              └───► known (`block_heads`) ────────► a place more
 //! ```
 //!
 //! The store may change between two steps. Blocks are those of the begin, or of the end of the search
@@ -14,6 +15,7 @@ use hashbrown::HashTable;
 use roaring::bitmap;
 
 use super::Store;
+use super::block_heads::HeadsOf;
 use super::guests::AnyBlock;
 use super::select::source_error;
 use super::selection::{NONE, StoreSelection};
@@ -40,8 +42,9 @@ pub(super) struct Selecting {
     matchers: Vec<CompiledMatcher>,
     range: TimeRange,
     head: OfHead,
-    /// Of the entries that the head has, the first so many are in `known`.
+    /// Of the entries that the head has, the first so many are in `known`, if they are wanted there.
     hashed_count: usize,
+    wants_hashes: bool,
     known: Known,
     blocks: vec::IntoIter<AnyBlock>,
     of_block: Option<OfBlock>,
@@ -61,8 +64,18 @@ enum OfHead {
 /// Series of a block.
 enum OfBlock {
     Searched(AnyBlock, Search),
-    /// Of the last block of the selection, and whether all of them have samples in range.
-    Found(bitmap::IntoIter, bool),
+    /// Of the last block of the selection.
+    Found(OfFound),
+}
+
+struct OfFound {
+    left: bitmap::IntoIter,
+    /// Taken from `left`, and to be taken again.
+    again: Option<u32>,
+    /// All of them have samples in range.
+    are_all_in_range: bool,
+    /// Those of the head with the same labels, as far as they are known.
+    heads: Option<HeadsOf>,
 }
 
 impl Selecting {
@@ -84,6 +97,7 @@ impl Selecting {
             range,
             head,
             hashed_count: 0,
+            wants_hashes: false,
             known: Known::default(),
             blocks: store.blocks_in(range).into_iter(),
             of_block: None,
@@ -109,19 +123,19 @@ impl Selecting {
             return Ok(Some(self.take_heads(store, selection)));
         };
         match &self.of_block {
-            Some(OfBlock::Searched(..)) => self.search_block(selection).map(Some),
-            Some(OfBlock::Found(..)) => {
-                let count = match self.hashed_count < head_count {
+            Some(OfBlock::Searched(..)) => self.search_block(store, selection).map(Some),
+            Some(OfBlock::Found(_)) => {
+                let work = match self.wants_hashes && self.hashed_count < head_count {
                     true => self.hash_heads(store, selection, head_count),
-                    false => self.take_series(store, selection)?,
+                    false => self.take_series(store, selection, head_count)?,
                 };
-                Ok(Some(STEP_WORK + count * LABELS_WORK))
+                Ok(Some(STEP_WORK + work))
             }
             None => {
                 let Some(block) = self.blocks.next() else { return Ok(None) };
                 let search = block.begin_search();
                 self.of_block = Some(OfBlock::Searched(block, search));
-                self.search_block(selection).map(Some)
+                self.search_block(store, selection).map(Some)
             }
         }
     }
@@ -155,7 +169,11 @@ impl Selecting {
     }
 
     /// Searches the next block.
-    fn search_block(&mut self, selection: &mut StoreSelection) -> Result<usize, SourceError> {
+    fn search_block(
+        &mut self,
+        store: &Store,
+        selection: &mut StoreSelection,
+    ) -> Result<usize, SourceError> {
         let Some(OfBlock::Searched(block, mut search)) = self.of_block.take() else { return Ok(0) };
         let work = block.search_more(&mut search, &self.matchers, self.search_work);
         let work = STEP_WORK + work.map_err(source_error)?;
@@ -165,8 +183,12 @@ impl Selecting {
         };
         let series = block.keep_own(found);
         if !series.is_empty() {
-            let are_all_in_range = block.lies_within(self.range);
-            self.of_block = Some(OfBlock::Found(series.into_iter(), are_all_in_range));
+            self.of_block = Some(OfBlock::Found(OfFound {
+                left: series.into_iter(),
+                again: None,
+                are_all_in_range: block.lies_within(self.range),
+                heads: store.heads_of(&block),
+            }));
             selection.blocks.push(block);
         }
         Ok(work)
@@ -188,7 +210,7 @@ impl Selecting {
                 self.known.insert(labels.stable_hash(), at as u32);
             }
         }
-        self.hashed_count - first
+        (self.hashed_count - first) * LABELS_WORK
     }
 
     /// Takes the next series of the block into the selection.
@@ -196,23 +218,40 @@ impl Selecting {
         &mut self,
         store: &Store,
         selection: &mut StoreSelection,
+        head_count: usize,
     ) -> Result<usize, SourceError> {
-        let Some(OfBlock::Found(left, are_all_in_range)) = &mut self.of_block else {
-            return Ok(0);
-        };
+        let Some(OfBlock::Found(found)) = &mut self.of_block else { return Ok(0) };
         let number = selection.blocks.len() - 1;
-        let mut count = 0;
-        for series in left.by_ref().take(LABELS_AT_ONCE) {
-            count += 1;
+        let mut work = 0;
+        while work < LABELS_AT_ONCE * LABELS_WORK {
+            let Some(series) = found.again.take().or_else(|| found.left.next()) else {
+                self.of_block = None;
+                break;
+            };
+            work += 1;
             let block = &selection.blocks[number];
-            if !*are_all_in_range {
+            if !found.are_all_in_range {
                 let may = block.may_have_samples(series, self.range).map_err(source_error)?;
                 if !may {
                     continue;
                 }
             }
+            let head = found.heads.as_ref().and_then(|heads| heads.get(series));
+            // They ascend.
+            let at = head.map(|head| selection.heads[..head_count].binary_search(&head));
+            if let Some(Ok(at)) = at {
+                selection.add_place(at as u32, number as u32, series);
+                continue;
+            }
+            if self.hashed_count < head_count {
+                // Only now, because mostly all are known.
+                self.wants_hashes = true;
+                found.again = Some(series);
+                break;
+            }
+            work += LABELS_WORK;
             let (labels, hash) = block.labels(series, &mut self.buffer).map_err(source_error)?;
-            let mut found = None;
+            let mut same = None;
             if let Some(candidate) = self.known.find(hash) {
                 let is_same = store.entry_labels(
                     selection,
@@ -220,9 +259,14 @@ impl Selecting {
                     &mut self.other_buffer,
                     |other| other == labels,
                 )?;
-                found = (is_same == Some(true)).then_some(candidate);
+                same = (is_same == Some(true)).then_some(candidate);
             }
-            let at = found.unwrap_or_else(|| {
+            if let (Some(heads), Some(at)) = (&found.heads, same)
+                && (at as usize) < head_count
+            {
+                heads.set(series, selection.heads[at as usize]);
+            }
+            let at = same.unwrap_or_else(|| {
                 let at = selection.heads.len() as u32;
                 selection.heads.push(NONE);
                 // Of two label sets with one hash the second is looked up in vain and stands
@@ -232,10 +276,7 @@ impl Selecting {
             });
             selection.add_place(at, number as u32, series);
         }
-        if count == 0 {
-            self.of_block = None;
-        }
-        Ok(count)
+        Ok(work)
     }
 }
 

@@ -24,6 +24,7 @@ fn many_series_are_selected_in_short_steps() {
     life.cut(50);
     append(&mut life, COUNT / 2..2 * COUNT, 100);
     let whole = life.store.select(&[], ALL_TIME).unwrap();
+    life.store.forget_block_heads();
 
     let mut selection = life.store.begin_select(&[], ALL_TIME).unwrap();
     let (mut steps, mut entries) = (0, 0);
@@ -111,4 +112,34 @@ fn series_that_are_cut_meanwhile_are_selected() {
     assert!(!life.store.head.index().contains(1), "it has left");
     while life.store.select_more(&mut selection).unwrap().is_some() {}
     assert_eq!(samples(&life, &selection), before);
+}
+
+/// What is remembered of blocks changes nothing that is found, whatever came and went since.
+#[test]
+fn what_is_remembered_of_blocks_stays_true() {
+    let mut life = Life::new();
+    append(&mut life, 0..300, 10);
+    append(&mut life, 100..400, 60);
+    life.cut(200);
+    append(&mut life, 150..250, 210);
+    let samples = |life: &Life| {
+        let selection = life.store.select(&[], ALL_TIME).unwrap();
+        let mut all = floats(&life.store, &selection);
+        all.iter_mut().for_each(|(index, ..)| *index = 0);
+        all.sort_unstable();
+        (selection.len(), all)
+    };
+    let first = samples(&life);
+    assert_eq!((first.0, first.1.len()), (400, 300 + 300 + 100));
+    assert_eq!(samples(&life), first);
+    // Most leave the head, and some come back with other ids.
+    life.store.expire_some(205, 0, 400);
+    assert!(!life.store.head.index().contains(1));
+    assert_eq!(samples(&life), first);
+    append(&mut life, 0..50, 220);
+    let second = samples(&life);
+    assert_eq!((second.0, second.1.len()), (400, first.1.len() + 50));
+    assert_eq!(samples(&life), second);
+    life.store.forget_block_heads();
+    assert_eq!(samples(&life), second);
 }
