@@ -20,6 +20,10 @@ use crate::block::{Block, BlockId};
 const COUNT_PER_SERIES: usize = 4;
 const COUNT_MIN: usize = 64 << 10;
 
+/// Of a block nothing is remembered for whoever wants less than one in so many of its series: their labels
+/// are read sooner than there is room for all.
+const WANTED_PART: usize = 16;
+
 /// All that is remembered.
 #[derive(Debug, Default)]
 pub(super) struct BlockHeads(RefCell<Known>);
@@ -35,16 +39,16 @@ struct Known {
 pub(super) struct HeadsOf(Arc<[AtomicU32]>);
 
 impl BlockHeads {
-    /// Those of `block`. If there is no room left, of `living` series in the head, others are forgotten;
-    /// `None` of a block that is too large.
-    pub fn of(&self, block: &Block, living: usize) -> Option<HeadsOf> {
+    /// Those of `block`, of which `wanted` series are selected. If there is no room left, of `living` series
+    /// in the head, others are forgotten; `None` of a block that is too large, or hardly wanted.
+    pub fn of(&self, block: &Block, wanted: usize, living: usize) -> Option<HeadsOf> {
         let Known { of_blocks, count } = &mut *self.0.borrow_mut();
         if let Some(heads) = of_blocks.get(&block.id()) {
             return Some(heads.clone());
         }
         let (own, count_max) =
             (block.series_count() as usize, COUNT_MIN.max(COUNT_PER_SERIES * living));
-        if own > count_max {
+        if own > count_max || wanted < own / WANTED_PART {
             return None;
         }
         if *count + own > count_max {
@@ -59,12 +63,11 @@ impl BlockHeads {
 }
 
 impl Store {
-    /// What is remembered of a block. Nothing of those of Prometheus, which come and go.
-    pub(super) fn heads_of(&self, block: &AnyBlock) -> Option<HeadsOf> {
-        match block {
-            AnyBlock::Own(open) => self.block_heads.of(&open.block, self.head.series_count()),
-            AnyBlock::Guest(_) => None,
-        }
+    /// What is remembered of a block, of which `wanted` series are selected. Of own blocks only: those of
+    /// Prometheus hold what came before hearth did.
+    pub(super) fn heads_of(&self, block: &AnyBlock, wanted: usize) -> Option<HeadsOf> {
+        let AnyBlock::Own(open) = block else { return None };
+        self.block_heads.of(&open.block, wanted, self.head.series_count())
     }
 
     #[cfg(test)]

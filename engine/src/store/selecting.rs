@@ -184,10 +184,10 @@ impl Selecting {
         let series = block.keep_own(found);
         if !series.is_empty() {
             self.of_block = Some(OfBlock::Found(OfFound {
-                left: series.into_iter(),
                 again: None,
                 are_all_in_range: block.lies_within(self.range),
-                heads: store.heads_of(&block),
+                heads: store.heads_of(&block, series.len() as usize),
+                left: series.into_iter(),
             }));
             selection.blocks.push(block);
         }
