@@ -143,18 +143,23 @@ impl StoreSelection {
         range: TimeRange,
     ) -> Vec<(FileBytes, Range<usize>)> {
         let mut ranges: Vec<(FileBytes, Range<usize>)> = vec![];
-        for index in indexes {
-            let head = self.heads[index];
+        for index in indexes.clone() {
             for place in self.places_of(index) {
                 let block = &self.blocks[place.block as usize];
                 ranges.extend(block.byte_ranges(place.series, range));
             }
-            for (part, _) in &self.parts {
+        }
+        for (part, _) in &self.parts {
+            // Of neighbours chunks mostly stand together.
+            let mut known = 0..0;
+            for &head in &self.heads[indexes.clone()] {
+                if head == NONE || known.contains(&head) {
+                    continue;
+                }
                 // What cannot be read says so when it is read.
-                if head != NONE
-                    && let Ok(bytes) = part.byte_range(head)
-                    && !bytes.is_empty()
-                {
+                let Ok((bytes, ids)) = part.byte_range(head) else { continue };
+                known = ids;
+                if !bytes.is_empty() {
                     let bytes = bytes.start as usize..bytes.end as usize;
                     ranges.push((part.bytes().clone(), bytes));
                 }

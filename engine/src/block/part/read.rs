@@ -270,13 +270,17 @@ impl Part {
         Ok(())
     }
 
-    /// The bytes of the file that hold the chunks of a series, whole pages.
-    pub fn byte_range(&self, series: u32) -> Result<Range<u64>, BlockError> {
-        let Some(group) = self.find_group(series)? else { return Ok(0..0) };
-        let (_, start, end) = self.group_row(group)?;
+    /// The bytes of the file that hold the chunks of a series, whole pages, and the ids of the series
+    /// whose chunks are there.
+    pub fn byte_range(&self, series: u32) -> Result<(Range<u64>, Range<u32>), BlockError> {
+        let Some(group) = self.find_group(series)? else {
+            return Ok((0..0, 0..self.group_first(0)?));
+        };
+        let (first, start, end) = self.group_row(group)?;
         let page = PAGE_BYTES as u64;
         let end = end.max(start).next_multiple_of(page).min(self.pages.file_bytes());
-        Ok(start / page * page..end)
+        // Behind the last group stands the greatest id.
+        Ok((start / page * page..end, first..self.group_first(group + 1)?))
     }
 
     /// All series with chunks, ascending by id: to be walked in turns.

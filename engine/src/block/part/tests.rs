@@ -118,7 +118,8 @@ fn parts_give_back_what_was_written() {
             let base = f64::from(series);
             assert_eq!(samples.timestamps_ms, [105, 110, 115, 200, 210]);
             assert_eq!(samples.values, [-1.0, base + 0.5, -1.0, base + 1.0, base + 1.0]);
-            assert!(part.byte_range(series).unwrap().end <= part.file_bytes());
+            let (bytes, ids) = part.byte_range(series).unwrap();
+            assert!(bytes.end <= part.file_bytes() && ids.contains(&series));
         } else {
             assert!(samples.is_empty(), "series {series}");
         }
