@@ -34,6 +34,11 @@ struct ChunkList {
 
 const COUNT_BITS: u32 = 24;
 
+/// The class of slots for so many entries.
+fn fitting(entry_count: usize) -> u8 {
+    class_for(entry_count * ENTRY_WORDS).expect("a list is smaller than the largest slot")
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkEntry {
     pub(super) min_ms: i64,
@@ -95,11 +100,12 @@ impl SealedChunks {
         let list = self.lists.get(series);
         let (mut slot, mut class, start) = (list.slot, list.class(), list.len() * ENTRY_WORDS);
         if list.len() == 0 {
-            class = class_for(ENTRY_WORDS).expect("an entry is smaller than a slot");
+            class = fitting(1);
             slot = self.slots.take(class);
         } else if start + ENTRY_WORDS > class_words(class) {
-            slot = self.slots.resize(class, slot, start, class + 1);
-            class += 1;
+            let larger = fitting(list.len() + 1);
+            slot = self.slots.resize(class, slot, start, larger);
+            class = larger;
         }
         let words = &mut self.slots.slot_mut(class, slot)[start..start + ENTRY_WORDS];
         words.copy_from_slice(&entry.to_words());
@@ -175,10 +181,11 @@ impl SealedChunks {
         let used_words = list.len() * ENTRY_WORDS;
         self.slots.slot_mut(class, slot).copy_within(count * ENTRY_WORDS..used_words, 0);
         let left_words = left_count * ENTRY_WORDS;
-        let fitting = class_for(left_words).expect("a shorter list fits a slot");
-        if fitting + 1 < class {
-            slot = self.slots.resize(class, slot, left_words, fitting + 1);
-            class = fitting + 1;
+        // One more is likely to come.
+        let smaller = fitting(left_count + 1);
+        if smaller < class {
+            slot = self.slots.resize(class, slot, left_words, smaller);
+            class = smaller;
         }
         self.lists.set(series, ChunkList::new(slot, left_count, class));
         count

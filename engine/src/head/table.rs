@@ -1,24 +1,28 @@
 //! From the hash of a label set to the handle of the set.
 //!
 //! ```text
-//! 512 partitions by the mixed hash's top bits, each: rows of 8 bytes, open addressing
-//! row   tag: 32 | handle: 32              zero: no series; the tag is 32 more bits of the hash
+//! 512 partitions by the mixed hash's top bits, each: rows of two words, open addressing, in a slot
+//! row   tag | handle              handle zero: no series; the tag is 32 more bits of the hash
 //! ```
 //!
 //! A partition grows alone: at ten million series that moves twenty thousand rows, where one
-//! table would stall its shard for a tenth of a second. The tag holds the row's home, so neither
-//! growing nor removing asks for a hash. A lookup touches one line; a whole batch prefetches them.
+//! table would stall its shard for a tenth of a second. All partitions grow at about the same time; the
+//! slots that they leave behind stand together, and their memory goes back with the last of them. The
+//! tag holds the row's home, so neither growing nor removing asks for a hash. A lookup touches one line;
+//! a whole batch prefetches them.
 //!
 //! Not here: the labels themselves (`index`); a match of the tag is a guess until they agree.
 
-use crate::kernels;
-use crate::mem::written_zeros;
+use crate::mem::SlotPool;
+use crate::mem::slots::{class_for, class_words};
 
-/// More partitions move fewer rows at once and cost 32 bytes each.
+/// More partitions move fewer rows at once and cost 12 bytes each.
 const PARTITION_SHIFT: u32 = 9;
 
-/// Rows of a partition that has any.
-const ROW_COUNT_MIN: usize = 8;
+const ROW_WORDS: usize = 2;
+
+/// Rows in use, in tenths of all: of more, those that are not there would cost ten probes and more.
+const USED_TENTHS_MAX: usize = 8;
 
 /// Label sets whose hash is no secret may be chosen to collide; this keeps the hash's own pattern
 /// (shards take some of its bits) from showing in the partitions.
@@ -27,13 +31,21 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Debug)]
 pub(super) struct Table {
     partitions: Box<[Partition]>,
+    slots: SlotPool,
+    /// Rows on their way from one slot to another.
+    moved: Vec<Row>,
 }
 
-#[derive(Clone, Debug, Default)]
+type Row = [u32; ROW_WORDS];
+
+const EMPTY: Row = [0; ROW_WORDS];
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Partition {
-    /// Empty, or as many as [`fitting`] says.
-    rows: Vec<u64>,
-    used_count: usize,
+    slot: u32,
+    used_count: u32,
+    /// Of the slot, plus one; zero while there is none.
+    class_behind: u8,
 }
 
 /// Where a hash belongs: its partition and its tag.
@@ -43,21 +55,6 @@ fn place(hash: u64) -> (usize, u32) {
     ((mixed >> (64 - PARTITION_SHIFT)) as usize, (mixed >> 16) as u32)
 }
 
-#[inline]
-fn row_of(tag: u32, handle: u32) -> u64 {
-    u64::from(tag) << 32 | u64::from(handle)
-}
-
-#[inline]
-fn tag_of(row: u64) -> u32 {
-    (row >> 32) as u32
-}
-
-#[inline]
-fn handle_of(row: u64) -> u32 {
-    row as u32
-}
-
 /// The row of `row_count` where a tag belongs. Tags in order belong to rows in order, so that growing
 /// goes through both sizes from one end to the other.
 #[inline]
@@ -65,27 +62,60 @@ fn home(tag: u32, row_count: usize) -> usize {
     ((u64::from(tag) * row_count as u64) >> 32) as usize
 }
 
-/// Rows for `used_count` of them, three quarters full at most: one probe in two stays in its line. Powers
-/// of two and the numbers half way between: of twice as much, half would mostly be empty.
-fn fitting(used_count: usize) -> usize {
-    let least = (4 * used_count).div_ceil(3).max(ROW_COUNT_MIN);
-    let power = least.next_power_of_two();
-    if least <= power / 4 * 3 { power / 4 * 3 } else { power }
+/// The row behind one of `row_count`, the first behind the last.
+#[inline]
+fn behind(index: usize, row_count: usize) -> usize {
+    if index + 1 == row_count { 0 } else { index + 1 }
+}
+
+/// Rows of a slot.
+fn row_count(class: u8) -> usize {
+    class_words(class) / ROW_WORDS
+}
+
+/// The class of slots for `used_count` rows.
+fn class_of(used_count: usize) -> u8 {
+    let rows = (10 * used_count).div_ceil(USED_TENTHS_MAX);
+    class_for(rows * ROW_WORDS).expect("a partition is smaller than the largest slot")
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Table { partitions: vec![Partition::default(); 1 << PARTITION_SHIFT].into() }
+        Table {
+            partitions: vec![Partition::default(); 1 << PARTITION_SHIFT].into(),
+            slots: SlotPool::default(),
+            moved: vec![],
+        }
     }
 }
 
 impl Table {
+    #[inline]
+    fn rows(&self, partition: usize) -> &[Row] {
+        let Partition { slot, class_behind, .. } = self.partitions[partition];
+        match class_behind {
+            0 => &[],
+            behind => self.slots.slot(behind - 1, slot).as_chunks().0,
+        }
+    }
+
+    #[inline]
+    fn rows_mut(&mut self, partition: usize) -> &mut [Row] {
+        let Partition { slot, class_behind, .. } = self.partitions[partition];
+        match class_behind {
+            0 => &mut [],
+            behind => self.slots.slot_mut(behind - 1, slot).as_chunks_mut().0,
+        }
+    }
+
     /// Asks for the line where the lookup of `hash` starts.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         let (partition, tag) = place(hash);
-        let rows = &self.partitions[partition].rows;
-        kernels::prefetch(rows, home(tag, rows.len()));
+        let Partition { slot, class_behind, .. } = self.partitions[partition];
+        if let Some(class) = class_behind.checked_sub(1) {
+            self.slots.prefetch(class, slot, home(tag, row_count(class)) * ROW_WORDS);
+        }
     }
 
     /// The handle of the first row whose tag fits; its labels are probably the right ones.
@@ -98,14 +128,14 @@ impl Table {
     #[inline]
     pub(super) fn find(&self, hash: u64, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
         let (partition, tag) = place(hash);
-        let rows = &self.partitions[partition].rows;
+        let rows = self.rows(partition);
         let mut index = home(tag, rows.len());
         // A partition without rows has no row at any index; others always have an empty one.
-        while let Some(&row) = rows.get(index)
-            && row != 0
+        while let Some(&[own, handle]) = rows.get(index)
+            && handle != 0
         {
-            if tag_of(row) == tag && is_equal(handle_of(row)) {
-                return Some(handle_of(row));
+            if own == tag && is_equal(handle) {
+                return Some(handle);
             }
             index = behind(index, rows.len());
         }
@@ -115,10 +145,10 @@ impl Table {
     /// Makes room for `count` more, as evenly as hashes spread.
     pub(super) fn reserve(&mut self, count: usize) {
         let each = count / self.partitions.len();
-        for partition in &mut self.partitions {
-            let row_count = fitting(partition.used_count + each);
-            if row_count > partition.rows.len().max(ROW_COUNT_MIN) {
-                partition.resize(row_count);
+        for number in 0..self.partitions.len() {
+            let class = class_of(self.partitions[number].used_count as usize + each);
+            if self.partitions[number].class_behind <= class {
+                self.resize(number, class);
             }
         }
     }
@@ -126,88 +156,90 @@ impl Table {
     /// Adds `handle`, which is not zero and not in the table.
     pub(super) fn insert(&mut self, hash: u64, handle: u32) {
         assert!(handle != 0, "zero means an empty row");
-        let (partition, tag) = place(hash);
-        self.partitions[partition].insert(row_of(tag, handle));
+        let (number, tag) = place(hash);
+        let partition = &mut self.partitions[number];
+        partition.used_count += 1;
+        let used_count = partition.used_count as usize;
+        if 10 * used_count > USED_TENTHS_MAX * self.rows(number).len() {
+            self.resize(number, class_of(used_count));
+        }
+        place_row(self.rows_mut(number), [tag, handle]);
     }
 
     /// Removes `handle`, which is in the table.
     pub(super) fn remove(&mut self, hash: u64, handle: u32) {
-        let (partition, tag) = place(hash);
-        self.partitions[partition].remove(row_of(tag, handle));
+        let (number, tag) = place(hash);
+        remove_row(self.rows_mut(number), [tag, handle]);
+        let partition = &mut self.partitions[number];
+        partition.used_count -= 1;
+        let used_count = partition.used_count as usize;
+        // Far from both sizes, so that a row that comes and goes moves nothing.
+        let class = class_of(2 * used_count);
+        if 8 * used_count < self.rows(number).len()
+            && class + 1 < self.partitions[number].class_behind
+        {
+            self.resize(number, class);
+        }
+    }
+
+    /// Moves the rows of a partition to a slot of another class.
+    fn resize(&mut self, number: usize, class: u8) {
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.clear();
+        moved.extend_from_slice(self.rows(number));
+        let Partition { slot, class_behind, .. } = self.partitions[number];
+        if let Some(class) = class_behind.checked_sub(1) {
+            self.slots.release(class, slot);
+        }
+        let partition = &mut self.partitions[number];
+        (partition.slot, partition.class_behind) = (self.slots.take(class), class + 1);
+        let rows = self.rows_mut(number);
+        rows.fill(EMPTY);
+        moved.iter().filter(|&&row| row != EMPTY).for_each(|&row| place_row(rows, row));
+        self.moved = moved;
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let rows: usize = self.partitions.iter().map(|partition| partition.rows.len() * 8).sum();
-        rows + size_of_val(&*self.partitions)
+        self.slots.bytes()
+            + size_of_val(&*self.partitions)
+            + self.moved.capacity() * size_of::<Row>()
     }
 }
 
-/// The row behind one of `row_count`, the first behind the last.
+/// Puts a row where there is room behind its home.
 #[inline]
-fn behind(index: usize, row_count: usize) -> usize {
-    if index + 1 == row_count { 0 } else { index + 1 }
+fn place_row(rows: &mut [Row], row: Row) {
+    let mut index = home(row[0], rows.len());
+    while rows[index] != EMPTY {
+        index = behind(index, rows.len());
+    }
+    rows[index] = row;
 }
 
-impl Partition {
-    fn insert(&mut self, row: u64) {
-        if 4 * (self.used_count + 1) > 3 * self.rows.len() {
-            self.resize(fitting(self.used_count + 1));
-        }
-        self.place_row(row);
-        self.used_count += 1;
+/// Takes the row out and moves later ones of its run up, so that no gap stands before them.
+fn remove_row(rows: &mut [Row], row: Row) {
+    let row_count = rows.len();
+    let mut gap = home(row[0], row_count);
+    while rows[gap] != row {
+        assert!(rows[gap] != EMPTY, "a removed row is in the table");
+        gap = behind(gap, row_count);
     }
-
-    fn resize(&mut self, row_count: usize) {
-        for row in std::mem::replace(&mut self.rows, written_zeros(row_count)) {
-            if row != 0 {
-                self.place_row(row);
-            }
+    rows[gap] = EMPTY;
+    // How far `index` stands behind `from`, around the ring.
+    let distance = |from, index| if index < from { index + row_count - from } else { index - from };
+    let mut index = gap;
+    loop {
+        index = behind(index, row_count);
+        let row = rows[index];
+        if row == EMPTY {
+            return;
         }
-    }
-
-    fn place_row(&mut self, row: u64) {
-        let mut index = home(tag_of(row), self.rows.len());
-        while self.rows[index] != 0 {
-            index = behind(index, self.rows.len());
-        }
-        self.rows[index] = row;
-    }
-
-    /// Takes the row out and moves later ones of its run up, so that no gap stands before them.
-    fn remove(&mut self, row: u64) {
-        let mut gap = home(tag_of(row), self.rows.len());
-        while self.rows[gap] != row {
-            assert!(self.rows[gap] != 0, "a removed row is in the table");
-            gap = behind(gap, self.rows.len());
-        }
-        self.rows[gap] = 0;
-        self.used_count -= 1;
-        self.close_gap(gap);
-        // Far from both sizes, so that a row that comes and goes moves nothing.
-        if ROW_COUNT_MIN < self.rows.len() && 8 * self.used_count < self.rows.len() {
-            self.resize(fitting(2 * self.used_count));
-        }
-    }
-
-    fn close_gap(&mut self, mut gap: usize) {
-        let row_count = self.rows.len();
-        // How far `index` stands behind `from`, around the ring.
-        let distance =
-            |from, index| if index < from { index + row_count - from } else { index - from };
-        let mut index = gap;
-        loop {
-            index = behind(index, row_count);
-            let row = self.rows[index];
-            if row == 0 {
-                return;
-            }
-            let home = home(tag_of(row), row_count);
-            // The row may move if the gap is not before its home.
-            if distance(home, gap) <= distance(home, index) {
-                self.rows[gap] = row;
-                self.rows[index] = 0;
-                gap = index;
-            }
+        let home = home(row[0], row_count);
+        // The row may move if the gap is not before its home.
+        if distance(home, gap) <= distance(home, index) {
+            rows[gap] = row;
+            rows[index] = EMPTY;
+            gap = index;
         }
     }
 }
@@ -217,7 +249,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    use super::{ROW_COUNT_MIN, Table, fitting};
+    use super::Table;
 
     proptest! {
         #[test]
@@ -247,11 +279,16 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_at_least_half_used_when_they_are_made() {
-        for used_count in 1..5000 {
-            let row_count = fitting(used_count);
-            assert!(4 * used_count <= 3 * row_count);
-            assert!(row_count == ROW_COUNT_MIN || 2 * used_count + 1 >= row_count);
-        }
+    fn the_slots_that_all_partitions_left_are_given_back() {
+        let mut table = Table::default();
+        let hash = |key: u64| key.wrapping_mul(0x2545_f491_4f6c_dd1d);
+        let count = 400_000;
+        (0..count).for_each(|key| table.insert(hash(key), key as u32 + 1));
+        // Eight bytes each, two thirds of the rows in use, and some slots of several classes.
+        assert!(table.bytes() < count as usize * 12 + (3 << 20), "{}", table.bytes());
+        let all = 0..count;
+        assert!(all.clone().all(|key| table.candidate(hash(key)).is_some()));
+        all.for_each(|key| table.remove(hash(key), key as u32 + 1));
+        assert!(table.bytes() < 6 << 20, "{}", table.bytes());
     }
 }

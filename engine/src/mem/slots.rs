@@ -1,25 +1,25 @@
 //! Short lists of words that grow: slots of a few sizes, each block holding one size.
 //!
 //! ```text
-//! block of class 0   [ 8 8 8 8 8 8 … ]            528 KiB, words per slot
-//! block of class 3   [ 20 20 20 … ]
-//! …                  8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, …
+//! block of class 0   [ 6 6 6 6 6 6 … ]            528 KiB, words per slot
+//! block of class 3   [ 12 12 12 … ]
+//! …                  6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, …
 //! ```
 //!
 //! A slot is named by its class and its index, `block << 15 | place`. Growing takes a slot of the
 //! next class, copies, and gives the old one back. Free slots of a block form a list through their
 //! first words; blocks with free slots form a list per class. A block without taken slots gives
-//! its memory back: series that started together grow together, and would otherwise leave every
-//! size they passed through behind. Where some grow slower than others, [`SlotPool::gather`] takes
+//! its memory back: what started together grows together, and would otherwise leave every
+//! size it passed through behind. Where some grow slower than others, [`SlotPool::gather`] takes
 //! them out of blocks that are mostly free.
 //!
-//! Four sizes to each power of two keep the unused part of a slot below a third, and mostly below a
-//! fifth.
+//! Sizes lie closest where most slots are; the unused part of a slot is below a third, and mostly below
+//! a fifth.
 
 /// Ends a list.
 const NONE: u32 = u32::MAX;
 
-/// Words of a block (528 KiB); a slot that is larger has a block of its own. The allocator keeps what is
+/// Words of a block (528 KiB) at least; a slot that is larger has a block of its own. The allocator keeps what is
 /// up to 512 KiB in pages of several, and a block that is given back stays in memory until its neighbours
 /// are, too; a larger one goes by itself.
 const BLOCK_WORDS: usize = (1 << 17) + (1 << 12);
@@ -30,7 +30,7 @@ const PLACE_BITS: u32 = 15;
 /// Classes that exist: the largest slot has twelve million words.
 pub const CLASS_COUNT: u8 = 79;
 
-const _: () = assert!(BLOCK_WORDS / class_words(0) <= 1 << PLACE_BITS);
+const _: () = assert!(places_per_block(0) <= 1 << PLACE_BITS);
 
 #[derive(Clone, Debug)]
 pub struct SlotPool {
@@ -39,6 +39,8 @@ pub struct SlotPool {
     spare_blocks: Vec<u32>,
     /// By class: first block that has free slots.
     open_blocks: [u32; CLASS_COUNT as usize],
+    /// The block without taken slots that keeps its memory, if it still is without.
+    idle_block: u32,
     live_bytes: usize,
     bytes: usize,
 }
@@ -59,8 +61,7 @@ struct Block {
 }
 
 /// Words of the slots that four bits can name.
-const SMALL_CLASSES: [usize; 16] =
-    [8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192];
+const SMALL_CLASSES: [usize; 16] = [6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192];
 
 /// Words of a slot of `class`.
 pub const fn class_words(class: u8) -> usize {
@@ -84,6 +85,7 @@ impl Default for SlotPool {
             blocks: Vec::new(),
             spare_blocks: Vec::new(),
             open_blocks: [NONE; CLASS_COUNT as usize],
+            idle_block: NONE,
             live_bytes: 0,
             bytes: 0,
         }
@@ -93,8 +95,7 @@ impl Default for SlotPool {
 /// Slots of a block of `class`.
 #[inline]
 const fn places_per_block(class: u8) -> u32 {
-    let count = BLOCK_WORDS / class_words(class);
-    if count == 0 { 1 } else { count as u32 }
+    BLOCK_WORDS.div_ceil(class_words(class)) as u32
 }
 
 #[inline]
@@ -148,16 +149,35 @@ impl SlotPool {
         if was_full {
             self.link(class, number as u32);
         }
-        // The last block with free slots stays, or one slot taken and given back in turn would
-        // allocate each time.
-        let is_alone = self.blocks[number].previous == NONE && self.blocks[number].next == NONE;
-        if is_empty && !is_alone {
-            self.unlink(class, number as u32);
-            let block = &mut self.blocks[number];
-            self.bytes -= size_of_val(&*block.words);
-            block.words = Box::default();
-            self.spare_blocks.push(number as u32);
+        if is_empty {
+            self.note_empty(class, number as u32);
         }
+    }
+
+    /// Gives back the memory of a block without taken slots, or of the one that became so before: one
+    /// stays, or a slot that is taken and given back in turn would allocate each time.
+    fn note_empty(&mut self, class: u8, number: u32) {
+        let Block { previous, next, .. } = self.blocks[number as usize];
+        let is_alone = previous == NONE && next == NONE;
+        if !is_alone {
+            return self.free(class, number);
+        }
+        let before = std::mem::replace(&mut self.idle_block, number);
+        if before != number
+            && let Some(block) = self.blocks.get(before as usize)
+            && block.taken_count == 0
+            && !block.words.is_empty()
+        {
+            self.free(block.class, before);
+        }
+    }
+
+    fn free(&mut self, class: u8, number: u32) {
+        self.unlink(class, number);
+        let block = &mut self.blocks[number as usize];
+        self.bytes -= size_of_val(&*block.words);
+        block.words = Box::default();
+        self.spare_blocks.push(number);
     }
 
     fn add_block(&mut self, class: u8) {
@@ -292,7 +312,7 @@ mod tests {
 
     #[test]
     fn classes_ascend_in_small_steps() {
-        assert_eq!((0..8).map(class_words).collect::<Vec<_>>(), [8, 12, 16, 20, 24, 28, 32, 40]);
+        assert_eq!((0..8).map(class_words).collect::<Vec<_>>(), [6, 8, 10, 12, 16, 20, 24, 28]);
         for class in 1..CLASS_COUNT {
             let (previous, words) = (class_words(class - 1), class_words(class));
             assert!(previous < words && 2 * words <= 3 * previous);
@@ -325,7 +345,7 @@ mod tests {
         let mut slots: Vec<u32> = (0..count).map(|_| pool.take(0)).collect();
         for class in 1..8 {
             for index in &mut slots {
-                *index = pool.resize(class - 1, *index, 8, class);
+                *index = pool.resize(class - 1, *index, 6, class);
             }
         }
         assert_eq!(pool.live_bytes(), count * class_words(7) * 4);
@@ -334,32 +354,32 @@ mod tests {
             pool.release(7, index);
         }
         assert_eq!(pool.live_bytes(), 0);
-        assert!(pool.bytes() <= 9 * 4 * super::BLOCK_WORDS);
+        assert!(pool.bytes() <= 5 * super::BLOCK_WORDS);
     }
 
     #[test]
     fn slots_that_are_left_behind_gather() {
         let mut pool = SlotPool::default();
-        let mut slots: Vec<u32> = (0..40_000).map(|_| pool.take(2)).collect();
+        let mut slots: Vec<u32> = (0..40_000).map(|_| pool.take(4)).collect();
         for (number, &index) in slots.iter().enumerate() {
-            pool.slot_mut(2, index).fill(number as u32);
+            pool.slot_mut(4, index).fill(number as u32);
         }
         let gather = |pool: &mut SlotPool, slots: &mut Vec<u32>| {
-            slots.iter_mut().for_each(|index| *index = pool.gather(2, *index, 16));
+            slots.iter_mut().for_each(|index| *index = pool.gather(4, *index, 16));
         };
         let before = slots.clone();
         gather(&mut pool, &mut slots);
         assert_eq!(slots, before, "full blocks stay");
         let (left, gone): (Vec<u32>, Vec<u32>) =
-            slots.into_iter().partition(|&index| pool.slot(2, index)[0] % 8 == 0);
-        gone.into_iter().for_each(|index| pool.release(2, index));
+            slots.into_iter().partition(|&index| pool.slot(4, index)[0] % 8 == 0);
+        gone.into_iter().for_each(|index| pool.release(4, index));
         let (mut slots, bytes) = (left, pool.bytes());
         for _ in 0..3 {
             gather(&mut pool, &mut slots);
         }
         assert!(pool.bytes() < bytes / 4, "{} {bytes}", pool.bytes());
         for (number, &index) in (0..).step_by(8).zip(&slots) {
-            assert!(pool.slot(2, index).iter().all(|&word| word == number));
+            assert!(pool.slot(4, index).iter().all(|&word| word == number));
         }
         assert_eq!(slots.len(), 5000);
     }
@@ -377,8 +397,8 @@ mod tests {
                 assert_eq!(pool.class_of(index), class);
                 pool.prefetch(class, index, 0);
             }
-            let moved = pool.resize(class, taken[0], 8, class);
-            assert_eq!(pool.slot(class, moved)[..8], [taken[0] + 1; 8]);
+            let moved = pool.resize(class, taken[0], 6, class);
+            assert_eq!(pool.slot(class, moved)[..6], [taken[0] + 1; 6]);
         }
     }
 }
