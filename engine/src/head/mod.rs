@@ -33,6 +33,7 @@ mod lateness;
 mod metadata;
 mod open;
 mod read;
+mod restore;
 mod sealed;
 mod starts;
 mod table;
@@ -46,10 +47,11 @@ pub use exemplars::{
     ExemplarCounts, ExemplarRing, ExemplarVerdict, SeriesExemplars, StoredExemplar,
 };
 pub use expire::Expired;
-pub use flush::{FlushedSeries, Newest, newest_of};
+pub use flush::Flushed;
 pub use late::LateSamples;
 pub use lateness::{LATENESS_BOUNDS_MS, Lateness};
 pub use metadata::{Metadata, MetadataStore};
+pub use restore::{Newest, newest_of};
 pub use verdict::{Refusal, Verdict};
 
 use crate::encode;
@@ -294,12 +296,21 @@ impl Head {
         }
     }
 
-    /// Encodes the open chunk of a series and puts it behind the sealed ones.
+    /// Encodes the open chunk of a series, if it has samples, and puts it behind the sealed ones.
     fn seal(&mut self, series: usize) {
-        let open = &mut self.open[series];
-        if open.count() == 0 {
+        if self.open[series].count() == 0 {
             return;
         }
+        self.encode_open(series);
+        self.open[series].clear(&mut self.slots);
+        let Work { timestamps_ms, chunk, .. } = &self.work;
+        self.sealed.push(series, timestamps_ms[0], chunk);
+    }
+
+    /// Encodes the open chunk of a series, which is not empty, into the chunk of `work`, and its times
+    /// there.
+    fn encode_open(&mut self, series: usize) {
+        let open = &self.open[series];
         let Work { timestamps_ms, values, integers, columns, chunk, .. } = &mut self.work;
         chunk.clear();
         // Most chunks hold integers already: they need not become doubles and be found once more.
@@ -313,8 +324,6 @@ impl Head {
             open.read(&self.slots, i64::MIN, timestamps_ms, values);
             encode::encode(timestamps_ms, values, columns, chunk);
         }
-        open.clear(&mut self.slots);
-        self.sealed.push(series, timestamps_ms[0], chunk);
     }
 
     fn assert_columns(&self) {

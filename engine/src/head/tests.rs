@@ -213,6 +213,49 @@ fn idle_series_are_sealed_and_go_on() {
     assert_eq!(read(&head, 0, ALL_TIME), (0..21).map(|n| (n * 1000, n as u64)).collect::<Vec<_>>());
 }
 
+/// Flushes a series after some of `values`, a sample each second, and forgets what was flushed when all
+/// have come: what came first is in the chunks that were given away, and the rest here, each once.
+#[track_caller]
+fn check_flush(values: impl Fn(i64) -> f64, before: i64, count: i64) {
+    let mut head = Head::new(HeadOptions::default());
+    let samples: Vec<_> = (0..count).map(|n| (0, n * 1000, values(n).to_bits())).collect();
+    let (first, later) = samples.split_at(before as usize);
+    append(&mut head, first, i64::MAX);
+    let (mut flushed, mut given) = (Flushed::new(1), Samples::default());
+    let push = |chunk: &[u8], _| encode::decode_samples(chunk, &mut given).unwrap();
+    head.flush_series(SeriesId(0), &mut flushed, push).unwrap();
+    append(&mut head, later, i64::MAX);
+    head.forget_flushed(&flushed, 0..1).unwrap();
+    let mut all: Vec<_> = given.timestamps_ms.iter().copied().collect();
+    assert_eq!(all.len(), first.len());
+    let kept = read(&head, 0, ALL_TIME);
+    all.extend(kept.iter().map(|&(time_ms, _)| time_ms));
+    assert!(all.into_iter().eq(samples.iter().map(|sample| sample.1)), "{before} of {count}");
+    assert!(kept.iter().map(|&(_, bits)| bits).eq(later.iter().map(|sample| sample.2)));
+}
+
+#[test]
+fn what_was_flushed_leaves_and_what_came_later_stays() {
+    for (before, count) in [
+        (0, 9),
+        (1, 1),
+        (1, 2),
+        (10, 10),
+        (10, 11),
+        (30, 70),
+        (50, 119),
+        (50, 130),
+        (50, 500),
+        (250, 290),
+    ] {
+        check_flush(|_| 7.0, before, count);
+        check_flush(|n| f64::from(n as i32 % 7), before, count);
+        check_flush(|n| f64::from(n as i32).sqrt(), before, count);
+        // Constant for long enough to be sealed as it is, behind what was flushed.
+        check_flush(|n| f64::from((n as i32).min(12).max(n as i32 - 40)), before, count);
+    }
+}
+
 #[test]
 fn one_million_series_would_be_small() {
     let mut head = Head::new(HeadOptions::default());

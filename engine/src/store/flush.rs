@@ -5,12 +5,13 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Store;
 use super::select::source_error;
 use crate::block::part::{Part, PartExemplar, PartMeta, PartMetadata, PartPlan, PartWriter};
-use crate::head::FlushedSeries;
+use crate::head::Flushed;
 use crate::model::{SeriesId, SourceError};
 
 /// A part that is being written. Bytes for its file come out of every call.
@@ -25,7 +26,7 @@ pub struct Flush {
     id_count: u32,
     /// Series from here on are named: the others are, in earlier parts.
     named_count: u32,
-    flushed: Vec<FlushedSeries>,
+    flushed: Flushed,
 }
 
 /// What parts of this store say, between them.
@@ -98,7 +99,7 @@ impl Store {
             is_at_labels: false,
             id_count,
             named_count: if is_base { 0 } else { parts.named_count },
-            flushed: vec![],
+            flushed: Flushed::new(id_count as usize),
         }
     }
 
@@ -129,8 +130,8 @@ impl Store {
             } else {
                 let writer = &mut flush.writer;
                 let push = |chunk: &[u8], is_late| writer.push_chunk(id, chunk, is_late, out);
-                let flushed = self.head.flush_series(SeriesId(id), push).map_err(source_error)?;
-                flush.flushed.extend(flushed);
+                let flushed = &mut flush.flushed;
+                self.head.flush_series(SeriesId(id), flushed, push).map_err(source_error)?;
             }
             if id.is_multiple_of(LOOK_COUNT) && is_enough() {
                 return Ok(false);
@@ -141,7 +142,7 @@ impl Store {
 
     /// Ends the file. Returns what it says about itself, and what [`Store::forget_flushed`] may drop
     /// from the head once the file is durable and [`Store::install_part`] has it.
-    pub fn end_flush(&self, flush: Flush, out: &mut Vec<u8>) -> (PartMeta, Vec<FlushedSeries>) {
+    pub fn end_flush(&self, flush: Flush, out: &mut Vec<u8>) -> (PartMeta, Flushed) {
         let Flush { mut writer, flushed, .. } = flush;
         self.parts.removed.iter().for_each(|&series| writer.push_removed(series));
         for (family, metadata) in self.metadata.iter() {
@@ -166,9 +167,17 @@ impl Store {
         self.parts.list.push((part, i64::MIN));
     }
 
-    /// Drops what a part holds from the head.
-    pub fn forget_flushed(&mut self, flushed: &[FlushedSeries]) {
-        flushed.iter().for_each(|&flushed| self.head.forget_flushed(flushed));
+    /// Drops what a part holds of the series `ids` from the head.
+    ///
+    /// # Errors
+    ///
+    /// Memory was damaged.
+    pub fn forget_flushed(
+        &mut self,
+        flushed: &Flushed,
+        ids: Range<u32>,
+    ) -> Result<(), SourceError> {
+        self.head.forget_flushed(flushed, ids).map_err(source_error)
     }
 
     /// Whether a flush now would write anything that no part holds.

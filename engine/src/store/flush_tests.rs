@@ -107,7 +107,10 @@ pub(super) fn flush(
     let part = Arc::new(Part::open(Arc::new(out)).unwrap());
     store.install_part(part.clone());
     on_the_way(store);
-    store.forget_flushed(&flushed);
+    for first in (0..flushed.id_count()).step_by(3) {
+        store.forget_flushed(&flushed, first..first + 3).unwrap();
+        on_the_way(store);
+    }
     part
 }
 

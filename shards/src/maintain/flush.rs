@@ -69,9 +69,10 @@ impl<T: Tree> Storage<T> {
         stream.finish(&mut bytes).await?;
         let part = Part::open(inner.parts_disk.map(&name).await?)?;
         inner.store.borrow_mut().install_part(Arc::new(part));
-        for some in flushed.chunks(FORGET_COUNT) {
+        for first in (0..flushed.id_count()).step_by(FORGET_COUNT) {
             let _turn = inner.turns.begin(Work::Background).await;
-            inner.store.borrow_mut().forget_flushed(some);
+            let ids = first..first.saturating_add(FORGET_COUNT as u32);
+            inner.store.borrow_mut().forget_flushed(&flushed, ids)?;
         }
         self.own_stats().maintenance.flushes.record(now() - begun);
         self.own_stats().maintenance.flushed_log_bytes.set(self.own_stats().wal.bytes.get());

@@ -379,6 +379,16 @@ impl Open {
         bytemuck::cast_slice_mut(slots.slot_mut(self.class(), self.slot))
     }
 
+    /// Drops the oldest samples of a constant chunk that has more; false, and nothing done, if it is
+    /// another one.
+    pub(in crate::head) fn forget_oldest_of_constant(&mut self, count: usize) -> bool {
+        let is_one = self.shape == Shape::Constant && count < self.count();
+        if is_one {
+            self.count -= count as u8;
+        }
+        is_one
+    }
+
     /// Empties the chunk; the newest sample stays known.
     pub(in crate::head) fn clear(&mut self, slots: &mut SlotPool) {
         self.release(slots);
