@@ -11,7 +11,7 @@
 //! first words; blocks with free slots form a list per class. A block without taken slots gives
 //! its memory back: what started together grows together, and would otherwise leave every
 //! size it passed through behind. Where some grow slower than others, [`SlotPool::gather`] takes
-//! them out of blocks that are mostly free.
+//! them out of blocks that others left.
 //!
 //! Sizes lie closest where most slots are; the unused part of a slot is below a third, and mostly below
 //! a fifth.
@@ -50,7 +50,7 @@ struct Block {
     words: Box<[u32]>,
     class: u8,
     taken_count: u32,
-    /// With fewer taken slots it is mostly free.
+    /// With fewer taken slots a good part of it is free.
     sparse_count: u32,
     /// Slots from here on were never taken.
     fresh_place: u32,
@@ -186,7 +186,7 @@ impl SlotPool {
             words: vec![0; words].into_boxed_slice(),
             class,
             taken_count: 0,
-            sparse_count: places_per_block(class) / 2,
+            sparse_count: places_per_block(class) / 4 * 3,
             fresh_place: 0,
             free_first: NONE,
             previous: NONE,
@@ -270,8 +270,8 @@ impl SlotPool {
         target
     }
 
-    /// Moves the first `words` words of a slot into a fuller block of its class, if its own is mostly
-    /// free; returns its index. Whoever comes to a slot anyway calls it now and then: so blocks that most
+    /// Moves the first `words` words of a slot into a fuller block of its class, if a good part of its own
+    /// is free; returns its index. Whoever comes to a slot anyway calls it now and then: so blocks that most
     /// have left become empty.
     #[inline]
     pub fn gather(&mut self, class: u8, index: u32, words: usize) -> u32 {

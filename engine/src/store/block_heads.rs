@@ -5,8 +5,8 @@
 //! gets: what was found once holds as long as the id is there.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -20,9 +20,8 @@ use crate::block::{Block, BlockId};
 const COUNT_PER_SERIES: usize = 4;
 const COUNT_MIN: usize = 64 << 10;
 
-/// Of a block nothing is remembered for whoever wants less than one in so many of its series: their labels
-/// are read sooner than there is room for all.
-const WANTED_PART: usize = 16;
+/// Series of a block whose places are made at once: those of one metric stand together.
+const PAGE_COUNT: usize = 256;
 
 /// All that is remembered.
 #[derive(Debug, Default)]
@@ -31,43 +30,46 @@ pub(super) struct BlockHeads(RefCell<Known>);
 #[derive(Debug, Default)]
 struct Known {
     of_blocks: HashMap<BlockId, HeadsOf, FixedState>,
-    count: usize,
+    /// Places that were made, of all blocks.
+    count: Arc<AtomicUsize>,
 }
 
 /// The head's ids of the series of one block. Shared by all who read it at a time.
 #[derive(Clone, Debug)]
-pub(super) struct HeadsOf(Arc<[AtomicU32]>);
+pub(super) struct HeadsOf {
+    pages: Arc<[OnceLock<Box<Page>>]>,
+    count: Arc<AtomicUsize>,
+}
+
+type Page = [AtomicU32; PAGE_COUNT];
 
 impl BlockHeads {
-    /// Those of `block`, of which `wanted` series are selected. If there is no room left, of `living` series
-    /// in the head, others are forgotten; `None` of a block that is too large, or hardly wanted.
-    pub fn of(&self, block: &Block, wanted: usize, living: usize) -> Option<HeadsOf> {
-        let Known { of_blocks, count } = &mut *self.0.borrow_mut();
-        if let Some(heads) = of_blocks.get(&block.id()) {
-            return Some(heads.clone());
+    /// Those of `block`. If there is no room left, of `living` series in the head, others are forgotten;
+    /// `None` of a block that is too large.
+    pub fn of(&self, block: &Block, living: usize) -> Option<HeadsOf> {
+        let known = &mut *self.0.borrow_mut();
+        let count_max = COUNT_MIN.max(COUNT_PER_SERIES * living);
+        if known.count.load(Ordering::Relaxed) > count_max {
+            *known = Known::default();
         }
-        let (own, count_max) =
-            (block.series_count() as usize, COUNT_MIN.max(COUNT_PER_SERIES * living));
-        if own > count_max || wanted < own / WANTED_PART {
+        let own = block.series_count() as usize;
+        if own > count_max {
             return None;
         }
-        if *count + own > count_max {
-            of_blocks.clear();
-            *count = 0;
-        }
-        let heads = HeadsOf((0..own).map(|_| AtomicU32::new(NONE)).collect());
-        *count += own;
-        of_blocks.insert(block.id(), heads.clone());
-        Some(heads)
+        let heads = known.of_blocks.entry(block.id()).or_insert_with(|| HeadsOf {
+            pages: (0..own.div_ceil(PAGE_COUNT)).map(|_| OnceLock::new()).collect(),
+            count: known.count.clone(),
+        });
+        Some(heads.clone())
     }
 }
 
 impl Store {
-    /// What is remembered of a block, of which `wanted` series are selected. Of own blocks only: those of
-    /// Prometheus hold what came before hearth did.
-    pub(super) fn heads_of(&self, block: &AnyBlock, wanted: usize) -> Option<HeadsOf> {
+    /// What is remembered of a block. Of own blocks only: those of Prometheus hold what came before
+    /// hearth did.
+    pub(super) fn heads_of(&self, block: &AnyBlock) -> Option<HeadsOf> {
         let AnyBlock::Own(open) = block else { return None };
-        self.block_heads.of(&open.block, wanted, self.head.series_count())
+        self.block_heads.of(&open.block, self.head.series_count())
     }
 
     #[cfg(test)]
@@ -79,13 +81,17 @@ impl Store {
 impl HeadsOf {
     /// The head's id of a series of the block; it may have left.
     pub fn get(&self, series: u32) -> Option<u32> {
-        let head = self.0.get(series as usize)?.load(Ordering::Relaxed);
+        let page = self.pages.get(series as usize / PAGE_COUNT)?.get()?;
+        let head = page[series as usize % PAGE_COUNT].load(Ordering::Relaxed);
         (head != NONE).then_some(head)
     }
 
+    /// Remembers the head's id of a series of the block.
     pub fn set(&self, series: u32, head: u32) {
-        if let Some(place) = self.0.get(series as usize) {
-            place.store(head, Ordering::Relaxed);
-        }
+        let page = self.pages[series as usize / PAGE_COUNT].get_or_init(|| {
+            self.count.fetch_add(PAGE_COUNT, Ordering::Relaxed);
+            Box::new([const { AtomicU32::new(NONE) }; PAGE_COUNT])
+        });
+        page[series as usize % PAGE_COUNT].store(head, Ordering::Relaxed);
     }
 }

@@ -203,21 +203,30 @@ impl AnyBlock {
         }
     }
 
-    /// Bytes of files that [`AnyBlock::samples`] reads; what cannot be read says so then.
-    pub fn byte_ranges(&self, series: u32, range: TimeRange) -> Vec<(FileBytes, Range<usize>)> {
+    /// Bytes of an own block's file that [`AnyBlock::samples`] reads; what cannot be read says so then.
+    pub fn own_byte_range(&self, series: u32) -> Option<Range<usize>> {
+        let AnyBlock::Own(open) = self else { return None };
+        let bytes = open.block.byte_range(series).unwrap_or_default();
+        Some(bytes.start as usize..bytes.end as usize)
+    }
+
+    /// The file of an own block.
+    pub fn bytes(&self) -> Option<&FileBytes> {
         match self {
-            AnyBlock::Own(open) => match open.block.byte_range(series) {
-                Ok(bytes) if !bytes.is_empty() => {
-                    let bytes = bytes.start as usize..bytes.end as usize;
-                    vec![(open.block.bytes().clone(), bytes)]
-                }
-                _ => vec![],
-            },
-            AnyBlock::Guest(guest) => {
-                let ranges = guest.block.byte_ranges(series, range).into_iter();
-                ranges.map(|(bytes, range)| (bytes.clone(), range)).collect()
-            }
+            AnyBlock::Own(open) => Some(open.block.bytes()),
+            AnyBlock::Guest(_) => None,
         }
+    }
+
+    /// As [`AnyBlock::own_byte_range`], of a block of Prometheus, which has several files.
+    pub fn guest_byte_ranges(
+        &self,
+        series: u32,
+        range: TimeRange,
+    ) -> Vec<(FileBytes, Range<usize>)> {
+        let AnyBlock::Guest(guest) = self else { return vec![] };
+        let ranges = guest.block.byte_ranges(series, range).into_iter();
+        ranges.map(|(bytes, range)| (bytes.clone(), range)).collect()
     }
 
     pub fn label_names(

@@ -76,6 +76,8 @@ struct OfFound {
     are_all_in_range: bool,
     /// Those of the head with the same labels, as far as they are known.
     heads: Option<HeadsOf>,
+    /// Behind the entry that was found last: mostly the next one is that of the block's next series.
+    next: usize,
 }
 
 impl Selecting {
@@ -186,7 +188,8 @@ impl Selecting {
             self.of_block = Some(OfBlock::Found(OfFound {
                 again: None,
                 are_all_in_range: block.lies_within(self.range),
-                heads: store.heads_of(&block, series.len() as usize),
+                heads: store.heads_of(&block),
+                next: 0,
                 left: series.into_iter(),
             }));
             selection.blocks.push(block);
@@ -237,9 +240,14 @@ impl Selecting {
                 }
             }
             let head = found.heads.as_ref().and_then(|heads| heads.get(series));
-            // They ascend.
-            let at = head.map(|head| selection.heads[..head_count].binary_search(&head));
-            if let Some(Ok(at)) = at {
+            let heads = &selection.heads[..head_count];
+            let at = head.and_then(|head| match heads.get(found.next) {
+                Some(&next) if next == head => Some(found.next),
+                // They ascend.
+                _ => heads.binary_search(&head).ok(),
+            });
+            if let Some(at) = at {
+                found.next = at + 1;
                 selection.add_place(at as u32, number as u32, series);
                 continue;
             }

@@ -143,10 +143,24 @@ impl StoreSelection {
         range: TimeRange,
     ) -> Vec<(FileBytes, Range<usize>)> {
         let mut ranges: Vec<(FileBytes, Range<usize>)> = vec![];
-        for index in indexes.clone() {
-            for place in self.places_of(index) {
-                let block = &self.blocks[place.block as usize];
-                ranges.extend(block.byte_ranges(place.series, range));
+        // Where the last range of each own block stands: of neighbours they are mostly one.
+        let mut last = vec![usize::MAX; self.blocks.len()];
+        for place in indexes.clone().flat_map(|index| self.places_of(index)) {
+            let block = &self.blocks[place.block as usize];
+            let Some(bytes) = block.own_byte_range(place.series) else {
+                ranges.extend(block.guest_byte_ranges(place.series, range));
+                continue;
+            };
+            let last = &mut last[place.block as usize];
+            match ranges.get_mut(*last) {
+                _ if bytes.is_empty() => {}
+                Some((_, before)) if (before.start..=before.end).contains(&bytes.start) => {
+                    before.end = before.end.max(bytes.end);
+                }
+                _ => {
+                    *last = ranges.len();
+                    ranges.extend(block.bytes().map(|file| (file.clone(), bytes)));
+                }
             }
         }
         for (part, _) in &self.parts {

@@ -60,7 +60,7 @@ const RAW_TIMES_WORDS: usize = 3;
 const RAW_TIMES_HEAD_WORDS: usize = 2;
 
 /// After so many samples it is looked at whether the slot stands in a block that most have left.
-const GATHER_STEP: u8 = 4;
+const GATHER_STEP: u8 = 2;
 
 /// Largest class of a slot.
 const CLASS_MAX: u8 = 15;
