@@ -242,10 +242,9 @@ impl Lookup {
                 let series = series.unwrap_or_default();
                 let (are_all_in_range, heads) = match &place {
                     Place::Head => (false, None),
-                    Place::Block(block) => (
-                        block.lies_within(self.range),
-                        store.heads_of(block, series.len() as usize),
-                    ),
+                    Place::Block(block) => {
+                        (block.lies_within(self.range), store.known_heads_of(block))
+                    }
                 };
                 Doing::Reading(Reading { left: series.into_iter(), place, are_all_in_range, heads })
             }

@@ -1,4 +1,9 @@
-//! Series, label names, label values and the sizes of the head, over all shards.
+//! Series, label names, label values, exemplars and the sizes of the head, over all shards.
+//!
+//! ```text
+//! each shard:     found in steps, sorted ─┐  all of it in turns
+//! the asking one:                         └─► merged, the first ones
+//! ```
 
 use std::time::Duration;
 
