@@ -65,7 +65,7 @@ proptest! {
             });
             let Some(work) = work else { break };
             // Some values are held against the selection together.
-            prop_assert!(work > 0 && work <= work_max + 16 * (16 + 300), "{}", work);
+            prop_assert!(work > 0 && work <= work_max + 16 * (16 + 4 * 260), "{}", work);
             for change in changes.next().unwrap_or_default() {
                 match change {
                     Change::Insert(labels) => {

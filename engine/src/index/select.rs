@@ -20,6 +20,9 @@ const BITMAP_SERIES_PER_WORK: usize = 64;
 /// As [`BITMAP_SERIES_PER_WORK`], of two bitmaps that are held against each other.
 const COMMON_SERIES_PER_WORK: usize = 32;
 
+/// What it takes to look a series of a list up in a bitmap.
+const LOOKUP_WORK: usize = 4;
+
 impl Index {
     /// The series for which all `matchers` hold. Without matchers: all series.
     ///
@@ -189,7 +192,8 @@ impl Searched for Index {
     ) -> Result<Probed, Infallible> {
         let view = self.view(set);
         let in_bitmap = view.bitmap.map_or(0, |bitmap| bitmap.len().min(series.len()) as usize);
-        let work = PAIR_WORK + view.list.len() + in_bitmap / COMMON_SERIES_PER_WORK;
+        let in_list = LOOKUP_WORK * view.list.len();
+        let work = PAIR_WORK + in_list + in_bitmap / COMMON_SERIES_PER_WORK;
         Ok(Probed { work, has_any: Ok(view.intersects(series)) })
     }
 }

@@ -146,10 +146,14 @@ impl Input {
     }
 
     fn skip_empty(&mut self) {
-        while self.at >= self.run.len()
-            && let Some(next) = self.left.next()
-        {
-            (self.run, self.at) = (next, 0);
+        while self.at >= self.run.len() {
+            let next = self.left.next();
+            let is_last = next.is_none();
+            // What was merged is given back at once, not all of it at the end.
+            (self.run, self.at) = (next.unwrap_or_default(), 0);
+            if is_last {
+                break;
+            }
         }
     }
 
