@@ -13,7 +13,7 @@ use super::packed::packed_rows;
 use super::pages::le_u32;
 use super::postings;
 use super::read::Block;
-use crate::index::{CompiledMatcher, Search, Searched, Set, United, Values};
+use crate::index::{CompiledMatcher, ProbeFrom, Probed, Search, Searched, Set, United, Values};
 use crate::model::TimeRange;
 
 /// What it takes to get at the postings of a pair, in postings.
@@ -149,69 +149,6 @@ impl Block {
         }
         Ok(None)
     }
-
-    /// The names that series have, of `selection` or of all, sorted; the first `count_max`.
-    pub fn label_names(
-        &self,
-        selection: Option<&RoaringBitmap>,
-        count_max: usize,
-    ) -> Result<Vec<&[u8]>, BlockError> {
-        let mut names = vec![];
-        for name in 0..self.name_count() {
-            if names.len() >= count_max {
-                break;
-            }
-            let row = self.name_row(name)?;
-            let has_series = match selection {
-                None => true,
-                Some(selection) => !self.postings(row.postings)?.is_disjoint(selection),
-            };
-            if has_series {
-                names.push(self.string(row.strings)?);
-            }
-        }
-        Ok(names)
-    }
-
-    /// The values that series have under `name`, of `selection` or of all, sorted; the first
-    /// `count_max`.
-    pub fn label_values(
-        &self,
-        name: &[u8],
-        selection: Option<&RoaringBitmap>,
-        count_max: usize,
-    ) -> Result<Vec<&[u8]>, BlockError> {
-        let Some(name) = self.find_name(name)? else { return Ok(vec![]) };
-        let (start, end) = self.name_row(name)?.pairs;
-        let mut values = vec![];
-        match selection {
-            Some(selection) if selection.len() < u64::from(end.saturating_sub(start)) => {
-                let mut found = RoaringBitmap::new();
-                for series in selection {
-                    found.extend(self.value_number(series, name)?);
-                }
-                for value in found.iter().take(count_max) {
-                    values.push(self.value(name, value)?);
-                }
-            }
-            _ => {
-                for pair in start..end {
-                    if values.len() >= count_max {
-                        break;
-                    }
-                    let [string, postings] = self.pair_row(pair)?;
-                    let has_series = match selection {
-                        None => true,
-                        Some(selection) => !self.postings(postings)?.is_disjoint(selection),
-                    };
-                    if has_series {
-                        values.push(self.string(string)?);
-                    }
-                }
-            }
-        }
-        Ok(values)
-    }
 }
 
 impl Searched for Block {
@@ -221,6 +158,14 @@ impl Searched for Block {
     const COST_PER_SERIES: u64 = 64;
     const VALUE_COST: u64 = 16;
     const HAS_SETS: bool = true;
+
+    fn name_count(&self) -> u32 {
+        Block::name_count(self)
+    }
+
+    fn name(&self, name: u32) -> Result<&[u8], BlockError> {
+        Block::name(self, name)
+    }
 
     fn find_name(&self, name: &[u8]) -> Result<Option<u32>, BlockError> {
         Block::find_name(self, name)
@@ -290,6 +235,19 @@ impl Searched for Block {
         postings::unite(bytes, self.series_count(), few, many)
             .ok_or_else(|| self.pages.broken("postings"))?;
         Ok(United { work: PAIR_WORK + bytes.len(), next: None })
+    }
+
+    fn probe(
+        &self,
+        set: Set,
+        _from: ProbeFrom,
+        _room: usize,
+        series: &RoaringBitmap,
+    ) -> Result<Probed, BlockError> {
+        let (start, end) = self.bounds(set)?;
+        let has_any = !self.postings((start, end))?.is_disjoint(series);
+        let work = PAIR_WORK + end.saturating_sub(start) as usize;
+        Ok(Probed { work, has_any: Ok(has_any) })
     }
 }
 

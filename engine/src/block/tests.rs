@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::*;
-use crate::index::{CompiledMatcher, Index, Search};
+use crate::index::{CompiledMatcher, Index, Listing, Search};
 use crate::model::{Labels, MatchOp, Matcher, Samples, TimeRange};
 
 const ALL: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
@@ -92,15 +92,19 @@ fn check_select(block: &Block, model: &Model, matchers: &[CompiledMatcher]) {
             }
         }
     }
-    let found = block.label_names(Some(&selected), usize::MAX).unwrap();
-    assert_eq!(found, names.keys().copied().collect::<Vec<_>>());
+    let expected: Vec<&[u8]> = names.keys().copied().collect();
+    for work_max in [1, 100] {
+        let found = Listing::names(Some(selected.clone())).in_steps(block, work_max).unwrap();
+        assert_eq!(found, expected);
+    }
     for (name, mut values) in names {
         values.sort_unstable();
         values.dedup();
-        let selection = Some(&selected).filter(|_| selected.len() < model.len() as u64);
-        assert_eq!(block.label_values(name, selection, usize::MAX).unwrap(), values);
-        let first = block.label_values(name, selection, 2).unwrap();
-        assert_eq!(first, values[..values.len().min(2)]);
+        for work_max in [1, 100] {
+            let selection = Some(&selected).filter(|_| selected.len() < model.len() as u64);
+            let found = Listing::values(name, selection.cloned()).in_steps(block, work_max);
+            assert_eq!(found.unwrap(), values);
+        }
     }
 }
 

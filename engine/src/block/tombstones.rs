@@ -27,12 +27,15 @@ pub struct Tombstones {
 }
 
 impl Tombstones {
-    /// Deletes `range` of a series.
-    pub fn add(&mut self, series: u32, range: TimeRange) {
+    /// Deletes `range` of a series. Returns whether anything of it was not deleted before.
+    pub fn add(&mut self, series: u32, range: TimeRange) -> bool {
         if range.min_ms > range.max_ms {
-            return;
+            return false;
         }
         let intervals = self.series.entry(series).or_default();
+        if covers(intervals, range.min_ms, range.max_ms) {
+            return false;
+        }
         // All that overlap the range or touch it become one with it.
         let before = |interval: &TimeRange| interval.max_ms.saturating_add(1) < range.min_ms;
         let start = intervals.partition_point(before);
@@ -44,6 +47,17 @@ impl Tombstones {
             max_ms: joined.max_ms.max(interval.max_ms),
         });
         intervals.splice(start..end, [joined]);
+        true
+    }
+
+    /// Copies the intervals of some series from `from` on, `count` at most, to others of the same
+    /// block. Returns where to go on.
+    pub fn copy_some(&self, from: u32, count: usize, out: &mut Tombstones) -> Option<u32> {
+        let mut left = self.series.range(from..);
+        for (&series, intervals) in left.by_ref().take(count) {
+            out.series.insert(series, intervals.clone());
+        }
+        left.next().map(|(&next, _)| next)
     }
 
     /// Deleted intervals of a series, ascending.
@@ -187,10 +201,14 @@ mod tests {
         #[track_caller]
         fn check(old: &[(i64, i64)], new: (i64, i64), expected: &[(i64, i64)]) {
             let mut tombstones = Tombstones::default();
-            old.iter().for_each(|&interval| tombstones.add(7, range(interval)));
-            tombstones.add(7, range(new));
+            for &interval in old {
+                assert!(tombstones.add(7, range(interval)));
+            }
+            let before = tombstones.clone();
+            assert_eq!(tombstones.add(7, range(new)), !before.get(7).eq(tombstones.get(7)));
             let expected: Vec<TimeRange> = expected.iter().map(|&pair| range(pair)).collect();
             assert_eq!(tombstones.get(7), expected);
+            assert!(!tombstones.add(7, range(new)), "all of it is deleted");
             let id = BlockId([3; 16]);
             let file = tombstones.encode(id);
             assert_eq!(Tombstones::decode(&file, id), Ok(tombstones));
@@ -216,6 +234,21 @@ mod tests {
         check(&[(1, 3)], (i64::MIN, 2), &[(i64::MIN, 3)]);
         check(&[(1, 3)], (7, i64::MAX), &[(1, 3), (7, i64::MAX)]);
         check(&[(1, i64::MAX)], (i64::MIN, 0), &[(i64::MIN, i64::MAX)]);
+    }
+
+    #[test]
+    fn tombstones_are_copied_some_at_a_time() {
+        let mut all = Tombstones::default();
+        for series in [3, 4, 9, 20, u32::MAX] {
+            all.add(series, range((1, i64::from(series))));
+        }
+        for count in 1..7 {
+            let (mut copy, mut next) = (Tombstones::default(), Some(0));
+            while let Some(from) = next {
+                next = all.copy_some(from, count, &mut copy);
+            }
+            assert_eq!(copy, all);
+        }
     }
 
     #[test]

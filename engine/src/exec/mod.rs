@@ -68,3 +68,4 @@ pub use matrix::Matrix;
 pub use outcome::{Outcome, Value};
 pub use scan::{Partial, PartialValue, run_ask};
 pub use stats::SampleStats;
+pub use turn::spend;

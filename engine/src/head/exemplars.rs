@@ -9,13 +9,14 @@
 //!
 //! Source: Prometheus `tsdb/exemplar.go`.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::{self, Entry};
+use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use xxhash_rust::xxh64::xxh64;
 
-use crate::model::{Labels, LabelsRef, SeriesId, TimeRange};
+use crate::model::{Labels, LabelsRef, SeriesId};
 
 /// Most characters of an exemplar's label names and values together.
 const LABEL_CHARS_MAX: usize = 128;
@@ -47,20 +48,52 @@ pub struct SeriesExemplars {
     pub exemplars: Vec<StoredExemplar>,
 }
 
-impl SeriesExemplars {
-    /// Sorted by labels, each label set once: a series that left the head and came back has two
-    /// lists, and so have shards that wrote with another shard count.
-    pub fn merged(mut all: Vec<SeriesExemplars>) -> Vec<SeriesExemplars> {
-        all.sort_by(|a, b| a.labels.as_ref().compare(b.labels.as_ref()));
-        all.dedup_by(|later, earlier| {
-            let is_same = later.labels == earlier.labels;
-            if is_same {
-                earlier.exemplars.append(&mut later.exemplars);
-                earlier.exemplars.sort_by_key(|one| one.timestamp_ms);
+/// Exemplars by the labels of their series, each label set once: a series that left the head and came
+/// back is one, and so is one that shards wrote with another shard count. Iterates in order of labels.
+#[derive(Clone, Debug, Default)]
+pub struct ExemplarsByLabels(BTreeMap<Labels, Vec<StoredExemplar>>);
+
+impl ExemplarsByLabels {
+    /// Adds an exemplar of a series, behind those of its time. O(log series).
+    pub fn add(&mut self, labels: &Labels, exemplar: &StoredExemplar) {
+        let all = match self.0.get_mut(labels) {
+            Some(all) => all,
+            None => self.0.entry(labels.clone()).or_default(),
+        };
+        let place = all.partition_point(|other| other.timestamp_ms <= exemplar.timestamp_ms);
+        all.insert(place, exemplar.clone());
+    }
+
+    /// Adds what others have of a series. O(log series), if it is not here.
+    pub fn add_series(&mut self, series: SeriesExemplars) {
+        match self.0.entry(series.labels) {
+            Entry::Vacant(place) => drop(place.insert(series.exemplars)),
+            Entry::Occupied(mut own) => {
+                own.get_mut().extend(series.exemplars);
+                own.get_mut().sort_by_key(|one| one.timestamp_ms);
             }
-            is_same
-        });
-        all
+        }
+    }
+
+    /// Series.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl IntoIterator for ExemplarsByLabels {
+    type Item = SeriesExemplars;
+    type IntoIter = std::iter::Map<
+        btree_map::IntoIter<Labels, Vec<StoredExemplar>>,
+        fn((Labels, Vec<StoredExemplar>)) -> SeriesExemplars,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter().map(|(labels, exemplars)| SeriesExemplars { labels, exemplars })
     }
 }
 
@@ -111,6 +144,8 @@ pub struct ExemplarRing {
     count_max: usize,
     /// The slot that is written next; `slots.len()` while the ring is not full.
     next: usize,
+    /// How many came so far; the newest slot's exemplar was the last of them.
+    received_count: u64,
     series: HashMap<u32, OfSeries, RandomState>,
     /// Exemplars may be behind their series' newest by less than this.
     window_ms: i64,
@@ -128,11 +163,13 @@ impl ExemplarRing {
         received.rotate_left(split);
         received.drain(..received.len().saturating_sub(count_max));
         let mut labels = std::mem::take(&mut self.series);
+        let received_count = self.received_count;
         self.next = 0;
         for Slot { series, exemplar } in received {
             let known = labels.get_mut(&series).map(|of| std::mem::take(&mut of.labels));
             self.insert(SeriesId(series), known.unwrap_or_default(), exemplar);
         }
+        self.received_count = received_count;
     }
 
     /// How far behind their series' newest exemplars may be from now on.
@@ -223,6 +260,7 @@ impl ExemplarRing {
         let place = of.slots.partition_point(before);
         of.slots.insert(place, slot);
         self.next = (self.next + 1) % self.count_max;
+        self.received_count += 1;
     }
 
     /// All exemplars with their series, in the order in which they came.
@@ -232,23 +270,25 @@ impl ExemplarRing {
         slots.map(|slot| (SeriesId(slot.series), &slot.exemplar))
     }
 
-    /// The exemplars in `range` of the series that `is_wanted`, in no particular order.
-    pub fn select(
+    /// Some exemplars, with their series and its labels, in the order in which they came: `count` at
+    /// most, from the one with number `from` on. Also where to go on; `None` when all are seen. Numbers
+    /// count all that ever came, so whoever goes on later misses none that is still there.
+    pub fn some(
         &self,
-        is_wanted: impl Fn(LabelsRef<'_>) -> bool,
-        range: TimeRange,
-    ) -> Vec<SeriesExemplars> {
-        let mut found = vec![];
-        for of in self.series.values() {
-            let all = of.slots.iter().map(|&slot| &self.slots[slot as usize].exemplar);
-            let in_range =
-                all.filter(|one| (range.min_ms..=range.max_ms).contains(&one.timestamp_ms));
-            let exemplars: Vec<_> = in_range.cloned().collect();
-            if !exemplars.is_empty() && is_wanted(of.labels.as_ref()) {
-                found.push(SeriesExemplars { labels: of.labels.clone(), exemplars });
-            }
-        }
-        found
+        from: u64,
+        count: usize,
+    ) -> (impl Iterator<Item = (SeriesId, &Labels, &StoredExemplar)>, Option<u64>) {
+        let len = self.slots.len();
+        let first = self.received_count - len as u64;
+        let start = (from.max(first) - first).min(len as u64) as usize;
+        let end = start.saturating_add(count).min(len);
+        let oldest = self.next.min(len);
+        let some = (start..end).map(move |at| {
+            let slot = &self.slots[(oldest + at) % len];
+            let labels = &self.series[&slot.series].labels;
+            (SeriesId(slot.series), labels, &slot.exemplar)
+        });
+        (some, (end < len).then(|| first + end as u64))
     }
 
     pub fn counts(&self) -> ExemplarCounts {
@@ -268,6 +308,7 @@ mod tests {
 
     use super::ExemplarVerdict::*;
     use super::*;
+    use crate::model::TimeRange;
 
     const ALL_TIME: TimeRange = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
 
@@ -278,6 +319,21 @@ mod tests {
 
     fn labels(series: u32) -> Labels {
         Labels::from_pairs([("n", series.to_string())])
+    }
+
+    /// All in `range`, some at a time.
+    fn select(ring: &ExemplarRing, range: TimeRange) -> Vec<SeriesExemplars> {
+        let (mut found, mut next) = (ExemplarsByLabels::default(), Some(0));
+        while let Some(from) = next {
+            let (some, further) = ring.some(from, 3);
+            for (_, labels, one) in some {
+                if (range.min_ms..=range.max_ms).contains(&one.timestamp_ms) {
+                    found.add(labels, one);
+                }
+            }
+            next = further;
+        }
+        found.into_iter().collect()
     }
 
     fn add(ring: &mut ExemplarRing, series: u32, exemplar: &StoredExemplar) -> ExemplarVerdict {
@@ -328,7 +384,7 @@ mod tests {
         ring.set_count_max(5);
         add(&mut ring, 0, &exemplar(6, 0.0, "x"));
         assert_eq!(counts(&ring), (4, Some(3)));
-        let found = ring.select(|_| true, TimeRange { min_ms: 4, max_ms: 9 });
+        let found = select(&ring, TimeRange { min_ms: 4, max_ms: 9 });
         let of = |series| found.iter().find(|one| one.labels == labels(series)).unwrap();
         assert_eq!(of(0).exemplars.len(), 2);
         assert_eq!(of(1).exemplars, [exemplar(5, 0.0, "x")]);
@@ -352,7 +408,7 @@ mod tests {
                     twin.push((series, one));
                 }
                 twin.drain(..twin.len().saturating_sub(count_max));
-                let found = ring.select(|_| true, ALL_TIME);
+                let found = select(&ring, ALL_TIME);
                 for series in 0..4 {
                     let mut expected: Vec<_> =
                         twin.iter().filter(|one| one.0 == series).map(|one| &one.1).collect();

@@ -44,7 +44,8 @@ mod verdict;
 pub use append::{AppendBounds, AppendOutcome};
 pub use append_known::KnownOutcome;
 pub use exemplars::{
-    ExemplarCounts, ExemplarRing, ExemplarVerdict, SeriesExemplars, StoredExemplar,
+    ExemplarCounts, ExemplarRing, ExemplarVerdict, ExemplarsByLabels, SeriesExemplars,
+    StoredExemplar,
 };
 pub use expire::Expired;
 pub use flush::Flushed;

@@ -4,6 +4,7 @@
 //! labels of a series -> names, pairs (dictionary) -> postings of each (postings)
 //!                                      pairs of the series (sets) -> its labels
 //! matchers           -> postings of values, set operations (search) -> series
+//! series             -> their names, or their values of a name (listing)
 //! ```
 //!
 //! A series is a 32-bit id of the head's. Its label set is kept as the ids of its pairs. For each
@@ -13,8 +14,8 @@
 //! Source: semantics of Prometheus `tsdb/querier.go` and `tsdb/index/postings.go`.
 
 mod dictionary;
-mod labels;
 mod latest;
+mod listing;
 mod matcher;
 mod numbered;
 mod postings;
@@ -26,16 +27,18 @@ mod sets;
 mod stats;
 
 #[cfg(test)]
+mod listing_tests;
+#[cfg(test)]
 mod search_tests;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use listing::Listing;
 pub use matcher::CompiledMatcher;
 pub use numbered::PairMap;
 pub(crate) use search::Search;
-pub(crate) use searched::{Searched, Set, United, Values};
-pub use stats::{Stat, Stats};
-pub(crate) use stats::{Top, encoded_bytes};
+pub(crate) use searched::{ProbeFrom, Probed, Searched, Set, United, Values};
+pub use stats::{PairScan, Stat, Stats, StatsFold};
 
 use std::cmp::Ordering;
 

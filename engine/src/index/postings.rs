@@ -369,11 +369,6 @@ fn sort_last(list: &mut [u32]) {
 }
 
 impl View<'_> {
-    pub fn is_empty(&self) -> bool {
-        // A bitmap is never empty: it holds more than a list may.
-        self.list.is_empty() && self.bitmap.is_none()
-    }
-
     /// Whether any of `selection` is in the set.
     pub fn intersects(&self, selection: &RoaringBitmap) -> bool {
         let mut common = vec![];

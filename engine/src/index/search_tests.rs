@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::search::Search;
-use super::searched::{Census, Searched, Set, United, Values};
+use super::searched::{Census, ProbeFrom, Probed, Searched, Set, United, Values};
 use super::tests::{Model, any_matcher, label_set, matcher};
 use super::{CompiledMatcher, Index};
 use crate::model::Labels;
@@ -48,6 +48,14 @@ impl Searched for Counted<'_> {
 
     fn settle(&self, since: Census, found: &mut RoaringBitmap) {
         self.index.settle(since, found);
+    }
+
+    fn name_count(&self) -> u32 {
+        self.index.name_count()
+    }
+
+    fn name(&self, name: u32) -> Result<&[u8], Infallible> {
+        self.index.name(name)
     }
 
     fn find_name(&self, name: &[u8]) -> Result<Option<u32>, Infallible> {
@@ -117,6 +125,18 @@ impl Searched for Counted<'_> {
         let united = self.index.unite(pair, from, room, within, few, many)?;
         add(&self.postings, united.work);
         Ok(united)
+    }
+
+    fn probe(
+        &self,
+        set: Set,
+        from: ProbeFrom,
+        room: usize,
+        series: &RoaringBitmap,
+    ) -> Result<Probed, Infallible> {
+        let probed = self.index.probe(set, from, room, series)?;
+        add(&self.postings, probed.work);
+        Ok(probed)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a search asks of names, values and postings, wherever they lie: see [`super::search`].
+//! What a search, and a listing of names and values, ask of names, values and postings, wherever they
+//! lie: see [`super::search`] and [`super::listing`].
 
 use std::ops::Range;
 
@@ -62,6 +63,11 @@ pub(crate) trait Searched {
     /// Takes those out of `found` that came or went since.
     fn settle(&self, _since: Census, _found: &mut RoaringBitmap) {}
 
+    /// Numbers of names are below; what is below stays.
+    fn name_count(&self) -> u32;
+
+    fn name(&self, name: u32) -> Result<&[u8], Self::Error>;
+
     fn find_name(&self, name: &[u8]) -> Result<Option<u32>, Self::Error>;
 
     fn find_pair(&self, name: u32, value: &[u8]) -> Result<Option<u32>, Self::Error>;
@@ -116,6 +122,32 @@ pub(crate) trait Searched {
         few: &mut Vec<u32>,
         many: &mut RoaringBitmap,
     ) -> Result<United, Self::Error>;
+
+    /// Whether the set has any of `series`. Begins at `from`, and may stop when the work is `room`; only
+    /// what never changes stops.
+    fn probe(
+        &self,
+        set: Set,
+        from: ProbeFrom,
+        room: usize,
+        series: &RoaringBitmap,
+    ) -> Result<Probed, Self::Error>;
+}
+
+/// How far a set was probed: what that means is the source's business.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ProbeFrom {
+    pub value: u32,
+    pub series: usize,
+}
+
+/// What was found out of a set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probed {
+    /// See [`Search::step`].
+    pub work: usize,
+    /// Whether it has any; or where to go on.
+    pub has_any: Result<bool, ProbeFrom>,
 }
 
 /// What was read of a set.

@@ -9,13 +9,19 @@ use super::Index;
 use super::matcher::CompiledMatcher;
 use super::postings::View;
 use super::search::Search;
-use super::searched::{Census, Searched, Set, United, Values};
+use super::searched::{Census, ProbeFrom, Probed, Searched, Set, United, Values};
 
 /// What it takes to get at the postings of a pair, in postings.
 const PAIR_WORK: usize = 2;
 
 /// Series of a bitmap that take as long as one of a list.
 const BITMAP_SERIES_PER_WORK: usize = 64;
+
+/// As [`BITMAP_SERIES_PER_WORK`], of two bitmaps that are held against each other.
+const COMMON_SERIES_PER_WORK: usize = 32;
+
+/// What it takes to look a series of a list up in a bitmap.
+const LOOKUP_WORK: usize = 4;
 
 impl Index {
     /// The series for which all `matchers` hold. Without matchers: all series.
@@ -73,6 +79,14 @@ impl Searched for Index {
         if self.removal_count > since.removal_count {
             self.store.view(&self.all).intersect(found);
         }
+    }
+
+    fn name_count(&self) -> u32 {
+        self.dictionary.name_count()
+    }
+
+    fn name(&self, name: u32) -> Result<&[u8], Infallible> {
+        Ok(self.dictionary.name(name))
     }
 
     fn find_name(&self, name: &[u8]) -> Result<Option<u32>, Infallible> {
@@ -167,5 +181,19 @@ impl Searched for Index {
         let in_bitmap = self.pair_series_count(pair) as usize - view.list.len();
         let work = PAIR_WORK + view.list.len() + in_bitmap / BITMAP_SERIES_PER_WORK;
         Ok(United { work, next: None })
+    }
+
+    fn probe(
+        &self,
+        set: Set,
+        _from: ProbeFrom,
+        _room: usize,
+        series: &RoaringBitmap,
+    ) -> Result<Probed, Infallible> {
+        let view = self.view(set);
+        let in_bitmap = view.bitmap.map_or(0, |bitmap| bitmap.len().min(series.len()) as usize);
+        let in_list = LOOKUP_WORK * view.list.len();
+        let work = PAIR_WORK + in_list + in_bitmap / COMMON_SERIES_PER_WORK;
+        Ok(Probed { work, has_any: Ok(view.intersects(series)) })
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Source: Prometheus `tsdb/index/postings.go`, `MemPostings.Stats`.
 
+use std::cmp::Ordering;
+
 use super::Index;
+use crate::model::LabelsRef;
 use crate::model::labels::METRIC_NAME;
 
 /// One line: a name, a value or `name=value`, with its number.
@@ -25,56 +28,140 @@ pub struct Stats {
     pub series_count_by_label_pair: Vec<Stat>,
 }
 
+/// How far the pairs of an index were gone through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PairScan {
+    name: u32,
+    /// Of its pairs those before are left; all if `None`.
+    left: Option<u32>,
+}
+
 impl Index {
-    /// The `count_max` largest of each kind. O(pairs).
-    pub fn stats(&self, count_max: usize) -> Stats {
-        let mut metric_names = Top::new(count_max);
-        let mut value_counts = Top::new(count_max);
-        let mut memory = Top::new(count_max);
-        let mut pairs = Top::new(count_max);
-        let mut label_pair_count = 0;
-        for name_id in 0..self.dictionary.name_count() {
-            let name = self.dictionary.name(name_id);
-            let (mut value_count, mut bytes) = (0, 0);
-            for &pair_id in &self.dictionary.name_pairs[name_id as usize] {
-                let series_count = u64::from(self.pair_series_count(pair_id));
-                if series_count == 0 {
-                    continue;
-                }
-                let value = self.dictionary.value(pair_id);
-                value_count += 1;
-                bytes += (encoded_bytes(name) + encoded_bytes(value)) * series_count;
-                if name == METRIC_NAME {
-                    metric_names.offer(series_count, &[value]);
-                }
-                pairs.offer(series_count, &[name, b"=", value]);
+    /// Goes through `count` pairs more, name by name, and calls `f` with each that has series, and how
+    /// many. False when none is left. Pairs that come or go meanwhile may be missed, or come twice.
+    pub fn scan_pairs(
+        &self,
+        scan: &mut PairScan,
+        mut count: usize,
+        mut f: impl FnMut(LabelsRef<'_>, u64),
+    ) -> bool {
+        while scan.name < self.dictionary.name_count() {
+            if count == 0 {
+                return true;
             }
-            if value_count > 0 {
-                label_pair_count += value_count;
-                value_counts.offer(value_count, &[name]);
-                memory.offer(bytes, &[name]);
+            let pairs = &self.dictionary.name_pairs[scan.name as usize];
+            // From the last to the first: one that is dropped makes room for the last one.
+            let end = pairs.len().min(scan.left.map_or(usize::MAX, |left| left as usize));
+            let start = end.saturating_sub(count);
+            for &pair in &pairs[start..end] {
+                let series_count = self.pair_series_count(pair);
+                if series_count > 0 {
+                    f(self.dictionary.pair(pair), u64::from(series_count));
+                }
             }
+            // A name without pairs takes its time, too.
+            count -= (end - start).max(1);
+            *scan = match start {
+                0 => PairScan { name: scan.name + 1, left: None },
+                _ => PairScan { left: Some(start as u32), ..*scan },
+            };
         }
-        Stats {
-            series_count: u64::from(self.series_count()),
+        false
+    }
+
+    /// The `count_max` largest of each kind. O(pairs), at once: for whoever shares nothing.
+    pub fn stats(&self, count_max: usize) -> Stats {
+        let mut counted = StatsFold::new(count_max);
+        self.scan_pairs(&mut PairScan::default(), usize::MAX, |pair, count| {
+            counted.add_pair(pair, count);
+        });
+        counted.finish(u64::from(self.series_count()))
+    }
+}
+
+/// Stats in the making: pairs come name by name.
+pub struct StatsFold {
+    /// The name that comes, how many values it has, and their bytes.
+    name: Vec<u8>,
+    value_count: u64,
+    bytes: u64,
+    label_pair_count: u64,
+    metric_names: Top,
+    value_counts: Top,
+    memory: Top,
+    pairs: Top,
+}
+
+impl StatsFold {
+    /// For the `count_max` largest of each kind.
+    pub fn new(count_max: usize) -> StatsFold {
+        let [metric_names, value_counts, memory, pairs] = [(); 4].map(|()| Top::new(count_max));
+        let (name, value_count, bytes, label_pair_count) = (vec![], 0, 0, 0);
+        StatsFold {
+            name,
+            value_count,
+            bytes,
             label_pair_count,
-            series_count_by_metric_name: metric_names.finish(),
-            label_value_count_by_label_name: value_counts.finish(),
-            memory_bytes_by_label_name: memory.finish(),
-            series_count_by_label_pair: pairs.finish(),
+            metric_names,
+            value_counts,
+            memory,
+            pairs,
+        }
+    }
+
+    /// Adds a pair, which is one label, and how many series have it. Amortised O(1).
+    pub fn add_pair(&mut self, pair: LabelsRef<'_>, series_count: u64) {
+        if let Some((name, value)) = pair.iter().next() {
+            self.add(name, value, series_count);
+        }
+    }
+
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8], series_count: u64) {
+        if name != self.name {
+            self.end_name();
+            self.name = name.to_vec();
+        }
+        self.value_count += 1;
+        self.bytes += (encoded_bytes(name) + encoded_bytes(value)) * series_count;
+        if name == METRIC_NAME {
+            self.metric_names.offer(series_count, &[value]);
+        }
+        self.pairs.offer(series_count, &[name, b"=", value]);
+    }
+
+    fn end_name(&mut self) {
+        let value_count = std::mem::take(&mut self.value_count);
+        let bytes = std::mem::take(&mut self.bytes);
+        if value_count > 0 {
+            self.label_pair_count += value_count;
+            self.value_counts.offer(value_count, &[&self.name]);
+            self.memory.offer(bytes, &[&self.name]);
+        }
+    }
+
+    /// What there is, of `series_count` series.
+    pub fn finish(mut self, series_count: u64) -> Stats {
+        self.end_name();
+        Stats {
+            series_count,
+            label_pair_count: self.label_pair_count,
+            series_count_by_metric_name: self.metric_names.finish(),
+            label_value_count_by_label_name: self.value_counts.finish(),
+            memory_bytes_by_label_name: self.memory.finish(),
+            series_count_by_label_pair: self.pairs.finish(),
         }
     }
 }
 
 /// Bytes of a string in Prometheus's label sets, whose figure this is: the length takes one byte,
 /// or four.
-pub(crate) fn encoded_bytes(string: &[u8]) -> u64 {
+fn encoded_bytes(string: &[u8]) -> u64 {
     let length_bytes = if string.len() < 255 { 1 } else { 4 };
     string.len() as u64 + length_bytes
 }
 
 /// Keeps the largest of many.
-pub(crate) struct Top {
+struct Top {
     count_max: usize,
     /// At most twice `count_max`.
     stats: Vec<Stat>,
@@ -94,17 +181,25 @@ impl Top {
         self.stats.push(Stat { name: name.concat(), count });
         if self.stats.len() >= self.count_max.saturating_mul(2) {
             self.shrink();
-            self.count_min = self.stats.last().map_or(0, |stat| stat.count);
         }
     }
 
+    fn order(a: &Stat, b: &Stat) -> Ordering {
+        b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name))
+    }
+
+    /// Keeps the largest. O(n).
     fn shrink(&mut self) {
-        self.stats.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
-        self.stats.truncate(self.count_max);
+        if self.count_max < self.stats.len() {
+            self.stats.select_nth_unstable_by(self.count_max, Top::order);
+            self.stats.truncate(self.count_max);
+        }
+        self.count_min = self.stats.iter().map(|stat| stat.count).min().unwrap_or(0);
     }
 
     pub fn finish(mut self) -> Vec<Stat> {
         self.shrink();
+        self.stats.sort_unstable_by(Top::order);
         self.stats
     }
 }

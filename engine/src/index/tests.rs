@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
-use super::{CompiledMatcher, Index, PairMap, Stat};
+use super::{CompiledMatcher, Index, Listing, PairMap, Stat};
 use crate::model::{Labels, MatchOp, Matcher};
 
 /// An index beside the label sets it was built from.
@@ -79,16 +79,32 @@ impl Model {
             }
         }
         let names: Vec<&[u8]> = values.keys().copied().collect();
-        assert_eq!(self.index.label_names(selection, usize::MAX), names);
+        for work_max in [1, 50, 8192] {
+            assert_eq!(listed(&self.index, None, selection, work_max), names);
+        }
         for (name, mut values) in values {
             values.sort_unstable();
             values.dedup();
-            let all = self.index.label_values(name, selection, usize::MAX);
-            assert_eq!(all, values);
-            let first = self.index.label_values(name, selection, 2);
-            assert_eq!(first, values[..values.len().min(2)]);
+            for work_max in [1, 50, 8192] {
+                assert_eq!(listed(&self.index, Some(name), selection, work_max), values);
+            }
         }
     }
+}
+
+/// Names, or values of one, sorted; listed in steps.
+pub(super) fn listed(
+    index: &Index,
+    name: Option<&[u8]>,
+    selection: Option<&RoaringBitmap>,
+    work_max: usize,
+) -> Vec<Vec<u8>> {
+    let listing = match name {
+        None => Listing::names(selection.cloned()),
+        Some(name) => Listing::values(name, selection.cloned()),
+    };
+    let Ok(all) = listing.in_steps(index, work_max);
+    all
 }
 
 /// Numbers of labels, as a part gives them.
@@ -192,11 +208,11 @@ fn the_last_series_of_a_pair_takes_it_along() {
     let (_, bytes) = model.index.bytes();
     model.remove(&(0..1000).filter(|series| series % 2 == 0).collect());
     model.check_labels(None);
-    assert_eq!(model.index.label_values(b"even", None, 9), [b"n"]);
+    assert_eq!(listed(&model.index, Some(b"even"), None, 9), [b"n"]);
     assert_eq!(model.index.series_count(), 500);
     model.remove(&(0..1000).filter(|series| series % 2 == 1).collect());
     model.check_labels(None);
-    assert!(model.index.label_names(None, 9).is_empty());
+    assert!(listed(&model.index, None, None, 9).is_empty());
     assert!(model.index.bytes().1 <= bytes + 8192, "dropped pairs leave lists of their ids only");
     model.insert(1003, Labels::from_pairs([("id", "three")]));
     model.insert(1007, Labels::from_pairs([("id", "seven")]));

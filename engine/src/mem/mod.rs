@@ -1,10 +1,12 @@
-//! Memory that grows without ever moving what is there: columns, byte arenas, slots, varints.
+//! Memory that grows without ever moving what is there: columns, byte arenas, slots, varints; and
+//! sorted runs of texts.
 //!
 //! A shard's head holds ten million of most things. A `Vec` that doubles at that size copies for
 //! tens of milliseconds inside one append; everything here grows block by block instead.
 
 pub mod arena;
 pub mod column;
+pub mod runs;
 pub mod slots;
 pub mod sparse;
 pub mod varint;

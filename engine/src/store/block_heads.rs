@@ -62,6 +62,11 @@ impl BlockHeads {
         });
         Some(heads.clone())
     }
+
+    /// Those of a block of which any are remembered.
+    pub fn known(&self, id: BlockId) -> Option<HeadsOf> {
+        self.0.borrow().of_blocks.get(&id).cloned()
+    }
 }
 
 impl Store {
@@ -70,6 +75,11 @@ impl Store {
     pub(super) fn heads_of(&self, block: &AnyBlock) -> Option<HeadsOf> {
         let AnyBlock::Own(open) = block else { return None };
         self.block_heads.of(&open.block, self.head.series_count())
+    }
+
+    /// As [`Store::heads_of`], as far as that is there: makes no room.
+    pub(super) fn known_heads_of(&self, block: &AnyBlock) -> Option<HeadsOf> {
+        self.block_heads.known(block.id())
     }
 
     #[cfg(test)]

@@ -7,13 +7,11 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::select::source_error;
 use super::{Parts, Store};
 use crate::block::part::{Part, PartTombstones};
 use crate::block::{Block, BlockError, BlockId, MergeSource, Tombstones};
 use crate::head::Expired;
-use crate::index::CompiledMatcher;
-use crate::model::{Matcher, SeriesId, SourceError, TimeRange};
+use crate::model::{SeriesId, TimeRange};
 
 /// A block that queries read.
 #[derive(Clone, Debug)]
@@ -176,28 +174,6 @@ impl Store {
         self.head_tombstones = Arc::new(tombstones);
     }
 
-    /// Whether the head or parts may have samples in `range` of series that match.
-    pub fn may_have_in_head(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<bool, SourceError> {
-        let reaches = |series| self.head.newest_ms(SeriesId(series)) >= Some(range.min_ms);
-        Ok(self.matching(matchers)?.iter().any(reaches))
-    }
-
-    /// The head's tombstones after the deletion of the samples in `range` that parts have of series
-    /// that match; `None` when it changes nothing.
-    pub fn deleted_from_parts(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Option<PartTombstones>, SourceError> {
-        let matching = self.matching(matchers)?;
-        let all = matching.iter().map(|series| (SeriesId(series), range));
-        Ok(self.with_deleted(all))
-    }
-
     /// The head's tombstones with the deletion of these from all parts that there are; `None` when it
     /// changes nothing.
     pub(super) fn with_deleted(
@@ -206,12 +182,11 @@ impl Store {
     ) -> Option<PartTombstones> {
         let last_part = self.parts.last_number();
         let mut tombstones = (*self.head_tombstones).clone();
+        let mut is_changed = false;
         for (series, range) in deleted {
-            let Some(newest_ms) = self.head.newest_ms(series) else { continue };
-            let max_ms = range.max_ms.min(newest_ms);
-            tombstones.add(series.0, TimeRange { min_ms: range.min_ms, max_ms }, last_part);
+            is_changed |= self.delete_from_parts(series, range, (&mut tombstones, last_part));
         }
-        (tombstones != *self.head_tombstones).then_some(tombstones)
+        is_changed.then_some(tombstones)
     }
 
     /// The head's tombstones without those that are of no part any more; `None` when all are.
@@ -219,30 +194,6 @@ impl Store {
         let first_part = self.parts().next().map_or(u64::MAX, |part| part.meta().number);
         let needed = self.head_tombstones.since(first_part);
         (needed != *self.head_tombstones).then_some(needed)
-    }
-
-    /// As [`Store::deleted_from_parts`], of the blocks: those that change, with their tombstones.
-    pub fn deleted_from_blocks(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<(BlockId, Tombstones)>, SourceError> {
-        let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
-        let mut changed = vec![];
-        for open in self.blocks.iter().filter(|open| open.block.meta().overlaps(range)) {
-            let meta = open.block.meta();
-            let within = TimeRange {
-                min_ms: range.min_ms.max(meta.min_ms),
-                max_ms: range.max_ms.min(meta.max_ms),
-            };
-            let series = open.block.select_in(&compiled, range).map_err(source_error)?;
-            let mut tombstones = (*open.tombstones).clone();
-            open.keep_own(series).iter().for_each(|series| tombstones.add(series, within));
-            if tombstones != *open.tombstones {
-                changed.push((meta.id, tombstones));
-            }
-        }
-        Ok(changed)
     }
 
     /// Hides what `tombstones` delete of a block.

@@ -6,7 +6,7 @@ use super::flush_tests::{ALL_TIME, floats, flush, start_again};
 use super::*;
 use crate::block::part::Part;
 use crate::block::{Block, BlockId, BlockPlan, Merge, MergeScope, Progress};
-use crate::model::{Labels, Source, TimeRange};
+use crate::model::{Labels, MatchOp, Matcher, SeriesId, Source, SourceError, TimeRange};
 
 /// What becomes of a store with one series.
 #[derive(Clone, Copy, Debug)]
@@ -66,18 +66,19 @@ impl Life {
         assert_eq!(report.accepted_count, batch.sample_count());
     }
 
-    fn flush(&mut self) {
+    pub fn flush(&mut self) {
         if self.store.has_unflushed() {
             self.kept.parts.push(flush(&mut self.store, true, |_| ()));
         }
     }
 
     fn delete(&mut self, range: TimeRange) {
-        if !self.store.may_have_in_head(&[], range).unwrap() {
+        if !deleted(&self.store, Deletion::of_head(&[], range), 8192).is_in_head {
             return;
         }
         self.flush();
-        if let Some(tombstones) = self.store.deleted_from_parts(&[], range).unwrap() {
+        let from_parts = Deletion::from_parts(&self.store, &[], range);
+        if let Some(tombstones) = deleted(&self.store, from_parts, 8192).parts {
             self.kept.tombstones = tombstones.clone();
             self.store.set_head_tombstones(tombstones);
         }
@@ -105,7 +106,7 @@ impl Life {
 
     fn cut_range(&mut self, range: TimeRange) {
         let labels_of = |&series: &u32| self.store.indexed_labels(series, &mut vec![]).to_owned();
-        let mut order: Vec<u32> = (0..self.store.head().series_count() as u32).collect();
+        let mut order = self.store.series_ids();
         order.sort_by_cached_key(labels_of);
         let Some(source) = self.store.cut_source(range, &order) else { return };
         let plan = BlockPlan {
@@ -194,6 +195,16 @@ impl Life {
     }
 }
 
+/// What a deletion finds in steps that search so much at once.
+fn deleted(store: &Store, deletion: Result<Deletion, SourceError>, search_work: usize) -> Deleted {
+    let mut deletion = deletion.unwrap();
+    deletion.set_search_work(search_work);
+    while let Some(work) = deletion.step(store).unwrap() {
+        assert!((1..20_000).contains(&work), "{work}");
+    }
+    deletion.into_deleted()
+}
+
 /// What is decoded of a block is kept by its id, over stores.
 fn new_block_id() -> BlockId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -253,4 +264,81 @@ fn samples_that_come_after_a_deletion_are_seen() {
     check(&with(&[&late[..], &[Sample(24)]].concat()), &[(10, 0), (24, 9), (90, 2)]);
     let former = [Sample(22), Delete(21, 30), Sample(24), AdoptStep, Crash];
     check(&with(&former), &[(10, 0), (20, 1), (24, 5), (90, 2)]);
+}
+
+/// A deletion in steps is one in a walk over all series.
+#[test]
+fn deletions_are_made_in_steps() {
+    const COUNT: u32 = 700;
+    let mut life = Life::new();
+    let send = |life: &mut Life, time_ms: i64| {
+        let mut batch = Batch::default();
+        for series in 0..COUNT {
+            let labels = Labels::from_pairs([("n", &*series.to_string()), ("job", "a")]);
+            let index = batch.push_series(labels.as_ref());
+            batch.push_sample(index, time_ms + i64::from(series % 7), 1.0);
+        }
+        life.append(&batch);
+    };
+    [10, 30, 60].iter().for_each(|&time_ms| send(&mut life, time_ms));
+    life.cut(50);
+    life.flush();
+
+    #[track_caller]
+    fn check(life: &mut Life, matcher: &str, (min_ms, max_ms): (i64, i64)) {
+        let range = TimeRange { min_ms, max_ms };
+        let matchers = [Matcher::new("n", MatchOp::Regexp, matcher)];
+        let compiled = crate::index::CompiledMatcher::compile(&matchers).unwrap();
+        let matching = |labels: &Labels| compiled.iter().all(|m| m.matches(labels.as_ref()));
+        let store = &life.store;
+        let mut buffer = vec![];
+        let living: Vec<u32> = store
+            .series_ids()
+            .into_iter()
+            .filter(|&id| matching(&store.indexed_labels(id, &mut buffer).to_owned()))
+            .collect();
+        let reaches = |id: &u32| store.head.newest_ms(SeriesId(*id)) >= Some(min_ms);
+        let is_in_head = living.iter().any(reaches);
+        let parts = store.with_deleted(living.into_iter().map(|id| (SeriesId(id), range)));
+        let mut blocks = vec![];
+        for open in store.blocks().iter().filter(|open| open.block.meta().overlaps(range)) {
+            let meta = open.block.meta();
+            let mut tombstones = (*open.tombstones).clone();
+            let within =
+                TimeRange { min_ms: min_ms.max(meta.min_ms), max_ms: max_ms.min(meta.max_ms) };
+            for series in 0..open.block.series_count() {
+                let labels = open.block.labels(series, &mut buffer).unwrap().to_owned();
+                if matching(&labels) && open.block.may_have_samples(series, range).unwrap() {
+                    tombstones.add(series, within);
+                }
+            }
+            if tombstones != *open.tombstones {
+                blocks.push((meta.id, tombstones));
+            }
+        }
+        for search_work in [1, 8192] {
+            let found = |deletion| deleted(store, deletion, search_work);
+            let of_head = found(Deletion::of_head(&matchers, range));
+            assert_eq!(of_head, Deleted { is_in_head, ..Deleted::default() });
+            let from_parts = found(Deletion::from_parts(store, &matchers, range));
+            assert_eq!(from_parts, Deleted { parts: parts.clone(), ..Deleted::default() });
+            let from_blocks = found(Deletion::from_blocks(store, &matchers, range));
+            assert_eq!(from_blocks, Deleted { blocks: blocks.clone(), ..Deleted::default() });
+            let from_guests = found(Deletion::from_guests(store, &matchers, range));
+            assert_eq!(from_guests, Deleted::default());
+        }
+        life.store.set_head_tombstones(parts.unwrap_or_default());
+        for (id, tombstones) in blocks {
+            life.store.set_block_tombstones(id, tombstones);
+        }
+    }
+    check(&mut life, "none", (0, 100));
+    check(&mut life, "5|6", (0, 100));
+    check(&mut life, "5|6", (0, 100));
+    check(&mut life, ".*7", (15, 31));
+    check(&mut life, ".*[47]", (12, 62));
+    check(&mut life, ".*", (70, 90));
+    check(&mut life, ".*", (0, 5));
+    check(&mut life, ".*", (0, 100));
+    check(&mut life, ".*", (0, 100));
 }

@@ -1,11 +1,14 @@
 //! Exemplars of a shard: judged after the samples of their batch, logged in its frame.
 
+use roaring::RoaringBitmap;
+
 use super::Store;
+use super::matching::compile_all;
 use crate::head::{
-    AppendOutcome, ExemplarCounts, ExemplarVerdict, SeriesExemplars, StoredExemplar,
+    AppendOutcome, ExemplarCounts, ExemplarVerdict, ExemplarsByLabels, StoredExemplar,
 };
 use crate::index::CompiledMatcher;
-use crate::model::{Batch, LabelsRef, Matcher, SeriesId, SourceError, TimeRange};
+use crate::model::{Batch, Matcher, SeriesId, SourceError, TimeRange};
 
 /// What became of the exemplars of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,28 +69,81 @@ impl Store {
         (report, accepted)
     }
 
-    /// The exemplars in `range` of the series that match one set of matchers at least, in order of
-    /// labels. O(exemplars kept).
-    ///
-    /// # Errors
-    ///
-    /// An expression of a matcher is none.
-    pub fn exemplars(
-        &self,
-        matcher_sets: &[Vec<Matcher>],
-        range: TimeRange,
-    ) -> Result<Vec<SeriesExemplars>, SourceError> {
-        let compiled = matcher_sets.iter().map(|set| CompiledMatcher::compile(set));
-        let compiled =
-            compiled.collect::<Result<Vec<_>, _>>().map_err(super::select::source_error)?;
-        let is_wanted = |labels: LabelsRef<'_>| {
-            compiled.iter().any(|set| set.iter().all(|matcher| matcher.matches(labels)))
-        };
-        Ok(SeriesExemplars::merged(self.exemplars.select(is_wanted, range)))
-    }
-
     pub fn exemplar_counts(&self) -> ExemplarCounts {
         self.exemplars.counts()
+    }
+}
+
+/// Exemplars that are looked at, at once: some 100 us.
+const EXEMPLARS_AT_ONCE: usize = 256;
+
+/// What each of them costs, in decoded samples.
+const EXEMPLAR_WORK: usize = 32;
+
+/// The exemplars in a range of the series that match one set of matchers at least, in the making. Those
+/// are found that are there all the time, and perhaps some that come meanwhile.
+pub struct ExemplarLookup {
+    sets: Vec<Vec<CompiledMatcher>>,
+    range: TimeRange,
+    /// Those before are done; `None` when all are.
+    next: Option<u64>,
+    /// Series that match, and those that do not, as far as they were looked at.
+    matching: RoaringBitmap,
+    other: RoaringBitmap,
+    found: ExemplarsByLabels,
+    count_max: usize,
+}
+
+impl ExemplarLookup {
+    /// Errors: an expression of a matcher is none.
+    pub fn new(
+        matcher_sets: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<ExemplarLookup, SourceError> {
+        Ok(ExemplarLookup {
+            sets: compile_all(matcher_sets)?,
+            range,
+            next: Some(0),
+            matching: RoaringBitmap::new(),
+            other: RoaringBitmap::new(),
+            found: ExemplarsByLabels::default(),
+            count_max: EXEMPLARS_AT_ONCE,
+        })
+    }
+
+    /// Looks at so many at once from now on.
+    #[cfg(test)]
+    pub fn set_count_max(&mut self, count_max: usize) {
+        self.count_max = count_max;
+    }
+
+    /// Does the next step, in the same store. Returns what it cost, in decoded samples; `None` when
+    /// nothing was left to do. Cost: some 100 us.
+    pub fn step(&mut self, store: &Store) -> Option<usize> {
+        let (some, next) = store.exemplars.some(self.next?, self.count_max);
+        for (SeriesId(series), labels, exemplar) in some {
+            let in_range = (self.range.min_ms..=self.range.max_ms).contains(&exemplar.timestamp_ms);
+            if !in_range || self.other.contains(series) {
+                continue;
+            }
+            if !self.matching.contains(series) {
+                let is_met =
+                    |set: &Vec<CompiledMatcher>| set.iter().all(|m| m.matches(labels.as_ref()));
+                if !self.sets.iter().any(is_met) {
+                    self.other.insert(series);
+                    continue;
+                }
+                self.matching.insert(series);
+            }
+            self.found.add(labels, exemplar);
+        }
+        self.next = next;
+        Some(self.count_max * EXEMPLAR_WORK)
+    }
+
+    /// What was found, when no step is left.
+    pub fn into_found(self) -> ExemplarsByLabels {
+        self.found
     }
 }
 

@@ -10,12 +10,11 @@ use roaring::RoaringBitmap;
 
 use super::Store;
 use super::blocks::OpenBlock;
-use super::select::source_error;
 use crate::block::prometheus::PrometheusBlock;
 use crate::block::{BlockError, BlockId, BlockMeta, Scratch, Tombstones};
 use crate::disk::FileBytes;
-use crate::index::{CompiledMatcher, Search};
-use crate::model::{LabelsRef, Matcher, Samples, SourceError, TimeRange};
+use crate::index::{CompiledMatcher, Listing, Search};
+use crate::model::{LabelsRef, Samples, TimeRange};
 
 /// A block of Prometheus that queries read.
 #[derive(Clone, Debug)]
@@ -72,25 +71,34 @@ impl AnyBlock {
         }
     }
 
+    fn max_ms(&self) -> i64 {
+        match self {
+            AnyBlock::Own(open) => open.block.meta().max_ms,
+            AnyBlock::Guest(guest) => guest.max_ms,
+        }
+    }
+
+    pub fn id(&self) -> BlockId {
+        match self {
+            AnyBlock::Own(open) => open.block.id(),
+            AnyBlock::Guest(guest) => guest.block.id(),
+        }
+    }
+
     /// Whether all its samples are in `range`.
     pub fn lies_within(&self, range: TimeRange) -> bool {
-        let (min_ms, max_ms) = match self {
-            AnyBlock::Own(open) => (open.block.meta().min_ms, open.block.meta().max_ms),
-            AnyBlock::Guest(guest) => (guest.min_ms, guest.max_ms),
-        };
-        range.min_ms <= min_ms && max_ms <= range.max_ms
+        range.min_ms <= self.min_ms() && self.max_ms() <= range.max_ms
     }
 
-    /// The series here that match.
-    pub fn select(&self, matchers: &[CompiledMatcher]) -> Result<RoaringBitmap, BlockError> {
-        let found = match self {
-            AnyBlock::Own(open) => open.block.select(matchers)?,
-            AnyBlock::Guest(guest) => guest.block.select(matchers)?,
-        };
-        Ok(self.keep_own(found))
+    /// What of `range` is between its first and its last sample.
+    pub fn common(&self, range: TimeRange) -> TimeRange {
+        TimeRange {
+            min_ms: range.min_ms.max(self.min_ms()),
+            max_ms: range.max_ms.min(self.max_ms()),
+        }
     }
 
-    /// As [`AnyBlock::select`], in steps: begins, and goes on, see [`Search::step`].
+    /// Searches the series that match: begins, and goes on, see [`Search::step`].
     pub fn begin_search(&self) -> Search {
         match self {
             AnyBlock::Own(open) => Search::among(&*open.block, open.series.clone()),
@@ -118,41 +126,25 @@ impl AnyBlock {
         }
     }
 
-    /// As [`AnyBlock::select`], those that may have samples in `range`.
-    pub fn select_in(
-        &self,
-        matchers: &[CompiledMatcher],
-        range: TimeRange,
-    ) -> Result<RoaringBitmap, BlockError> {
-        let selected = self.select(matchers)?;
-        if self.lies_within(range) {
-            return Ok(selected);
+    /// All series here; `None`: all of the block, of an own one.
+    pub fn own_series(&self) -> Option<RoaringBitmap> {
+        match self {
+            AnyBlock::Own(open) => open.series.as_deref().cloned(),
+            AnyBlock::Guest(guest) => Some((*guest.series).clone()),
         }
-        let mut kept = vec![];
-        for series in &selected {
-            if self.may_have_samples(series, range)? {
-                kept.push(series);
-            }
-        }
-        Ok(RoaringBitmap::from_sorted_iter(kept).expect("a bitmap ascends"))
     }
 
-    /// Series here that match one set of matchers at least; `None`: all of the block, of an own one.
-    pub fn matching(
+    /// Goes on with a listing, see [`Listing::step`].
+    pub fn list_more(
         &self,
-        matcher_sets: &[Vec<CompiledMatcher>],
-    ) -> Result<Option<RoaringBitmap>, BlockError> {
-        if matcher_sets.is_empty() {
-            return Ok(match self {
-                AnyBlock::Own(open) => open.series.as_deref().cloned(),
-                AnyBlock::Guest(guest) => Some((*guest.series).clone()),
-            });
+        listing: &mut Listing,
+        work_max: usize,
+        f: impl FnMut(&[u8]),
+    ) -> Result<Option<usize>, BlockError> {
+        match self {
+            AnyBlock::Own(open) => listing.step(&*open.block, work_max, f),
+            AnyBlock::Guest(guest) => listing.step(&*guest.block, work_max, f),
         }
-        let mut all = RoaringBitmap::new();
-        for matchers in matcher_sets {
-            all |= self.select(matchers)?;
-        }
-        Ok(Some(all))
     }
 
     /// Labels and their stable hash.
@@ -228,29 +220,6 @@ impl AnyBlock {
         let ranges = guest.block.byte_ranges(series, range).into_iter();
         ranges.map(|(bytes, range)| (bytes.clone(), range)).collect()
     }
-
-    pub fn label_names(
-        &self,
-        selection: Option<&RoaringBitmap>,
-        count_max: usize,
-    ) -> Result<Vec<&[u8]>, BlockError> {
-        match self {
-            AnyBlock::Own(open) => open.block.label_names(selection, count_max),
-            AnyBlock::Guest(guest) => guest.block.label_names(selection, count_max),
-        }
-    }
-
-    pub fn label_values(
-        &self,
-        name: &[u8],
-        selection: Option<&RoaringBitmap>,
-        count_max: usize,
-    ) -> Result<Vec<&[u8]>, BlockError> {
-        match self {
-            AnyBlock::Own(open) => open.block.label_values(name, selection, count_max),
-            AnyBlock::Guest(guest) => guest.block.label_values(name, selection, count_max),
-        }
-    }
 }
 
 impl Store {
@@ -275,32 +244,6 @@ impl Store {
         // Of own and foreign samples of one timestamp those count that were there first.
         blocks.sort_by_key(AnyBlock::min_ms);
         blocks
-    }
-
-    /// What a deletion of the samples in `range` of series that match adds to the tombstones of the
-    /// blocks of Prometheus: series of this shard only, blocks that change only.
-    pub fn deleted_from_guests(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<(BlockId, Tombstones)>, SourceError> {
-        let compiled = CompiledMatcher::compile(matchers).map_err(source_error)?;
-        let mut changed = vec![];
-        for guest in self.guests.iter().filter(|guest| guest.overlaps(range)) {
-            let within = TimeRange {
-                min_ms: range.min_ms.max(guest.min_ms),
-                max_ms: range.max_ms.min(guest.max_ms),
-            };
-            let any = AnyBlock::Guest(guest.clone());
-            let mut added = Tombstones::default();
-            for series in &any.select_in(&compiled, range).map_err(source_error)? {
-                added.add(series, within);
-            }
-            if !added.is_empty() {
-                changed.push((guest.block.id(), added));
-            }
-        }
-        Ok(changed)
     }
 
     /// Hides what `tombstones` delete of a block of Prometheus.

@@ -252,7 +252,10 @@ fn exemplars_are_judged_logged_and_made_again() {
         |value: &str| vec![Matcher { name: "n".into(), op: MatchOp::Regexp, value: value.into() }];
     let read = |store: &Store, value: &str, min_ms| {
         let range = TimeRange { min_ms, max_ms: 100 };
-        let found = store.exemplars(&[matchers(value)], range).unwrap();
+        let mut lookup = ExemplarLookup::new(&[matchers(value)], range).unwrap();
+        lookup.set_count_max(2);
+        while lookup.step(store).is_some() {}
+        let found: Vec<SeriesExemplars> = lookup.into_found().into_iter().collect();
         let times = |one: &SeriesExemplars| -> Vec<i64> {
             one.exemplars.iter().map(|exemplar| exemplar.timestamp_ms).collect()
         };

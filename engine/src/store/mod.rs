@@ -16,12 +16,17 @@ mod blocks;
 mod combine;
 #[cfg(test)]
 mod delete_tests;
+mod deletion;
 mod exemplars;
 mod flush;
 #[cfg(test)]
 mod flush_tests;
 mod guests;
 mod import;
+mod lookup;
+#[cfg(test)]
+mod lookup_tests;
+mod matching;
 #[cfg(test)]
 mod mixed_tests;
 mod replay;
@@ -36,10 +41,12 @@ mod tests;
 
 pub use adopt::Adopt;
 pub use blocks::OpenBlock;
-pub use exemplars::ExemplarReport;
+pub use deletion::{Deleted, Deletion};
+pub use exemplars::{ExemplarLookup, ExemplarReport};
 pub use flush::Flush;
 pub use guests::OpenGuest;
 pub use import::{Import, ImportReport, ImportedLog};
+pub use lookup::{Lookup, Wanted, pair_count};
 pub use replay::{Flushed, LostRange, ReplayReport, SegmentReplay};
 pub use restore::Restore;
 pub use select::HeadStats;

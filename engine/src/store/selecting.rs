@@ -23,7 +23,7 @@ use crate::index::{CompiledMatcher, Search};
 use crate::model::{Matcher, SeriesId, SourceError, TimeRange};
 
 /// What a search does at once, see [`Search::step`]: some 100 us.
-const SEARCH_WORK: usize = 8192;
+pub(super) const SEARCH_WORK: usize = 8192;
 
 /// Series of the head that become entries at once: some 100 us.
 const HEADS_AT_ONCE: usize = 8192;
@@ -32,10 +32,10 @@ const HEADS_AT_ONCE: usize = 8192;
 pub(super) const LABELS_AT_ONCE: usize = 512;
 
 /// What the labels of a series cost, in decoded samples.
-const LABELS_WORK: usize = 16;
+pub(super) const LABELS_WORK: usize = 16;
 
 /// What a step costs in any case.
-const STEP_WORK: usize = 256;
+pub(super) const STEP_WORK: usize = 256;
 
 /// What is left to be done.
 pub(super) struct Selecting {

@@ -12,8 +12,6 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::Store;
 use super::combine::Combine;
 use super::guests::AnyBlock;
@@ -23,11 +21,10 @@ use crate::block::part::{Part, PartChunk, PartPlace, PartTombstones};
 use crate::block::{BlockError, Scratch, delete_intervals};
 use crate::disk::FileBytes;
 use crate::encode::{self, ChunkHeader};
-use crate::index::CompiledMatcher;
 use crate::model::source::Touched;
 use crate::model::{
-    KeptLabels, LabelKeys, Labels, LabelsRef, Matcher, Samples, Selection, SeriesId, Source,
-    SourceError, TimeRange,
+    KeptLabels, LabelKeys, LabelsRef, Matcher, Samples, Selection, SeriesId, Source, SourceError,
+    TimeRange,
 };
 
 /// Stands for no series of the head, and for no further place.
@@ -215,44 +212,6 @@ impl Store {
         let (labels, _) = block.labels(place.series, buffer).map_err(source_error)?;
         Ok(Some(f(labels)))
     }
-
-    /// Label sets of series with samples in `range`, of blocks, that match one set of matchers at
-    /// least.
-    pub(super) fn block_series(
-        &self,
-        matcher_sets: &[Vec<Matcher>],
-        range: TimeRange,
-        out: &mut Vec<Labels>,
-    ) -> Result<(), SourceError> {
-        let (compiled, mut buffer) = (compile_all(matcher_sets)?, vec![]);
-        for block in self.blocks_in(range) {
-            let matching = block.matching(&compiled).map_err(source_error)?;
-            let Some(series) = matching else { continue };
-            for series in &series {
-                if block.may_have_samples(series, range).map_err(source_error)? {
-                    let (labels, _) = block.labels(series, &mut buffer).map_err(source_error)?;
-                    out.push(labels.to_owned());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds what `list` gives of every block in `range` to `out`: names or values of labels.
-    pub(super) fn block_texts(
-        &self,
-        matcher_sets: &[Vec<Matcher>],
-        range: TimeRange,
-        out: &mut Vec<String>,
-        list: impl Fn(&AnyBlock, Option<&RoaringBitmap>) -> Result<Vec<String>, SourceError>,
-    ) -> Result<(), SourceError> {
-        let compiled = compile_all(matcher_sets)?;
-        for block in self.blocks_in(range) {
-            let selection = block.matching(&compiled).map_err(source_error)?;
-            out.extend(list(&block, selection.as_ref())?);
-        }
-        Ok(())
-    }
 }
 
 /// Appends the samples of a part that are not `deleted`.
@@ -293,12 +252,6 @@ fn chunk_samples(
     }
     combine.take(out);
     Ok(())
-}
-
-fn compile_all(matcher_sets: &[Vec<Matcher>]) -> Result<Vec<Vec<CompiledMatcher>>, SourceError> {
-    let compile =
-        |matchers: &Vec<Matcher>| CompiledMatcher::compile(matchers).map_err(source_error);
-    matcher_sets.iter().map(compile).collect()
 }
 
 impl Source for Store {

@@ -240,14 +240,22 @@ fn series_are_found_by_labels_and_time() {
     assert_eq!(ids(&[], range(1001, 2999)), [1]);
     assert_eq!(ids(&[], range(3001, 4000)), [0u32; 0]);
     assert!(store.select(&[matcher(MatchOp::Regexp, "(")], ALL_TIME).is_err());
-    assert_eq!(store.label_names(&[], ALL_TIME, 9).unwrap(), ["__name__", "n"]);
-    assert_eq!(store.label_names(&[], range(9000, 9001), 9).unwrap(), [""; 0]);
+    let look_up = |wanted: Wanted, sets: &[Vec<Matcher>], range, limit| {
+        let mut lookup = Lookup::new(&store, wanted, sets, range, limit).unwrap();
+        while lookup.step(&store).unwrap().is_some() {}
+        let found = lookup.into_found();
+        let texts = found.iter().flat_map(|run| run.iter());
+        texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<String>>()
+    };
+    assert_eq!(look_up(Wanted::LabelNames, &[], ALL_TIME, 9), ["__name__", "n"]);
+    assert_eq!(look_up(Wanted::LabelNames, &[], range(9000, 9001), 9), [""; 0]);
     let sets = [vec![matcher(MatchOp::Equal, "2")], vec![matcher(MatchOp::Equal, "3")]];
-    assert_eq!(store.label_values("n", &sets, ALL_TIME, 9).unwrap(), ["2", "3"]);
-    assert_eq!(store.label_values("n", &[], ALL_TIME, 2).unwrap(), ["1", "2"]);
-    assert_eq!(store.series(&sets, ALL_TIME, 9).unwrap().len(), 2);
-    assert_eq!(store.head_stats(5).index.series_count, 3);
-    assert_eq!(store.head_stats(5).span_ms, Some((1000, 3000)));
+    let values = Wanted::LabelValues("n".to_owned());
+    assert_eq!(look_up(values.clone(), &sets, ALL_TIME, 9), ["2", "3"]);
+    assert_eq!(look_up(values, &[], ALL_TIME, 2), ["1", "2"]);
+    assert_eq!(look_up(Wanted::Series, &sets, ALL_TIME, 9).len(), 2);
+    let sizes = store.head_sizes();
+    assert_eq!((sizes.series_count, sizes.span_ms), (3, Some((1000, 3000))));
 }
 
 #[test]

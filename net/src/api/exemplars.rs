@@ -9,10 +9,10 @@ use engine::promql::{self, Expr, ExprId};
 use http::StatusCode;
 use shards::Shard;
 
-use crate::http::{Form, Response, with_type};
+use crate::http::{Form, Pull, Response, with_type};
 use crate::wire::json::{push_labels, push_timestamp, push_value};
 
-use super::answer::{ApiError, JSON, Notes, success};
+use super::answer::{ApiError, JSON, Notes, success_pulled};
 use super::json::Json;
 use super::params::{MAX_TIME_MS, MIN_TIME_MS, time_or};
 use super::query::query_error;
@@ -28,12 +28,38 @@ pub async fn query_exemplars(shard: &Shard, form: &Form) -> Result<Response, Api
         return Ok(with_type(StatusCode::OK, JSON, br#"{"status":"success"}"#.to_vec()));
     }
     let found = shard.exemplars(&selectors, TimeRange { min_ms, max_ms }).await;
-    let found = found.map_err(query_error)?;
-    Ok(success(&Notes::default(), |json| {
-        json.begin_array();
-        found.iter().for_each(|series| push_series(json, series));
-        json.end_array();
-    }))
+    let series = found.map_err(query_error)?.into_iter();
+    Ok(success_pulled(Notes::default(), ExemplarsBody { series, is_opened: false }))
+}
+
+/// Bytes written in one pull, about.
+const PULL_BYTES: usize = 8 << 10;
+
+struct ExemplarsBody {
+    series: std::vec::IntoIter<SeriesExemplars>,
+    is_opened: bool,
+}
+
+impl Pull for ExemplarsBody {
+    fn pull(&mut self, out: &mut Vec<u8>) -> bool {
+        let (mut is_first, begun) = (!self.is_opened, out.len());
+        if is_first {
+            out.push(b'[');
+            self.is_opened = true;
+        }
+        while out.len() < begun + PULL_BYTES {
+            let Some(series) = self.series.next() else {
+                out.push(b']');
+                return false;
+            };
+            if !is_first {
+                out.push(b',');
+            }
+            is_first = false;
+            push_series(&mut Json::new(out), &series);
+        }
+        true
+    }
 }
 
 /// The matchers of every selector of an expression.

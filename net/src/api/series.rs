@@ -4,7 +4,8 @@
 //! `parseMatchersParam`).
 
 use engine::index::CompiledMatcher;
-use engine::model::{Labels, Matcher, TimeRange};
+use engine::mem::runs::Run;
+use engine::model::{LabelsRef, Matcher, TimeRange};
 use engine::promql::parse_selector;
 use shards::Shard;
 
@@ -12,12 +13,12 @@ use crate::http::form::unescape_bytes;
 use crate::http::{Form, Pull, Response};
 use crate::wire::quote::quoted;
 
-use super::answer::{ApiError, Notes, success, success_pulled};
+use super::answer::{ApiError, Notes, success_pulled};
 use super::json::Json;
 use super::params::{MAX_TIME_MS, MIN_TIME_MS, limit, time_or, unescape_label_name};
 use super::query::query_error;
 
-/// Series written between two pulls.
+/// Texts written between two pulls.
 const PULL_COUNT: usize = 64;
 
 /// What the three calls have in common.
@@ -41,12 +42,13 @@ impl Selection {
         if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) }
     }
 
-    fn cut<T>(&self, found: &mut Vec<T>) -> Notes {
-        if self.limit == 0 || found.len() <= self.limit {
-            return Notes::default();
-        }
-        found.truncate(self.limit);
-        Notes::truncated()
+    /// The texts that are written, and whether that are all.
+    fn cut(&self, found: Vec<Run>, write: WriteText) -> (Notes, TextsBody) {
+        let count: usize = found.iter().map(Run::len).sum();
+        let left = if self.limit == 0 { count } else { count.min(self.limit) };
+        let notes = if left < count { Notes::truncated() } else { Notes::default() };
+        let runs = found.into_iter();
+        (notes, TextsBody { run: Run::default(), at: 0, runs, left, is_opened: false, write })
     }
 }
 
@@ -89,10 +91,10 @@ pub async fn series(shard: &Shard, form: &Form) -> Result<Response, ApiError> {
     let selection = Selection::from_form(form).map_err(in_match_parameter)?;
     let found =
         shard.series(&selection.matcher_sets, selection.range, selection.limit_hint()).await;
-    let mut found = found.map_err(query_error)?;
+    let write: WriteText = |json, text| json.labels(LabelsRef::from_canonical(text));
     // Prometheus means to warn here, too, and loses the warning.
-    selection.cut(&mut found);
-    Ok(success_pulled(Notes::default(), SeriesBody { series: found.into_iter(), opened: false }))
+    let (_, body) = selection.cut(found.map_err(query_error)?, write);
+    Ok(success_pulled(Notes::default(), body))
 }
 
 /// `/series` alone names the parameter in an error of its matchers.
@@ -103,30 +105,51 @@ fn in_match_parameter(error: ApiError) -> ApiError {
     ApiError::parameter("match[]", &error.message)
 }
 
-struct SeriesBody {
-    series: std::vec::IntoIter<Labels>,
-    opened: bool,
+/// Writes a name, a value or a label set.
+type WriteText = fn(&mut Json<'_>, &[u8]);
+
+/// Label bytes are checked to be UTF-8 where they come in.
+const WRITE_PLAIN: WriteText = |json, text| json.text(&String::from_utf8_lossy(text));
+
+/// An array of what was looked up.
+struct TextsBody {
+    run: Run,
+    /// The next text of `run`.
+    at: usize,
+    runs: std::vec::IntoIter<Run>,
+    /// How many more are written.
+    left: usize,
+    is_opened: bool,
+    write: WriteText,
 }
 
-impl Pull for SeriesBody {
+impl Pull for TextsBody {
     fn pull(&mut self, out: &mut Vec<u8>) -> bool {
-        let mut is_first = !self.opened;
+        let mut is_first = !self.is_opened;
         if is_first {
             out.push(b'[');
-            self.opened = true;
+            self.is_opened = true;
         }
-        for labels in self.series.by_ref().take(PULL_COUNT) {
+        let count = self.left.min(PULL_COUNT);
+        for _ in 0..count {
+            while self.at >= self.run.len()
+                && let Some(next) = self.runs.next()
+            {
+                (self.run, self.at) = (next, 0);
+            }
+            let Some(text) = self.run.get(self.at) else { break };
             if !is_first {
                 out.push(b',');
             }
             is_first = false;
-            Json::new(out).labels(labels.as_ref());
+            (self.write)(&mut Json::new(out), text);
+            self.at += 1;
         }
-        let more = !self.series.as_slice().is_empty();
-        if !more {
+        self.left -= count;
+        if self.left == 0 {
             out.push(b']');
         }
-        more
+        self.left > 0
     }
 }
 
@@ -134,9 +157,8 @@ pub async fn label_names(shard: &Shard, form: &Form) -> Result<Response, ApiErro
     let selection = Selection::from_form(form)?;
     let found =
         shard.label_names(&selection.matcher_sets, selection.range, selection.limit_hint()).await;
-    let mut found = found.map_err(query_error)?;
-    let notes = selection.cut(&mut found);
-    Ok(success(&notes, |json| json.texts(&found)))
+    let (notes, body) = selection.cut(found.map_err(query_error)?, WRITE_PLAIN);
+    Ok(success_pulled(notes, body))
 }
 
 /// `encoded` is the name as it stands in the path.
@@ -152,7 +174,6 @@ pub async fn label_values(shard: &Shard, encoded: &str, form: &Form) -> Result<R
     let found = shard
         .label_values(&name, &selection.matcher_sets, selection.range, selection.limit_hint())
         .await;
-    let mut found = found.map_err(query_error)?;
-    let notes = selection.cut(&mut found);
-    Ok(success(&notes, |json| json.texts(&found)))
+    let (notes, body) = selection.cut(found.map_err(query_error)?, WRITE_PLAIN);
+    Ok(success_pulled(notes, body))
 }

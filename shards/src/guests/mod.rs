@@ -196,7 +196,9 @@ impl Guests {
         let mut tombstones = guest.tombstones();
         let mut all = (**tombstones).clone();
         for (series, intervals) in added.iter() {
-            intervals.iter().for_each(|&interval| all.add(series, interval));
+            for &interval in intervals {
+                all.add(series, interval);
+            }
         }
         let dir = self.dir(id);
         replace_file(&dir, "tombstones", &encode_tombstones(&all))?;

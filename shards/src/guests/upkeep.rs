@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use engine::block::BlockId;
 use engine::model::{Matcher, TimeRange};
+use engine::store::Deletion;
 
 use super::Guests;
 use crate::maintain::MaintainError;
@@ -78,9 +79,12 @@ impl Shard {
         range: TimeRange,
     ) -> Result<(), MaintainError> {
         loop {
-            let changed = self.0.store.borrow().deleted_from_guests(matchers, range)?;
+            let deleted = self.0.storage.find_deleted(|store| {
+                // Blocks that come meanwhile stand for these, which are not there any more then.
+                Deletion::from_guests(store, matchers, range)
+            });
             let mut is_done = true;
-            for (id, added) in changed {
+            for (id, added) in deleted.await?.blocks {
                 let guests = self.guests().clone();
                 let written = blocking(move || guests.delete(id, &added)).await;
                 let written =

@@ -9,7 +9,8 @@
 use engine::block::part::PartTombstones;
 use engine::block::{BlockId, BlockMeta};
 use engine::disk::{DirUse, Disk, DiskError, DiskErrorKind, Tree};
-use engine::model::{Matcher, TimeRange};
+use engine::model::{Matcher, SourceError, TimeRange};
+use engine::store::{Deleted, Deletion, Store};
 use futures_util::future::try_join_all;
 
 use super::MaintainError;
@@ -20,6 +21,7 @@ use crate::message::{Job, unpack};
 use crate::route::ShardId;
 use crate::shard::Shard;
 use crate::storage::Storage;
+use crate::turns::Work;
 
 /// File of what was deleted of the head's series, beside the parts.
 const HEAD_TOMBSTONES: &str = "head.tombstones";
@@ -165,22 +167,45 @@ impl<T: Tree> Storage<T> {
             return Err(MaintainError::Data(why.to_owned()));
         }
         self.remove_orphans().await?;
-        if inner.store.borrow().may_have_in_head(matchers, range)? {
+        let of_head = self.find_deleted(|_| Deletion::of_head(matchers, range)).await?;
+        if of_head.is_in_head {
             // What is stored now is in parts then, and what comes later is not in those. Ids of series
             // that only the log names may be others after a start, too.
             self.flush(false).await?;
-            let deleted = inner.store.borrow().deleted_from_parts(matchers, range)?;
-            if let Some(tombstones) = deleted {
+            let from_parts =
+                self.find_deleted(|store| Deletion::from_parts(store, matchers, range)).await?;
+            if let Some(tombstones) = from_parts.parts {
                 self.set_head_tombstones(tombstones).await?;
             }
         }
-        let changed = inner.store.borrow().deleted_from_blocks(matchers, range)?;
-        for (id, tombstones) in changed {
+        let from_blocks =
+            self.find_deleted(|store| Deletion::from_blocks(store, matchers, range)).await?;
+        for (id, tombstones) in from_blocks.blocks {
             let bytes = tombstones.encode(id);
             write_file(&inner.blocks_disk, &tombstones_name(id), bytes).await?;
             inner.store.borrow_mut().set_block_tombstones(id, tombstones);
         }
         Ok(())
+    }
+
+    /// What a deletion finds, in turns.
+    pub(crate) async fn find_deleted(
+        &self,
+        begin: impl FnOnce(&Store) -> Result<Deletion, SourceError>,
+    ) -> Result<Deleted, MaintainError> {
+        let inner = &self.0;
+        let mut deletion = begin(&inner.store.borrow())?;
+        loop {
+            let turn = inner.turns.begin(Work::Background).await;
+            let store = inner.store.borrow();
+            loop {
+                match deletion.step(&store)? {
+                    None => return Ok(deletion.into_deleted()),
+                    Some(_) if turn.is_over() => break,
+                    Some(_) => {}
+                }
+            }
+        }
     }
 
     pub(super) async fn set_head_tombstones(

@@ -180,7 +180,9 @@ fn merge_naively(models: &[(Model, Tombstones)], scope: &MergeScope) -> Model {
 fn of_block(model: &Model, tombstones: &Tombstones) -> Arc<Tombstones> {
     let mut own = Tombstones::default();
     for (number, labels) in (0..).zip(model.keys()) {
-        tombstones.get(id_of(labels)).iter().for_each(|&range| own.add(number, range));
+        for &range in tombstones.get(id_of(labels)) {
+            own.add(number, range);
+        }
     }
     Arc::new(own)
 }
@@ -202,7 +204,9 @@ fn source(number: usize, model: &Model, tombstones: &Tombstones, is_part: bool) 
 fn of_parts(tombstones: &Tombstones, last_part: u64) -> PartTombstones {
     let mut own = PartTombstones::default();
     for (series, intervals) in tombstones.iter() {
-        intervals.iter().for_each(|&interval| own.add(series, interval, last_part));
+        for &interval in intervals {
+            own.add(series, interval, last_part);
+        }
     }
     own
 }

@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::envelope::Envelope;
 use super::super::error::{BlockError, Problem};
@@ -20,18 +21,18 @@ use crate::model::TimeRange;
 
 const ENVELOPE: Envelope = Envelope { magic: b"HEARTHPD", version: 1 };
 
-/// Deleted intervals by series id, and by the last part from which they are deleted.
+/// Deleted intervals by series id, and by the last part from which they are deleted. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartTombstones {
-    tables: BTreeMap<u64, Tombstones>,
+    tables: BTreeMap<u64, Arc<Tombstones>>,
 }
 
 impl PartTombstones {
-    /// Deletes `range` of a series from the parts up to `last_part`.
-    pub fn add(&mut self, series: u32, range: TimeRange, last_part: u64) {
-        if range.min_ms <= range.max_ms {
-            self.tables.entry(last_part).or_default().add(series, range);
-        }
+    /// Deletes `range` of a series from the parts up to `last_part`. Returns whether that says anything
+    /// new. O(all that was deleted from the same parts) while others hold that.
+    pub fn add(&mut self, series: u32, range: TimeRange, last_part: u64) -> bool {
+        range.min_ms <= range.max_ms
+            && Arc::make_mut(self.tables.entry(last_part).or_default()).add(series, range)
     }
 
     /// Deleted intervals of a series in the part `part`, ascending. They do not touch each other.
@@ -42,7 +43,9 @@ impl PartTombstones {
         let Some(second) = tables.next() else { return Cow::Borrowed(first) };
         let mut all = Tombstones::default();
         for intervals in [first, second].into_iter().chain(tables) {
-            intervals.iter().for_each(|&interval| all.add(series, interval));
+            for &interval in intervals {
+                all.add(series, interval);
+            }
         }
         Cow::Owned(all.get(series).to_vec())
     }
@@ -88,7 +91,7 @@ impl PartTombstones {
     pub fn decode(file: &[u8], last_part: u64) -> Result<PartTombstones, BlockError> {
         if tombstones::ENVELOPE.has(file) {
             let table = Tombstones::decode(file, BlockId::default())?;
-            let tables = (!table.is_empty()).then_some((last_part, table));
+            let tables = (!table.is_empty()).then(|| (last_part, table.into()));
             return Ok(PartTombstones { tables: tables.into_iter().collect() });
         }
         let error = |problem| BlockError { file: "tombstones of parts".into(), problem };
@@ -104,7 +107,7 @@ fn take(bytes: &mut &[u8]) -> Option<PartTombstones> {
     let mut part = 0u64;
     for _ in 0..take_u64(bytes)? {
         part = part.checked_add(take_u64(bytes)?)?;
-        tables.insert(part, Tombstones::take(bytes)?);
+        tables.insert(part, Tombstones::take(bytes)?.into());
     }
     Some(PartTombstones { tables })
 }
@@ -120,7 +123,9 @@ mod tests {
     /// Deletions of series 7: interval and last part.
     fn deleted(all: &[((i64, i64), u64)]) -> PartTombstones {
         let mut tombstones = PartTombstones::default();
-        all.iter().for_each(|&(interval, part)| tombstones.add(7, range(interval), part));
+        for &(interval, part) in all {
+            tombstones.add(7, range(interval), part);
+        }
         tombstones
     }
 

@@ -5,10 +5,9 @@ use std::ops::Range;
 use roaring::RoaringBitmap;
 
 use super::super::error::BlockError;
-use super::floats::Broken;
-use super::index::Name;
+use super::index::Entry;
 use super::read::PrometheusBlock;
-use crate::index::{CompiledMatcher, Search, Searched, Set, United, Values};
+use crate::index::{CompiledMatcher, ProbeFrom, Probed, Search, Searched, Set, United, Values};
 use crate::model::TimeRange;
 
 /// What it takes to get at the postings of a value, in postings.
@@ -38,65 +37,21 @@ impl PrometheusBlock {
         Ok(RoaringBitmap::from_sorted_iter(kept).expect("a bitmap ascends"))
     }
 
-    fn has_any(&self, name: &Name, selection: &RoaringBitmap) -> Result<bool, Broken> {
-        for entry in self.index.entries(name) {
-            if !self.index.postings(entry)?.is_disjoint(selection) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The names that series have, of `selection` or of all, sorted; the first `count_max`.
-    pub fn label_names(
+    /// Whether any of `series` has the value of an entry: looks at some.
+    fn probe_entry(
         &self,
-        selection: Option<&RoaringBitmap>,
-        count_max: usize,
-    ) -> Result<Vec<&[u8]>, BlockError> {
-        let mut names: Vec<&[u8]> = vec![];
-        for name in self.index.names() {
-            if names.len() >= count_max {
-                break;
-            }
-            let has_series = match selection {
-                None => true,
-                Some(selection) => {
-                    self.has_any(name, selection).map_err(|what| self.error(what))?
-                }
-            };
-            if has_series {
-                names.push(&name.name);
-            }
-        }
-        Ok(names)
-    }
-
-    /// The values that series have under `name`, of `selection` or of all, sorted; the first
-    /// `count_max`.
-    pub fn label_values(
-        &self,
-        name: &[u8],
-        selection: Option<&RoaringBitmap>,
-        count_max: usize,
-    ) -> Result<Vec<&[u8]>, BlockError> {
-        let Some(name) = self.index.find_name(name) else { return Ok(vec![]) };
-        let mut values = vec![];
-        for entry in self.index.entries(name) {
-            if values.len() >= count_max {
-                break;
-            }
-            let has_series = match selection {
-                None => true,
-                Some(selection) => {
-                    let series = self.index.postings(entry).map_err(|what| self.error(what))?;
-                    !series.is_disjoint(selection)
-                }
-            };
-            if has_series {
-                values.push(entry.value);
-            }
-        }
-        Ok(values)
+        entry: Entry<'_>,
+        from: ProbeFrom,
+        room: usize,
+        series: &RoaringBitmap,
+    ) -> Result<Probed, BlockError> {
+        let (mut some, count) = (vec![], room.max(PAIR_WORK));
+        let left = self.index.add_some_postings(entry, from.series, count, &mut some);
+        let left = left.map_err(|what| self.error(what))?;
+        let has_any = some.iter().any(|&one| series.contains(one));
+        let next = ProbeFrom { series: from.series + count, ..from };
+        let has_any = if left > 0 && !has_any { Err(next) } else { Ok(has_any) };
+        Ok(Probed { work: PAIR_WORK + some.len(), has_any })
     }
 
     /// Names of labels, each with the number of its values and of the series that have it: for
@@ -124,6 +79,15 @@ impl Searched for PrometheusBlock {
     const VALUE_COST: u64 = 1;
     /// The table has values only, with a list of series each.
     const HAS_SETS: bool = false;
+
+    /// The one under which all series stand, too, which is empty.
+    fn name_count(&self) -> u32 {
+        self.index.all_names().count() as u32
+    }
+
+    fn name(&self, name: u32) -> Result<&[u8], BlockError> {
+        Ok(&self.index.name(name as usize).name)
+    }
 
     fn find_name(&self, name: &[u8]) -> Result<Option<u32>, BlockError> {
         Ok(self.index.name_number(name).map(|number| number as u32))
@@ -201,5 +165,35 @@ impl Searched for PrometheusBlock {
         let left = left.map_err(|what| self.error(what))?;
         let next = (left > 0).then(|| from + count);
         Ok(United { work: PAIR_WORK + few.len() - before, next })
+    }
+
+    fn probe(
+        &self,
+        set: Set,
+        mut from: ProbeFrom,
+        room: usize,
+        series: &RoaringBitmap,
+    ) -> Result<Probed, BlockError> {
+        let name = match set {
+            Set::Name(name) => self.index.name(name as usize),
+            Set::Pair(pair) => {
+                let entry =
+                    self.index.entry_at(pair).ok_or_else(|| self.error("postings table"))?;
+                return self.probe_entry(entry, from, room, series);
+            }
+        };
+        let mut work = 0;
+        for entry in self.index.entries_at(name, from.value..name.count) {
+            let probed = self.probe_entry(entry, from, room.saturating_sub(work), series)?;
+            work += probed.work;
+            match probed.has_any {
+                Ok(false) => from = ProbeFrom { value: from.value + 1, series: 0 },
+                has_any => return Ok(Probed { work, has_any }),
+            }
+            if work >= room {
+                return Ok(Probed { work, has_any: Err(from) });
+            }
+        }
+        Ok(Probed { work, has_any: Ok(false) })
     }
 }

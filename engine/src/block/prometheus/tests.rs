@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::id::BlockId;
 use super::super::samples::SeriesSamples;
 use super::*;
-use crate::index::{CompiledMatcher, Search};
+use crate::index::{CompiledMatcher, Listing, Search};
 use crate::model::histogram::{CounterReset, SCHEMA_CUSTOM, Side, Span};
 use crate::model::sample::stale_nan;
 use crate::model::{FloatHistogram, HistogramSample, Labels, MatchOp, Matcher, Samples, TimeRange};
@@ -307,12 +307,25 @@ fn matchers_find_what_a_walk_finds() {
             }
         }
     }
-    assert_eq!(block.label_names(None, 9).unwrap(), [b"__name__".as_slice(), b"group", b"own"]);
-    assert_eq!(block.label_names(None, 1).unwrap().len(), 1);
     let few = roaring::RoaringBitmap::from_iter([ids[3], ids[90]]);
-    let values = block.label_values(b"group", Some(&few), 9).unwrap();
-    assert_eq!(values, [all[3].get(b"group"), all[90].get(b"group")]);
-    assert_eq!(block.label_values(b"group", None, 9).unwrap().len(), 7);
+    let many = roaring::RoaringBitmap::from_iter(ids.iter().skip(3).step_by(3).copied());
+    for work_max in [1, 20, 8192] {
+        for selection in [None, Some(&few), Some(&many)] {
+            let names = Listing::names(selection.cloned()).in_steps(&block, work_max).unwrap();
+            assert_eq!(names, [b"__name__".as_slice(), b"group", b"own"]);
+            for name in ["group", "own", "absent", ""] {
+                let is_selected = |id: &u32| selection.is_none_or(|some| some.contains(*id));
+                let selected = ids.iter().zip(&all).filter(|(id, _)| is_selected(id));
+                let values = selected.map(|(_, labels)| labels.get(name.as_bytes()).to_vec());
+                let mut expected: Vec<Vec<u8>> = values.collect();
+                expected.sort();
+                expected.dedup();
+                expected.retain(|value| !value.is_empty() || name.is_empty());
+                let listing = Listing::values(name.as_bytes(), selection.cloned());
+                assert_eq!(listing.in_steps(&block, work_max).unwrap(), expected);
+            }
+        }
+    }
     let counts = block.label_counts().unwrap();
     assert_eq!(counts[1], (b"group".as_slice(), 7, all.len() as u64));
     let survey = block.survey(3, |hash| (hash % 3) as usize, || false).unwrap().unwrap();
@@ -360,8 +373,7 @@ fn every_flipped_bit_is_seen_or_without_effect() {
         let all = read(files)?;
         let block = open(files)?;
         let selected: Vec<u32> = block.select(&compiled)?.iter().collect();
-        let values: Vec<Vec<u8>> =
-            block.label_values(b"kind", None, 99)?.into_iter().map(<[u8]>::to_vec).collect();
+        let values = Listing::values(b"kind", None).in_steps(&block, 99)?;
         let all: Vec<String> = all.iter().map(|series| format!("{series:?}")).collect();
         Ok::<_, crate::block::BlockError>((all, selected, values))
     };

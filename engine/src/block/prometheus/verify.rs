@@ -83,6 +83,7 @@ mod tests {
 
     use super::super::BlockFiles;
     use super::*;
+    use crate::index::Listing;
 
     const META: &[u8] = include_bytes!("golden/meta.json");
     const INDEX: &[u8] = include_bytes!("golden/index");
@@ -113,8 +114,9 @@ mod tests {
             let chunks: Result<Vec<_>, _> = block.chunks(series).unwrap().collect();
             out += &format!("{labels} {:?}\n", chunks.unwrap());
         }
-        for name in block.label_names(None, usize::MAX).unwrap() {
-            out += &format!("{name:?} {:?}\n", block.label_values(name, None, usize::MAX).unwrap());
+        for name in Listing::names(None).in_steps(&block, usize::MAX).unwrap() {
+            let values = Listing::values(&name, None).in_steps(&block, usize::MAX).unwrap();
+            out += &format!("{name:?} {values:?}\n");
         }
         out
     }

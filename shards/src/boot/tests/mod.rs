@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use engine::exec::{ExecError, Value};
 use engine::head::{LateSamples, Verdict};
+use engine::mem::runs::Run;
 use engine::model::{Batch, Labels, MatchOp, Matcher, TimeRange};
 use engine::promql::{ParseOptions, parse};
 
@@ -61,6 +62,12 @@ where
     })
     .and_then(Rising::ready)
     .unwrap()
+}
+
+/// What was looked up, as text.
+fn texts(runs: &[Run]) -> Vec<String> {
+    let texts = runs.iter().flat_map(Run::iter);
+    texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect()
 }
 
 /// Serves nothing until the process stops.

@@ -1,6 +1,9 @@
 //! How queries end, wait and share.
 
+use futures_lite::future::poll_once;
+
 use super::*;
+use crate::turns::Work;
 
 #[test]
 fn queries_end_by_errors_deadlines_and_cancelling() {
@@ -78,6 +81,37 @@ fn queries_under_way_are_listed_and_ended_by_id() {
     })
     .wait()
     .unwrap();
+}
+
+/// Lookups are done in turns, on every shard; one that is dropped ends on all of them.
+#[test]
+fn lookups_take_turns_and_end_with_who_asked() {
+    let scratch = Scratch::new("boot");
+    with_shards(scratch.path(), 3, |shard| async move {
+        shard.ingest(&batch(3000, 1000), WAIT).await.unwrap();
+        let any = vec![vec![Matcher::new("number", MatchOp::Regexp, ".*[0-9]")]];
+        for polls in 1..20 {
+            let mut lookup = Box::pin(shard.series(&any, ALWAYS, usize::MAX));
+            for _ in 0..polls {
+                if let Some(found) = poll_once(&mut lookup).await {
+                    assert_eq!(texts(&found.unwrap()).len(), 3000);
+                    break;
+                }
+                sleep(Duration::from_micros(100)).await;
+            }
+        }
+        for target in ShardId::all(3) {
+            while shard.call(target, |shard| shard.turns().waiting_count()).await.unwrap() > 0 {}
+        }
+        let turn = shard.turns().begin(Work::Query).await;
+        let mut lookup = Box::pin(shard.label_names(&[], ALWAYS, usize::MAX));
+        assert!(timeout(Duration::from_millis(5), &mut lookup).await.is_err(), "it has no turn");
+        drop(turn);
+        assert_eq!(texts(&lookup.await.unwrap()), ["__name__", "number"]);
+        let stats = shard.head_stats(1).await.unwrap();
+        assert_eq!((stats.series_count, stats.index.label_pair_count), (3000, 3001));
+        assert!(shard.exemplars(&any, ALWAYS).await.unwrap().is_empty());
+    });
 }
 
 #[test]

@@ -27,7 +27,7 @@ async fn check_samples(shard: &Shard) {
     assert_eq!(value(shard, "count(requests)", 20_500).await, 100.0);
     assert_eq!(value(shard, "count(requests)", 25_000).await, 40.0);
     assert_eq!(value(shard, "sum(sum_over_time(requests[2h]))", 25_000).await, 20.0 * 4950.0);
-    let values = shard.label_values("number", &[], ALWAYS, usize::MAX).await.unwrap();
+    let values = texts(&shard.label_values("number", &[], ALWAYS, usize::MAX).await.unwrap());
     assert_eq!(values.len(), 100);
 }
 

@@ -44,10 +44,10 @@ async fn check_steps(shard: &Shard, step_count: i64) {
     let steps = usize::try_from((time_ms - 10_000) / 3_000 + 1).unwrap();
     assert_eq!((grid.step_count, rows.values(0)), (steps, &vec![700.0; steps][..]));
     let any = vec![vec![Matcher::new("__name__", MatchOp::Equal, "requests")]];
-    assert_eq!(shard.series(&any, ALWAYS, usize::MAX).await.unwrap().len(), 100);
+    assert_eq!(texts(&shard.series(&any, ALWAYS, usize::MAX).await.unwrap()).len(), 100);
     let early = TimeRange { min_ms: 0, max_ms: 5_000 };
-    assert_eq!(shard.series(&any, early, usize::MAX).await.unwrap().len(), 100);
-    assert_eq!(shard.label_values("number", &any, early, 9999).await.unwrap().len(), 100);
+    assert_eq!(texts(&shard.series(&any, early, usize::MAX).await.unwrap()).len(), 100);
+    assert_eq!(texts(&shard.label_values("number", &any, early, 9999).await.unwrap()).len(), 100);
 }
 
 #[test]
