@@ -197,10 +197,14 @@ impl Process {
             let mut seen = BTreeSet::new();
             for index in 0..selection.len() {
                 let mut series = None;
-                store.with_labels(&selection, index, &mut |labels| {
+                let lent = store.with_labels(&selection, index, &mut |labels| {
                     let number = std::str::from_utf8(labels.get(b"number")).ok();
                     series = Some(number.and_then(|number| number.parse::<Series>().ok()));
                 });
+                if let Err(error) = lent {
+                    reading.errors.push(error.message);
+                    continue;
+                }
                 let Some(series) = series else { continue };
                 let series = series.ok_or("a series that was never sent")?;
                 if !seen.insert(series) {

@@ -401,4 +401,12 @@ impl ShardPart {
         });
         staged || matches!(&self.select.output, SelectOutput::Window(window) if asks(window))
     }
+
+    /// Whether labels decide what becomes of a series of floats.
+    pub(super) fn asks_for_labels(&self) -> bool {
+        match &self.finish {
+            Finish::Groups { grouping, .. } => grouping.without || !grouping.labels.is_empty(),
+            _ => true,
+        }
+    }
 }

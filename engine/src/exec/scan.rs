@@ -85,7 +85,8 @@ async fn run_scan(
     }
     run.reserve(selection.len());
     let mut many = OneStep::of(scan, parts);
-    let touched = many.as_ref().map_or(Touched::ALL, OneStep::touched);
+    let all = Touched { labels: run.asks_for_labels, ..Touched::ALL };
+    let touched = many.as_ref().map_or(all, OneStep::touched);
     let mut next = 0;
     while next < selection.len() && !run.has_failed() {
         let warm = next..selection.len().min(next + WARM_COUNT);
@@ -115,6 +116,8 @@ struct ScanRun<'a> {
     samples: SeriesSamples,
     names: Names,
     asks_for_names: bool,
+    /// Without, all series fall into one group, unless they have something to say about a histogram.
+    asks_for_labels: bool,
     row: Row,
     room: Room,
     /// All selects look at the same samples in the same way.
@@ -148,16 +151,19 @@ impl<'a> ScanRun<'a> {
             select.of_scan.range == first.of_scan.range
                 && select.part.select.skips_buckets == first.part.select.skips_buckets
         });
-        let asks_for_names = selects
-            .iter()
-            .flat_map(|select| &select.of_scan.parts)
-            .any(|&part| parts[part].asks_for_name());
+        let members =
+            || selects.iter().flat_map(|select| &select.of_scan.parts).map(|&part| &parts[part]);
+        let asks_for_names = members().any(ShardPart::asks_for_name);
+        let asks_for_labels = asks_for_names
+            || members().any(ShardPart::asks_for_labels)
+            || selects.iter().any(|select| !select.also.is_empty());
         Ok(ScanRun {
             scan,
             selects,
             samples: SeriesSamples::default(),
             names: Names::default(),
             asks_for_names,
+            asks_for_labels,
             row: Row::default(),
             room: Room::default(),
             is_uniform,
@@ -190,9 +196,15 @@ impl<'a> ScanRun<'a> {
         if self.samples.len() == 0 {
             return Ok(1);
         }
-        let mut result = Ok(());
-        source.with_labels(selection, index, &mut |labels| result = self.series(labels, &read));
-        result?;
+        if self.asks_for_labels || !self.samples.source.histograms.is_empty() {
+            let mut result = Ok(());
+            source.with_labels(selection, index, &mut |labels| {
+                result = self.series(labels, &read);
+            })?;
+            result?;
+        } else {
+            self.series(LabelsRef::EMPTY, &read)?;
+        }
         let steps = self.selects.iter().map(|select| select.stats.per_step.step_count());
         Ok(self.samples.len() + steps.sum::<usize>())
     }
@@ -223,14 +235,13 @@ impl<'a> ScanRun<'a> {
             many.count(samples, &mut select.stats.per_step);
             run.note(many.held(samples), &Ok(()));
             let Some(value) = value else { continue };
-            let group = many.known_group(at).or_else(|| {
-                let mut group = None;
+            let mut group = many.known_group(at);
+            if group.is_none() {
                 source.with_labels(selection, index, &mut |labels| {
                     group = Some(run.group_of(labels));
-                });
-                many.learn_group(at, group?);
-                group
-            });
+                })?;
+                group.into_iter().for_each(|group| many.learn_group(at, group));
+            }
             if let Some(group) = group {
                 run.add_value(group, value);
             }

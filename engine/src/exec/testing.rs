@@ -112,8 +112,9 @@ impl Source for MemSource {
         selection: &Vec<SeriesId>,
         index: usize,
         f: &mut dyn FnMut(LabelsRef<'_>),
-    ) {
+    ) -> Result<(), SourceError> {
         f(self.series[selection[index].index()].0.as_ref());
+        Ok(())
     }
 
     fn samples(

@@ -121,12 +121,14 @@ pub trait Source {
     /// Calls `f` with the labels of the series at `index` of a selection; not at all when the
     /// series was removed since. (A call instead of a return value, so that a source behind a cell
     /// can lend from its arena.)
+    ///
+    /// Errors: they cannot be read.
     fn with_labels(
         &self,
         selection: &Self::Selection,
         index: usize,
         f: &mut dyn FnMut(LabelsRef<'_>),
-    );
+    ) -> Result<(), SourceError>;
 
     /// Appends the samples in `range` of the series at `index` to `out`.
     fn samples(

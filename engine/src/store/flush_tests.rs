@@ -41,7 +41,7 @@ fn everything(store: &Store, range: TimeRange) -> Vec<String> {
         let (float, histogram) = (samples.values.len(), samples.histograms.len());
         store.samples(&selection, index, range, &mut samples).unwrap();
         let mut labels = String::new();
-        store.with_labels(&selection, index, &mut |lent| labels = lent.to_string());
+        store.with_labels(&selection, index, &mut |lent| labels = lent.to_string()).unwrap();
         let start = |starts_ms: &[i64], at: usize| starts_ms.get(at).copied().unwrap_or(0);
         assert!(samples.timestamps_ms[float..].is_sorted());
         for at in float..samples.values.len() {

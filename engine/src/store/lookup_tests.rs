@@ -80,9 +80,11 @@ fn with_samples(store: &Store, sets: &[Vec<Matcher>], range: TimeRange) -> BTree
             let mut samples = Samples::default();
             store.samples(&selection, index, range, &mut samples).unwrap();
             if !samples.is_empty() {
-                store.with_labels(&selection, index, &mut |labels| {
-                    all.insert(labels.to_owned());
-                });
+                store
+                    .with_labels(&selection, index, &mut |labels| {
+                        all.insert(labels.to_owned());
+                    })
+                    .unwrap();
             }
         }
     }

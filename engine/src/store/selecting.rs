@@ -20,7 +20,7 @@ use super::guests::AnyBlock;
 use super::select::source_error;
 use super::selection::{NONE, StoreSelection};
 use crate::index::{CompiledMatcher, Search};
-use crate::model::{Matcher, SeriesId, SourceError, TimeRange};
+use crate::model::{Matcher, SourceError, TimeRange};
 
 /// What a search does at once, see [`Search::step`]: some 100 us.
 pub(super) const SEARCH_WORK: usize = 8192;
@@ -42,7 +42,7 @@ pub(super) struct Selecting {
     matchers: Vec<CompiledMatcher>,
     range: TimeRange,
     head: OfHead,
-    /// Of the entries that the head has, the first so many are in `known`, if they are wanted there.
+    /// Of the entries that were first, the first so many are in `known`, if they are wanted there.
     hashed_count: usize,
     wants_hashes: bool,
     known: Known,
@@ -57,7 +57,7 @@ pub(super) struct Selecting {
 enum OfHead {
     Searched(Search),
     Found(bitmap::IntoIter),
-    /// So many entries.
+    /// So many entries. Without any, as many as the first block that has some: nothing is the same yet.
     Taken(usize),
 }
 
@@ -72,6 +72,8 @@ struct OfFound {
     left: bitmap::IntoIter,
     /// Taken from `left`, and to be taken again.
     again: Option<u32>,
+    /// There are no entries before those of this block.
+    are_first: bool,
     /// All of them have samples in range.
     are_all_in_range: bool,
     /// Those of the head with the same labels, as far as they are known.
@@ -88,9 +90,11 @@ impl Selecting {
         range: TimeRange,
     ) -> Result<Selecting, SourceError> {
         let matchers = CompiledMatcher::compile(matchers).map_err(source_error)?;
+        let blocks = store.blocks_in(range);
         // Whether a series has samples in the range is seen when it is read: to look now would
-        // touch all of them, one after the other, and once more later.
-        let head = match store.overlaps(range) {
+        // touch all of them, one after the other, and once more later. By the head's series those of
+        // several blocks are told to be the same: by labels that takes longer.
+        let head = match store.overlaps(range) || blocks.len() > 1 {
             true => OfHead::Searched(Search::new(store.head.index())),
             false => OfHead::Taken(0),
         };
@@ -101,7 +105,7 @@ impl Selecting {
             hashed_count: 0,
             wants_hashes: false,
             known: Known::default(),
-            blocks: store.blocks_in(range).into_iter(),
+            blocks: blocks.into_iter(),
             of_block: None,
             search_work: SEARCH_WORK,
             buffer: vec![],
@@ -128,7 +132,7 @@ impl Selecting {
             Some(OfBlock::Searched(..)) => self.search_block(store, selection).map(Some),
             Some(OfBlock::Found(_)) => {
                 let work = match self.wants_hashes && self.hashed_count < head_count {
-                    true => self.hash_heads(store, selection, head_count),
+                    true => self.hash_entries(store, selection, head_count)?,
                     false => self.take_series(store, selection, head_count)?,
                 };
                 Ok(Some(STEP_WORK + work))
@@ -187,6 +191,7 @@ impl Selecting {
         if !series.is_empty() {
             self.of_block = Some(OfBlock::Found(OfFound {
                 again: None,
+                are_first: selection.heads.is_empty(),
                 are_all_in_range: block.lies_within(self.range),
                 heads: store.heads_of(&block),
                 next: 0,
@@ -197,23 +202,24 @@ impl Selecting {
         Ok(work)
     }
 
-    /// Makes the next entries of the head known.
-    fn hash_heads(
+    /// Makes the next of the entries that were first known.
+    fn hash_entries(
         &mut self,
         store: &Store,
         selection: &StoreSelection,
         head_count: usize,
-    ) -> usize {
+    ) -> Result<usize, SourceError> {
         let first = self.hashed_count;
         self.hashed_count = head_count.min(first + LABELS_AT_ONCE);
         for at in first..self.hashed_count {
             // A series that has left the head since stands for itself where a block has it.
-            let series = SeriesId(selection.heads[at]);
-            if let Some(labels) = store.head.labels(series, &mut self.buffer) {
-                self.known.insert(labels.stable_hash(), at as u32);
+            let hash = store
+                .entry_labels(selection, at, &mut self.buffer, |labels| labels.stable_hash())?;
+            if let Some(hash) = hash {
+                self.known.insert(hash, at as u32);
             }
         }
-        (self.hashed_count - first) * LABELS_WORK
+        Ok((self.hashed_count - first) * LABELS_WORK)
     }
 
     /// Takes the next series of the block into the selection.
@@ -228,6 +234,9 @@ impl Selecting {
         let mut work = 0;
         while work < LABELS_AT_ONCE * LABELS_WORK {
             let Some(series) = found.again.take().or_else(|| found.left.next()) else {
+                if found.are_first {
+                    self.head = OfHead::Taken(selection.heads.len());
+                }
                 self.of_block = None;
                 break;
             };
@@ -238,6 +247,12 @@ impl Selecting {
                 if !may {
                     continue;
                 }
+            }
+            if found.are_first {
+                let at = selection.heads.len() as u32;
+                selection.heads.push(NONE);
+                selection.add_place(at, number as u32, series);
+                continue;
             }
             let head = found.heads.as_ref().and_then(|heads| heads.get(series));
             let heads = &selection.heads[..head_count];
@@ -269,10 +284,11 @@ impl Selecting {
                 )?;
                 same = (is_same == Some(true)).then_some(candidate);
             }
-            if let (Some(heads), Some(at)) = (&found.heads, same)
-                && (at as usize) < head_count
+            let head = same.map_or(NONE, |at| selection.heads[at as usize]);
+            if let Some(heads) = &found.heads
+                && head != NONE
             {
-                heads.set(series, selection.heads[at as usize]);
+                heads.set(series, head);
             }
             let at = same.unwrap_or_else(|| {
                 let at = selection.heads.len() as u32;

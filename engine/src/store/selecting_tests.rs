@@ -74,9 +74,11 @@ fn series_are_searched_in_short_steps() {
         assert!(steps > 900, "{steps}");
         let mut found = vec![];
         for index in 0..selection.len() {
-            life.store.with_labels(&selection, index, &mut |labels| {
-                found.push(str::from_utf8(labels.get(b"n")).unwrap().parse::<usize>().unwrap());
-            });
+            life.store
+                .with_labels(&selection, index, &mut |labels| {
+                    found.push(str::from_utf8(labels.get(b"n")).unwrap().parse::<usize>().unwrap());
+                })
+                .unwrap();
         }
         found.sort_unstable();
         found.retain(|&n| n < 10_000);

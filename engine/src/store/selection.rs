@@ -288,11 +288,11 @@ impl Source for Store {
         selection: &StoreSelection,
         index: usize,
         f: &mut dyn FnMut(LabelsRef<'_>),
-    ) {
-        // Labels that cannot be read were read when the series was selected; its samples say so.
+    ) -> Result<(), SourceError> {
         let mut buffer = LABELS.take();
-        let _ = self.entry_labels(selection, index, &mut buffer, f);
+        let lent = self.entry_labels(selection, index, &mut buffer, f);
         LABELS.set(buffer);
+        lent.map(|_| ())
     }
 
     fn samples(
@@ -469,8 +469,8 @@ impl Source for RefCell<Store> {
         selection: &StoreSelection,
         index: usize,
         f: &mut dyn FnMut(LabelsRef<'_>),
-    ) {
-        self.borrow().with_labels(selection, index, f);
+    ) -> Result<(), SourceError> {
+        self.borrow().with_labels(selection, index, f)
     }
 
     fn samples(

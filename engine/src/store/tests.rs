@@ -25,7 +25,7 @@ fn everything(store: &Store) -> Vec<(String, i64, u64)> {
         let mut samples = Samples::default();
         store.samples(&selection, index, ALL_TIME, &mut samples).unwrap();
         let mut labels = String::new();
-        store.with_labels(&selection, index, &mut |lent| labels = lent.to_string());
+        store.with_labels(&selection, index, &mut |lent| labels = lent.to_string()).unwrap();
         let columns = samples.timestamps_ms.iter().zip(&samples.values);
         all.extend(columns.map(|(&t, v)| (labels.clone(), t, v.to_bits())));
     }

@@ -34,8 +34,8 @@ impl Source for ShardSource<'_> {
         selection: &StoreSelection,
         index: usize,
         f: &mut dyn FnMut(LabelsRef<'_>),
-    ) {
-        self.0.0.store.borrow().with_labels(selection, index, f);
+    ) -> Result<(), SourceError> {
+        self.0.0.store.borrow().with_labels(selection, index, f)
     }
 
     fn samples(

@@ -138,9 +138,11 @@ impl Series {
         for selector in &wanted.selectors {
             let selection = store.select(selector, wanted.range).map_err(|error| error.message)?;
             for index in 0..selection.len() {
-                store.with_labels(&selection, index, &mut |labels| {
-                    found.push((labels.to_owned(), selections.len(), index));
-                });
+                store
+                    .with_labels(&selection, index, &mut |labels| {
+                        found.push((labels.to_owned(), selections.len(), index));
+                    })
+                    .map_err(|error| error.message)?;
             }
             selections.push(selection);
         }
