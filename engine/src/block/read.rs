@@ -193,16 +193,23 @@ impl Block {
 
     /// Whether a series may have samples in `range`, to the second.
     pub fn may_have_samples(&self, series: u32, range: TimeRange) -> Result<bool, BlockError> {
-        let row = self.series_row(series)?;
+        Ok(self.reaches(&self.series_row(series)?, range))
+    }
+
+    fn reaches(&self, row: &SeriesRow, range: TimeRange) -> bool {
         let time_ms = |seconds: u32| self.meta.min_ms.saturating_add(1000 * i64::from(seconds));
         let ends_before = row.max_s != u32::MAX && time_ms(row.max_s) < range.min_ms;
-        Ok(!ends_before && time_ms(row.min_s) <= range.max_ms)
+        !ends_before && time_ms(row.min_s) <= range.max_ms
     }
 
     /// The bytes of the file that [`Block::samples`] reads for a series, whole pages: its run and
-    /// values before it, and not the columns of timestamps it shares with others.
-    pub fn byte_range(&self, series: u32) -> Result<Range<u64>, BlockError> {
+    /// values before it, and not the columns of timestamps it shares with others. None where it has no
+    /// samples in `range`.
+    pub fn byte_range(&self, series: u32, range: TimeRange) -> Result<Range<u64>, BlockError> {
         let row = self.series_row(series)?;
+        if !self.reaches(&row, range) {
+            return Ok(0..0);
+        }
         let page = PAGE_BYTES as u64;
         let end = row.end.max(row.place).min(self.pages.contents_bytes());
         let shared_bytes = if self.has_plain_tables { 0 } else { SHARED_BYTES_MAX };
@@ -282,7 +289,14 @@ impl Block {
         series: u32,
     ) -> Result<impl Iterator<Item = Result<(RunChunk<'_>, ColumnRow), BlockError>>, BlockError>
     {
-        let row = self.series_row(series)?;
+        self.chunks_of(self.series_row(series)?)
+    }
+
+    fn chunks_of(
+        &self,
+        row: SeriesRow,
+    ) -> Result<impl Iterator<Item = Result<(RunChunk<'_>, ColumnRow), BlockError>>, BlockError>
+    {
         Ok(self.run_at(&row)?.map(move |head| {
             let head = head.ok_or_else(|| self.pages.broken("chunks"))?;
             let values = match head.values {
@@ -322,9 +336,13 @@ impl Block {
         out: &mut impl SamplesOut,
         scratch: &mut Scratch,
     ) -> Result<(), BlockError> {
+        let row = self.series_row(series)?;
+        if !self.reaches(&row, range) {
+            return Ok(());
+        }
         let float_start = out.floats().0.len();
         let histogram_start = out.histogram_times().0.len();
-        for chunk in self.chunks(series)? {
+        for chunk in self.chunks_of(row)? {
             let (chunk, row) = chunk?;
             if row.min_ms <= range.max_ms && range.min_ms <= row.max_ms {
                 self.read_chunk(chunk, &row, out, scratch)?;

@@ -29,7 +29,7 @@ use crate::promql::ast::{AggregateOp, PosRange};
 
 use super::aggregate_histograms::HistogramGroup;
 use super::annotations::Annotations;
-use super::bits::{WORD_BITS, count, is_set, ones, set, unset, words};
+use super::bits::{WORD_BITS, count, is_set, ones, only_run, set, unset, words};
 use super::label_table::{Dropped, LabelIndex, project};
 use super::matrix::{Matrix, Place, RESERVED_CELLS_MAX};
 use super::row::RowRef;
@@ -374,17 +374,20 @@ impl Group<'_> {
         (steps, full)
     }
 
-    /// The commonest of all, so with a path for whole words of points.
+    /// The commonest of all, so with a path for steps in a row.
     fn add_sum(&mut self, values: &[f64], present: &[u64]) {
         for (index, &word) in present.iter().enumerate() {
-            let (steps, full) = self.steps_of_word(index);
+            let (steps, _) = self.steps_of_word(index);
             if self.second.is_empty() {
                 // The first row of its group.
                 self.present[index] = word;
                 self.first[steps.clone()].copy_from_slice(&values[steps]);
                 continue;
             }
-            if word == full && self.present[index] == full {
+            if let Some(run) = only_run(word)
+                && self.present[index] & word == word
+            {
+                let steps = steps.start + run.start..steps.start + run.end;
                 let first = &mut self.first[steps.clone()];
                 let second = &mut self.second[steps.clone()];
                 add_to_sums(first, second, &values[steps]);

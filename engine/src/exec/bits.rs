@@ -37,6 +37,14 @@ pub fn set_range(bits: &mut [u64], steps: Range<usize>) {
     }
 }
 
+/// The set bits of a word if they stand in one row; none stand in a row of none.
+#[inline]
+pub fn only_run(word: u64) -> Option<Range<usize>> {
+    let start = word.trailing_zeros() as usize % WORD_BITS;
+    let end = start + (word >> start).trailing_ones() as usize;
+    (end - start == word.count_ones() as usize).then_some(start..end)
+}
+
 /// Whether the bits of some steps are all set.
 pub fn are_set(bits: &[u64], steps: Range<usize>) -> bool {
     bits.iter().enumerate().all(|(index, word)| {
@@ -87,7 +95,7 @@ pub fn ones(bits: &[u64]) -> impl Iterator<Item = usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{are_set, count, ones, set, set_all, set_range, words};
+    use super::{are_set, count, ones, only_run, set, set_all, set_range, words};
 
     #[test]
     fn ranges_of_bits() {
@@ -111,5 +119,21 @@ mod tests {
         let mut bits = vec![0; 2];
         set(&mut bits, 70);
         assert_eq!(ones(&bits).collect::<Vec<_>>(), [70]);
+    }
+
+    #[test]
+    fn one_run_or_several() {
+        for (word, run) in [
+            (0, Some(0..0)),
+            (1, Some(0..1)),
+            (u64::MAX, Some(0..64)),
+            (u64::MAX << 9, Some(9..64)),
+            (0b1110, Some(1..4)),
+            (1 << 63, Some(63..64)),
+            (0b101, None),
+            (1 << 63 | 1, None),
+        ] {
+            assert_eq!(only_run(word), run, "{word:b}");
+        }
     }
 }

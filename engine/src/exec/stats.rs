@@ -7,6 +7,7 @@
 use crate::kernels;
 use crate::plan::grid::{Grid, Lookup};
 
+use super::bits::only_run;
 use super::error::ExecError;
 
 /// Columns may have as many cells for each sample that may be held: a sample and its time are 16
@@ -148,8 +149,8 @@ impl SampleStats {
     pub fn look_at_points(&mut self, present: &[u64]) {
         let words = self.per_step.queryable.chunks_mut(u64::BITS as usize).zip(present);
         for (counts, &word) in words {
-            if word.count_ones() as usize == counts.len() {
-                kernels::increment(counts); // The commonest case.
+            if let Some(run) = only_run(word) {
+                kernels::increment(&mut counts[run]); // The commonest case.
                 continue;
             }
             for (bit, count) in counts.iter_mut().enumerate() {

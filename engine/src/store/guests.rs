@@ -196,9 +196,9 @@ impl AnyBlock {
     }
 
     /// Bytes of an own block's file that [`AnyBlock::samples`] reads; what cannot be read says so then.
-    pub fn own_byte_range(&self, series: u32) -> Option<Range<usize>> {
+    pub fn own_byte_range(&self, series: u32, range: TimeRange) -> Option<Range<usize>> {
         let AnyBlock::Own(open) = self else { return None };
-        let bytes = open.block.byte_range(series).unwrap_or_default();
+        let bytes = open.block.byte_range(series, range).unwrap_or_default();
         Some(bytes.start as usize..bytes.end as usize)
     }
 

@@ -242,12 +242,6 @@ impl Selecting {
             };
             work += 1;
             let block = &selection.blocks[number];
-            if !found.are_all_in_range {
-                let may = block.may_have_samples(series, self.range).map_err(source_error)?;
-                if !may {
-                    continue;
-                }
-            }
             if found.are_first {
                 let at = selection.heads.len() as u32;
                 selection.heads.push(NONE);
@@ -271,6 +265,12 @@ impl Selecting {
                 self.wants_hashes = true;
                 found.again = Some(series);
                 break;
+            }
+            // Of others it is seen when they are read: to look here would take as long.
+            if !found.are_all_in_range
+                && !block.may_have_samples(series, self.range).map_err(source_error)?
+            {
+                continue;
             }
             work += LABELS_WORK;
             let (labels, hash) = block.labels(series, &mut self.buffer).map_err(source_error)?;

@@ -144,7 +144,7 @@ impl StoreSelection {
         let mut last = vec![usize::MAX; self.blocks.len()];
         for place in indexes.clone().flat_map(|index| self.places_of(index)) {
             let block = &self.blocks[place.block as usize];
-            let Some(bytes) = block.own_byte_range(place.series) else {
+            let Some(bytes) = block.own_byte_range(place.series, range) else {
                 ranges.extend(block.guest_byte_ranges(place.series, range));
                 continue;
             };
