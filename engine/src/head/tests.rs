@@ -226,7 +226,7 @@ fn check_flush(values: impl Fn(i64) -> f64, before: i64, count: i64) {
     head.flush_series(SeriesId(0), &mut flushed, push).unwrap();
     append(&mut head, later, i64::MAX);
     head.forget_flushed(&flushed, 0..1).unwrap();
-    let mut all: Vec<_> = given.timestamps_ms.iter().copied().collect();
+    let mut all = given.timestamps_ms.to_vec();
     assert_eq!(all.len(), first.len());
     let kept = read(&head, 0, ALL_TIME);
     all.extend(kept.iter().map(|&(time_ms, _)| time_ms));
