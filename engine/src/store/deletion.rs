@@ -95,10 +95,7 @@ impl Deletion {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Deletion, SourceError> {
-        let mut blocks = store.blocks_in(range);
-        blocks.retain(|block| matches!(block, AnyBlock::Own(_)));
-        let blocks = blocks.into_iter().map(Place::Block).collect();
-        Deletion::new(matchers, range, From::Blocks, blocks)
+        Deletion::from_those(store, matchers, range, |block| matches!(block, AnyBlock::Own(_)))
     }
 
     /// Deletes from the blocks of Prometheus that there are now, series of this shard only.
@@ -107,10 +104,17 @@ impl Deletion {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Deletion, SourceError> {
-        let mut blocks = store.blocks_in(range);
-        blocks.retain(|block| matches!(block, AnyBlock::Guest(_)));
-        let blocks = blocks.into_iter().map(Place::Block).collect();
-        Deletion::new(matchers, range, From::Blocks, blocks)
+        Deletion::from_those(store, matchers, range, |block| matches!(block, AnyBlock::Guest(_)))
+    }
+
+    fn from_those(
+        store: &Store,
+        matchers: &[Matcher],
+        range: TimeRange,
+        is_one: impl Fn(&AnyBlock) -> bool,
+    ) -> Result<Deletion, SourceError> {
+        let blocks = store.blocks_in(range).into_iter().filter(is_one);
+        Deletion::new(matchers, range, From::Blocks, blocks.map(Place::Block).collect())
     }
 
     fn new(
