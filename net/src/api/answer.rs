@@ -185,7 +185,7 @@ mod tests {
         let mut sent = vec![];
         match response.into_body() {
             Body::Bytes(bytes) => sent.extend_from_slice(&bytes),
-            Body::Pulled(mut source) => while source.pull(&mut sent) {},
+            Body::Pulled(mut source) | Body::Resting(mut source) => while source.pull(&mut sent) {},
             Body::Streamed(source) => {
                 let pieces: Vec<Bytes> = engine::exec::testing::block_on(source.collect());
                 sent = pieces.concat();

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -18,11 +18,19 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 pub trait Pull {
     /// Appends some more to `out`, a few kilobytes at a time; false when that was the last of it.
     fn pull(&mut self, out: &mut Vec<u8>) -> bool;
+
+    /// Whether one pull is all that a shard can spare at once, however little comes of it.
+    fn is_dear(&self) -> bool {
+        false
+    }
 }
 
 pub enum Body {
     Bytes(Bytes),
     Pulled(Box<dyn Pull>),
+    /// Pulled, when the shard has done something else: a client that takes all at once would have it for
+    /// as long as the answer is.
+    Resting(Box<dyn Pull>),
     Streamed(Pin<Box<dyn Stream<Item = Bytes>>>),
     Sent,
 }
@@ -36,7 +44,7 @@ impl Body {
     pub fn known_bytes(&self) -> Option<usize> {
         match self {
             Body::Bytes(bytes) => Some(bytes.len()),
-            Body::Pulled(_) | Body::Streamed(_) => None,
+            Body::Pulled(_) | Body::Resting(_) | Body::Streamed(_) => None,
             Body::Sent => Some(0),
         }
     }
@@ -72,31 +80,41 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = match &mut *self {
+        let (bytes, left) = match std::mem::replace(&mut *self, Body::Sent) {
             Body::Sent => return Poll::Ready(None),
-            Body::Bytes(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *self = Body::Sent;
-                bytes
+            Body::Bytes(bytes) => (bytes, Body::Sent),
+            Body::Resting(source) => {
+                *self = Body::Pulled(source);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            Body::Pulled(source) => {
+            Body::Pulled(mut source) => {
                 let mut chunk = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
-                if !fill(source.as_mut(), &mut chunk) {
-                    *self = Body::Sent;
+                let more = match source.is_dear() {
+                    true => source.pull(&mut chunk),
+                    false => fill(source.as_mut(), &mut chunk),
+                };
+                match (more, chunk.is_empty()) {
+                    (false, true) => return Poll::Ready(None),
+                    (false, false) => (chunk.into(), Body::Sent),
+                    (true, false) => (chunk.into(), Body::Resting(source)),
+                    (true, true) => {
+                        *self = Body::Pulled(source);
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
-                if chunk.is_empty() {
-                    return Poll::Ready(None);
-                }
-                chunk.into()
             }
-            Body::Streamed(source) => match ready!(source.as_mut().poll_next(cx)) {
-                Some(bytes) => bytes,
-                None => {
-                    *self = Body::Sent;
-                    return Poll::Ready(None);
+            Body::Streamed(mut source) => match source.as_mut().poll_next(cx) {
+                Poll::Ready(Some(bytes)) => (bytes, Body::Streamed(source)),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    *self = Body::Streamed(source);
+                    return Poll::Pending;
                 }
             },
         };
+        *self = left;
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -107,5 +125,76 @@ impl hyper::body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         self.known_bytes()
             .map_or_else(SizeHint::default, |bytes| SizeHint::with_exact(bytes as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use hyper::body::Body as _;
+
+    use super::{Body, CHUNK_BYTES, Pin, Pull};
+
+    /// So many pulls left, each of so many bytes.
+    struct Zeros {
+        pulls: usize,
+        bytes: usize,
+        is_dear: bool,
+    }
+
+    impl Pull for Zeros {
+        fn pull(&mut self, out: &mut Vec<u8>) -> bool {
+            self.pulls -= 1;
+            out.resize(out.len() + self.bytes, 0);
+            self.pulls > 0
+        }
+
+        fn is_dear(&self) -> bool {
+            self.is_dear
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Lengths of the frames of a body, which rests between any two of them.
+    #[track_caller]
+    fn check(pulls: usize, bytes: usize, is_dear: bool, expected: &[usize]) {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut body = Body::Pulled(Box::new(Zeros { pulls, bytes, is_dear }));
+        let (mut frames, mut rests) = (vec![], 0);
+        loop {
+            match Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)) {
+                Poll::Pending => rests += 1,
+                Poll::Ready(None) => break,
+                Poll::Ready(Some(frame)) => {
+                    let Ok(frame) = frame;
+                    frames.push(frame.data_ref().unwrap().len());
+                }
+            }
+            assert_eq!(woken.0.load(Ordering::Relaxed), rests, "who rests is woken");
+        }
+        assert_eq!(frames, expected);
+        let pauses = if bytes == 0 { pulls - 1 } else { frames.len() - 1 };
+        assert_eq!(rests, pauses);
+    }
+
+    #[test]
+    fn a_long_answer_rests_between_its_chunks() {
+        check(1, 10, false, &[10]);
+        check(3, 10, false, &[30]);
+        check(9, CHUNK_BYTES / 4, false, &[CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES / 4]);
+        check(3, 10, true, &[10, 10, 10]);
+        check(4, 0, true, &[]);
     }
 }
