@@ -105,6 +105,11 @@ impl Layout {
             }
             Err(error) => return Err(error.into()),
         };
+        if layout.over().next().is_some() {
+            // Who said so may have been killed before the record was durable: a power cut must not bring
+            // generations back of which something is gone.
+            root.sync_dir().await?;
+        }
         for generation in layout.over() {
             // Its removal may have been cut short.
             remove_generation(tree, generation).await?;
