@@ -7,7 +7,7 @@
 //!
 //! Most differences of neighbouring samples take one byte or two.
 
-use crate::mem::varint::{unzigzag, zigzag};
+use crate::mem::varint::{bytes_of_u64, unzigzag, zigzag};
 
 /// Most bytes of one entry.
 pub(super) const ENTRY_BYTES_MAX: usize = 10;
@@ -36,16 +36,16 @@ pub(super) fn push(bytes: &mut [u8], at: usize, value: i64) -> usize {
     at + group_count
 }
 
+/// Bytes of the entry of `value`.
+#[inline]
+pub(super) fn bytes_of(value: i64) -> usize {
+    bytes_of_u64(zigzag(value))
+}
+
 /// Reads entries from the end of some bytes.
 pub(super) struct Backward<'a>(pub(super) &'a [u8]);
 
 impl<'a> Backward<'a> {
-    /// The bytes, if there are as many as entries: then each has one.
-    #[inline]
-    pub(super) fn as_bytes_each(&self, entry_count: usize) -> Option<&'a [u8]> {
-        (self.0.len() == entry_count).then_some(self.0)
-    }
-
     /// The entry at the end.
     ///
     /// # Panics
@@ -81,6 +81,7 @@ mod tests {
             end = push(&mut bytes, end, value);
             assert!(end - start <= ENTRY_BYTES_MAX);
             assert_eq!(end - start == 1, (-64..64).contains(&value), "{value}");
+            assert_eq!(end - start, super::bytes_of(value), "{value}");
         }
         let mut reader = Backward(&bytes[..end]);
         for &value in values.iter().rev() {

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! Constant      equal steps, equal values   nothing: step, count and the newest sample say it all
-//! Packed        equal steps, decimals       slot: differences of the decimals' integers, 1 to 10 bytes
+//! Even          equal steps, decimals       slot: differences of the decimals' integers, equal bits each
+//! Packed        equal steps, decimals       slot: the same, 1 to 10 bytes each, where few are large
 //! PackedTimes   decimals                    slot: before each of those, how far the step was another
 //! Raw           equal steps                 slot: one value (2 words) a sample
 //! RawTimes      anything                    slot: first timestamp (2 words), then
@@ -14,10 +15,11 @@
 //! ```
 //!
 //! It starts constant and changes its shape when a sample breaks it. An append reads and writes the
-//! 32 bytes of [`Open`] and, unless constant, one place in the slot. What is packed is read from the
+//! 32 bytes of [`Open`] and, unless constant, one place in the slot. Differences are read from the
 //! newest sample backward (see `entries.rs`), whose integer is known from its value.
 
 mod entries;
+mod even;
 mod pack;
 mod raw;
 mod read;
@@ -29,6 +31,7 @@ use crate::mem::SlotPool;
 use crate::mem::slots::{class_for, class_words};
 use crate::model::{STALE_NAN_BITS, SeriesId};
 use entries::ENTRY_BYTES_MAX;
+use even::Coding;
 
 /// Samples of a constant chunk at most. Costs no memory until it is sealed; a longer chunk makes a
 /// query of its end decode more.
@@ -38,11 +41,11 @@ const CONSTANT_COUNT_MAX: u8 = 240;
 /// would cost more than its sealed form. So is a packed one when its series ends.
 const CONSTANT_COUNT_KEPT: u8 = 24;
 
-/// Samples of a packed chunk at most. Raising it compresses a little better and lets every open
+/// Samples of an even or packed chunk at most. Raising it compresses a little better and lets every open
 /// chunk grow by a byte or two a sample.
 const PACKED_COUNT_MAX: u8 = 120;
 
-/// Bytes of a packed chunk at most; it may be sealed earlier by them.
+/// Bytes of an even or packed chunk at most; it may be sealed earlier by them.
 const PACKED_BYTES_MAX: usize = 512;
 
 /// Samples of the raw shapes at most: eight bytes each, or twelve.
@@ -91,6 +94,7 @@ const _: () = {
 #[repr(u8)]
 enum Shape {
     Constant,
+    Even,
     Packed,
     PackedTimes,
     Raw,
@@ -114,15 +118,15 @@ pub(in crate::head) struct Open {
     step_ms: u32,
     /// The head's round of the log in which this series was named last.
     pub(in crate::head) logged_in: u16,
-    /// Bytes of the slot in use, in the packed shapes.
-    packed_bytes: u16,
+    /// [`Coding`] of an even chunk; bytes of the slot in use, in the packed shapes.
+    packing: u16,
     /// Samples in the open chunk. Zero only before the first sample ever and after sealing.
     count: u8,
-    /// Samples of a packed chunk at most. Smaller for a series' first chunk, and another for each:
+    /// Samples of an even or packed chunk at most. Smaller for a series' first chunk, and another for each:
     /// series that started together must not all be sealed in one request. With [`ASIDE`], if the
     /// series has an entry aside.
     count_max: u8,
-    /// Class of the slot; above it four bits of the exponent of packed decimals.
+    /// Class of the slot; above it four bits of the exponent of the decimals.
     class_and_exponent: u8,
     shape: Shape,
 }
@@ -149,7 +153,7 @@ impl Open {
             slot: 0,
             step_ms: 0,
             logged_in: 0,
-            packed_bytes: 0,
+            packing: 0,
             count: 0,
             count_max: 0,
             class_and_exponent: 0,
@@ -197,6 +201,12 @@ impl Open {
         self.class_and_exponent >> 4
     }
 
+    /// Of an even chunk.
+    #[inline]
+    fn coding(&self) -> Coding {
+        Coding::from_bits(self.packing)
+    }
+
     /// Whether the series has an entry aside.
     #[inline]
     pub(in crate::head) fn has_aside(&self) -> bool {
@@ -230,9 +240,8 @@ impl Open {
     fn used_words(&self) -> usize {
         match self.shape {
             Shape::Constant | Shape::Histogram => 0,
-            Shape::Packed | Shape::PackedTimes => {
-                usize::from(self.packed_bytes).div_ceil(WORD_BYTES)
-            }
+            Shape::Even => self.coding().words(self.count() - 1),
+            Shape::Packed | Shape::PackedTimes => usize::from(self.packing).div_ceil(WORD_BYTES),
             Shape::Raw => self.count() * RAW_WORDS,
             Shape::RawTimes => RAW_TIMES_HEAD_WORDS + self.count() * RAW_TIMES_WORDS,
         }
@@ -286,6 +295,7 @@ impl Open {
                 self.step_ms = step_ms;
                 self.accept(timestamp_ms, bits, CONSTANT_COUNT_MAX)
             }
+            Shape::Even if is_on_grid => self.push_even(slots, step_ms, bits),
             Shape::Packed if is_on_grid => self.push_packed(slots, step_ms, bits),
             Shape::Raw if is_on_grid => self.push_raw(slots, timestamp_ms, bits),
             Shape::PackedTimes => self.push_packed(slots, step_ms, bits),
@@ -314,8 +324,12 @@ impl Open {
                 let holds =
                     |&exponent: &u8| pair.iter().all(|&one| decimal(one, exponent).is_some());
                 match (0..=EXPONENT_MAX).find(holds) {
+                    Some(exponent) if is_on_grid => {
+                        self.make_even(slots, exponent);
+                        self.push_even(slots, step_ms, bits)
+                    }
                     Some(exponent) => {
-                        self.make_packed(slots, exponent, !is_on_grid);
+                        self.make_packed_times(slots, exponent);
                         self.push_packed(slots, step_ms, bits)
                     }
                     None if is_on_grid => {
@@ -325,10 +339,10 @@ impl Open {
                     None => self.make_raw_times(slots, timestamp_ms, bits),
                 }
             }
-            Shape::Packed => {
-                self.give_times(slots);
-                self.push_packed(slots, step_ms, bits)
-            }
+            Shape::Even | Shape::Packed => match self.give_times(slots) {
+                true => self.push_packed(slots, step_ms, bits),
+                false => Pushed::SealFirst,
+            },
             Shape::Raw => self.make_raw_times(slots, timestamp_ms, bits),
             Shape::PackedTimes | Shape::RawTimes | Shape::Histogram => {
                 unreachable!("nothing breaks these shapes here")

@@ -5,7 +5,6 @@ use super::{Open, RAW_TIMES_HEAD_WORDS, RAW_TIMES_WORDS, RAW_WORDS, Shape, join}
 use crate::encode::decimal_of;
 use crate::kernels;
 use crate::mem::SlotPool;
-use crate::mem::varint::unzigzag;
 
 impl Open {
     /// Timestamp of the first sample; the chunk is not empty.
@@ -33,7 +32,7 @@ impl Open {
     /// The entries of a packed chunk.
     pub(super) fn backward<'s>(&self, slots: &'s SlotPool) -> Backward<'s> {
         let slot: &[u8] = bytemuck::cast_slice(slots.slot(self.class(), self.slot));
-        Backward(&slot[..usize::from(self.packed_bytes)])
+        Backward(&slot[..usize::from(self.packing)])
     }
 
     /// Appends the samples from `min_ms` on to the columns. Older ones are not touched, but in
@@ -67,7 +66,7 @@ impl Open {
         let read_first_ms = first_ms.wrapping_add(step_ms.wrapping_mul(skipped as i64));
         kernels::append_grid(timestamps_ms, count - skipped, read_first_ms, step_ms);
         match self.shape {
-            Shape::Packed => self.read_packed(slots, count - skipped, values),
+            Shape::Even | Shape::Packed => self.read_decimal(slots, count - skipped, values),
             Shape::Raw => {
                 let words = slots.slot(self.class(), self.slot).as_chunks::<RAW_WORDS>().0;
                 let words = words[skipped..count].iter();
@@ -77,8 +76,8 @@ impl Open {
         }
     }
 
-    /// Appends the newest `count` values of a packed chunk.
-    fn read_packed(&self, slots: &SlotPool, count: usize, values: &mut Vec<f64>) {
+    /// Appends the newest `count` values of an even or packed chunk.
+    fn read_decimal(&self, slots: &SlotPool, count: usize, values: &mut Vec<f64>) {
         let start = values.len();
         values.resize(start + count, 0.0);
         let out = &mut values[start..];
@@ -89,20 +88,36 @@ impl Open {
         kernels::divide_decimals(out, self.exponent());
     }
 
-    /// Fills `out` with what `of` makes of the integers of the newest values of a packed chunk.
+    /// Fills `out` with what `of` makes of the integers of the newest values of an even or packed chunk.
     #[inline]
     fn read_integers<T>(&self, slots: &SlotPool, out: &mut [T], of: impl Fn(i64) -> T) {
-        let newest = decimal_of(f64::from_bits(self.newest_bits), self.exponent());
-        let mut entries = self.backward(slots);
-        // Counters that move a little have one byte an entry: then none needs to be looked for.
-        match entries.as_bytes_each(self.count() - 1) {
-            Some(each) => {
-                let mut each = each.iter().rev();
-                let difference = || each.next().map_or(0, |&byte| unzigzag(u64::from(byte)));
-                fill_backward(out, newest, of, difference);
-            }
-            None => fill_backward(out, newest, of, || entries.take()),
+        let Some((first, others)) = out.split_first_mut() else { return };
+        let mut integer = decimal_of(f64::from_bits(self.newest_bits), self.exponent());
+        self.each_difference_backward(slots, others.iter_mut().rev(), |value, difference| {
+            *value = of(integer);
+            integer = integer.wrapping_sub(difference);
+        });
+        *first = of(integer);
+    }
+
+    /// Calls `take` with each of `places` and the difference that stands for it, the newest first.
+    #[inline]
+    pub(super) fn each_difference_backward<P>(
+        &self,
+        slots: &SlotPool,
+        places: impl ExactSizeIterator<Item = P>,
+        mut take: impl FnMut(P, i64),
+    ) {
+        if self.shape == Shape::Even {
+            let slot: &[u8] = bytemuck::cast_slice(slots.slot(self.class(), self.slot));
+            let (coding, count) = (self.coding(), self.count() - 1);
+            let numbers = (count - places.len()..count).rev();
+            return places.zip(numbers).for_each(|(place, number)| {
+                take(place, coding.difference(coding.get(slot, number)));
+            });
         }
+        let mut entries = self.backward(slots);
+        places.for_each(|place| take(place, entries.take()));
     }
 
     /// Replaces the columns by the timestamps of a chunk of decimals on equal steps, and by the
@@ -113,7 +128,7 @@ impl Open {
         timestamps_ms: &mut Vec<i64>,
         integers: &mut Vec<i64>,
     ) -> Option<u8> {
-        if self.shape != Shape::Packed {
+        if !matches!(self.shape, Shape::Even | Shape::Packed) {
             return None;
         }
         let (first_ms, step_ms) = (self.first_ms(slots), i64::from(self.step_ms));
@@ -169,22 +184,4 @@ impl Open {
             }
         }
     }
-}
-
-/// Fills `out` from its end: with what `of` makes of `newest`, and of each integer before by what the
-/// next one is above it.
-#[inline]
-fn fill_backward<T>(
-    out: &mut [T],
-    newest: i64,
-    of: impl Fn(i64) -> T,
-    mut difference: impl FnMut() -> i64,
-) {
-    let Some((first, others)) = out.split_first_mut() else { return };
-    let mut integer = newest;
-    for value in others.iter_mut().rev() {
-        *value = of(integer);
-        integer = integer.wrapping_sub(difference());
-    }
-    *first = of(integer);
 }

@@ -13,6 +13,7 @@ fn bits() -> impl Strategy<Value = u64> {
         40 => Just(0u64),
         20 => (-500..500i64, Just(0)).prop_map(decimal),
         10 => (-100_000..100_000i64, 0..4i32).prop_map(decimal),
+        5 => (-100..100i64, Just(0)).prop_map(move |(pages, digits)| decimal((4096 * pages, digits))),
         2 => large.prop_map(decimal),
         1 => (any::<i64>(), 0..12i32).prop_map(decimal),
         1 => prop_oneof![Just(STALE_NAN_BITS), Just((-0.0f64).to_bits()), any::<u64>()],
@@ -99,9 +100,13 @@ fn check(values: impl IntoIterator<Item = f64>, step_ms: impl Fn(i64) -> i64, by
 fn samples_take_what_they_differ_by() {
     let even = |_| 15_000;
     check([5.0; 100], even, 0);
-    check((0..100).map(|n| f64::from(n % 7)), even, 112);
-    check((0..100).map(|n| f64::from(n % 7) / 100.0), even, 112);
-    check((0..100).map(|n| 1e9 + f64::from(n * 150)), even, 224);
+    check((0..100).map(|n| f64::from(n % 7)), even, 64);
+    check((0..100).map(|n| f64::from(n % 7) / 100.0), even, 64);
+    check((0..100).map(|n| 1e9 + f64::from(n * 150)), even, 112);
+    // Pages: seven bits each.
+    check((0..100).map(|n| f64::from(n * n % 64 * 4096)), even, 96);
+    // One that is large among many that are not.
+    check((0..60).map(|n| f64::from(n) + if n == 30 { 1e12 } else { 0.0 }), even, 80);
     check((0..100).map(|n| f64::from(n % 7)), |n| 15_000 + n % 5, 224);
     check([5.0; 100], |n| 15_000 + n % 5, 224);
     check((0..60).map(|n| f64::from(n).sqrt()), even, 512);
