@@ -184,6 +184,7 @@ impl Shard {
             stats.heartbeats.add(1);
             stats.task_panics.set(panic_count());
             if stats.heartbeats.get().is_multiple_of(RETURN_MEMORY_BEATS) {
+                self.0.store.borrow_mut().release_idle();
                 return_freed_memory();
             }
             {

@@ -281,6 +281,15 @@ impl Head {
         });
     }
 
+    /// Gives back memory that is kept for what comes next: called now and then, so that little is done
+    /// about a slot that is taken and given back in turn.
+    pub fn release_idle(&mut self) {
+        self.table.release_idle();
+        self.slots.release_idle();
+        self.sealed.release_idle();
+        self.index.release_idle();
+    }
+
     /// Memory in use. O(arena blocks and what the index needs to count).
     pub fn bytes(&self) -> HeadBytes {
         let (sealed_chunks, chunk_lists) = self.sealed.bytes();

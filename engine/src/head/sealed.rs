@@ -195,6 +195,11 @@ impl SealedChunks {
         self.chunk_count
     }
 
+    /// Gives back memory that is kept for lists to come.
+    pub(super) fn release_idle(&mut self) {
+        self.slots.release_idle();
+    }
+
     /// Bytes of live chunks.
     pub(super) fn chunk_bytes(&self) -> usize {
         self.arena.live_bytes()

@@ -24,6 +24,10 @@ const ROW_WORDS: usize = 2;
 /// Rows in use, in tenths of all: of more, those that are not there would cost ten probes and more.
 const USED_TENTHS_MAX: usize = 8;
 
+/// A partition grows for a fifth more than it has. The next slot would do; but each step moves all rows and
+/// touches all memory anew, and of new series a tenth of their cost was that.
+const AHEAD: usize = 5;
+
 /// Label sets whose hash is no secret may be chosen to collide; this keeps the hash's own pattern
 /// (shards take some of its bits) from showing in the partitions.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -32,8 +36,6 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(super) struct Table {
     partitions: Box<[Partition]>,
     slots: SlotPool,
-    /// Rows on their way from one slot to another.
-    moved: Vec<Row>,
 }
 
 type Row = [u32; ROW_WORDS];
@@ -84,7 +86,6 @@ impl Default for Table {
         Table {
             partitions: vec![Partition::default(); 1 << PARTITION_SHIFT].into(),
             slots: SlotPool::default(),
-            moved: vec![],
         }
     }
 }
@@ -161,7 +162,7 @@ impl Table {
         partition.used_count += 1;
         let used_count = partition.used_count as usize;
         if 10 * used_count > USED_TENTHS_MAX * self.rows(number).len() {
-            self.resize(number, class_of(used_count));
+            self.resize(number, class_of(used_count + used_count / AHEAD));
         }
         place_row(self.rows_mut(number), [tag, handle]);
     }
@@ -184,25 +185,31 @@ impl Table {
 
     /// Moves the rows of a partition to a slot of another class.
     fn resize(&mut self, number: usize, class: u8) {
-        let mut moved = std::mem::take(&mut self.moved);
-        moved.clear();
-        moved.extend_from_slice(self.rows(number));
-        let Partition { slot, class_behind, .. } = self.partitions[number];
-        if let Some(class) = class_behind.checked_sub(1) {
-            self.slots.release(class, slot);
-        }
         let partition = &mut self.partitions[number];
+        let Partition { slot: former, class_behind, .. } = *partition;
+        if class_behind == class + 1 {
+            return;
+        }
         (partition.slot, partition.class_behind) = (self.slots.take(class), class + 1);
-        let rows = self.rows_mut(number);
+        let Some(former_class) = class_behind.checked_sub(1) else {
+            return self.rows_mut(number).fill(EMPTY);
+        };
+        let (target, source) = ((class, partition.slot), (former_class, former));
+        let (source_words, target_words) = self.slots.pair_mut(source, target);
+        let rows = target_words.as_chunks_mut().0;
         rows.fill(EMPTY);
-        moved.iter().filter(|&&row| row != EMPTY).for_each(|&row| place_row(rows, row));
-        self.moved = moved;
+        let moved = source_words.as_chunks().0.iter();
+        moved.filter(|&&row| row != EMPTY).for_each(|&row| place_row(rows, row));
+        self.slots.release(former_class, former);
+    }
+
+    /// Gives back memory that is kept for rows to come.
+    pub(super) fn release_idle(&mut self) {
+        self.slots.release_idle();
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.slots.bytes()
-            + size_of_val(&*self.partitions)
-            + self.moved.capacity() * size_of::<Row>()
+        self.slots.bytes() + size_of_val(&*self.partitions)
     }
 }
 

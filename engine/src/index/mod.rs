@@ -298,6 +298,11 @@ impl Index {
         self.text_bytes_longest
     }
 
+    /// Gives back memory that is kept for label sets to come.
+    pub fn release_idle(&mut self) {
+        self.sets.release_idle();
+    }
+
     /// Bytes on the heap of label sets, and of the rest. O(names + containers of all bitmaps).
     pub fn bytes(&self) -> (usize, usize) {
         (self.sets.bytes(), self.dictionary.bytes() + self.store.bytes())

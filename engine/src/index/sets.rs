@@ -118,6 +118,10 @@ impl LabelSets {
         self.slots.prefetch(self.slots.class_of(handle - 1), handle - 1, 0);
     }
 
+    pub fn release_idle(&mut self) {
+        self.slots.release_idle();
+    }
+
     pub fn bytes(&self) -> usize {
         self.slots.bytes() + self.handles.bytes()
     }

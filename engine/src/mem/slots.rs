@@ -39,7 +39,7 @@ pub struct SlotPool {
     spare_blocks: Vec<u32>,
     /// By class: first block that has free slots.
     open_blocks: [u32; CLASS_COUNT as usize],
-    /// The block without taken slots that keeps its memory, if it still is without.
+    /// The block that keeps its memory without taken slots for a while, if it still is without.
     idle_block: u32,
     live_bytes: usize,
     bytes: usize,
@@ -162,13 +162,20 @@ impl SlotPool {
         if !is_alone {
             return self.free(class, number);
         }
-        let before = std::mem::replace(&mut self.idle_block, number);
-        if before != number
-            && let Some(block) = self.blocks.get(before as usize)
+        if self.idle_block != number {
+            self.release_idle();
+            self.idle_block = number;
+        }
+    }
+
+    /// Gives back the memory of the block without taken slots that is kept, if there is one.
+    pub fn release_idle(&mut self) {
+        let number = std::mem::replace(&mut self.idle_block, NONE);
+        if let Some(block) = self.blocks.get(number as usize)
             && block.taken_count == 0
             && !block.words.is_empty()
         {
-            self.free(block.class, before);
+            self.free(block.class, number);
         }
     }
 
@@ -250,21 +257,32 @@ impl SlotPool {
         &mut self.blocks[number].words[place as usize * words..][..words]
     }
 
+    /// The words of a slot, and to be written those of another one of another class.
+    pub fn pair_mut(&mut self, source: (u8, u32), target: (u8, u32)) -> (&[u32], &mut [u32]) {
+        let [(source_block, source_place), (target_block, target_place)] =
+            [split(source.1), split(target.1)];
+        let blocks = self.blocks.get_disjoint_mut([source_block, target_block]);
+        let [from, to] = blocks.expect("slots of two classes stand in two blocks");
+        let [from_words, to_words] = [class_words(source.0), class_words(target.0)];
+        (
+            &from.words[source_place as usize * from_words..][..from_words],
+            &mut to.words[target_place as usize * to_words..][..to_words],
+        )
+    }
+
     /// Moves the first `words` words of a slot into a new slot of `to`; returns its index.
     pub fn resize(&mut self, from: u8, index: u32, words: usize, to: u8) -> u32 {
         let target = self.take(to);
         let (source_block, source_place) = split(index);
         let (target_block, target_place) = split(target);
-        let source_start = source_place as usize * class_words(from);
-        let target_start = target_place as usize * class_words(to);
         if source_block == target_block {
+            let source_start = source_place as usize * class_words(from);
+            let target_start = target_place as usize * class_words(to);
             let block = &mut self.blocks[source_block].words;
             block.copy_within(source_start..source_start + words, target_start);
         } else {
-            let pair = self.blocks.get_disjoint_mut([source_block, target_block]);
-            let [source, sink] = pair.expect("two blocks");
-            sink.words[target_start..target_start + words]
-                .copy_from_slice(&source.words[source_start..source_start + words]);
+            let (source, sink) = self.pair_mut((from, index), (to, target));
+            sink[..words].copy_from_slice(&source[..words]);
         }
         self.release(from, index);
         target
@@ -354,7 +372,13 @@ mod tests {
             pool.release(7, index);
         }
         assert_eq!(pool.live_bytes(), 0);
-        assert!(pool.bytes() <= 5 * super::BLOCK_WORDS);
+        assert!(pool.bytes() <= 5 * super::BLOCK_WORDS && pool.bytes() > 0);
+        pool.release_idle();
+        assert_eq!(pool.bytes(), 0);
+        let (first, second) = (pool.take(7), pool.take(7));
+        pool.release(7, first);
+        pool.release_idle();
+        pool.slot_mut(7, second).fill(1);
     }
 
     #[test]
@@ -397,6 +421,10 @@ mod tests {
                 assert_eq!(pool.class_of(index), class);
                 pool.prefetch(class, index, 0);
             }
+            let other = pool.take(class + 1);
+            let (source, sink) = pool.pair_mut((class, taken[0]), (class + 1, other));
+            sink[..6].copy_from_slice(&source[..6]);
+            assert_eq!(pool.slot(class + 1, other)[..6], [taken[0] + 1; 6]);
             let moved = pool.resize(class, taken[0], 6, class);
             assert_eq!(pool.slot(class, moved)[..6], [taken[0] + 1; 6]);
         }

@@ -398,6 +398,11 @@ impl Store {
         self.head.seal_idle(before_ms)
     }
 
+    /// Gives back memory that is kept for what comes next; see [`Head::release_idle`].
+    pub fn release_idle(&mut self) {
+        self.head.release_idle();
+    }
+
     /// Memory in use.
     pub fn bytes(&self) -> StoreBytes {
         StoreBytes { head: self.head.bytes(), metadata: self.metadata.bytes() }
