@@ -1,5 +1,5 @@
 //! How much memory the process may use, and what happens when it is nearly all used: no series is
-//! made any more, and those that are there go on.
+//! made any more, and those that are there go on. What is freed goes back to the system.
 //!
 //! What is watched is the process's anonymous memory, as the kernel counts it, so that queries,
 //! buffers and whatever the allocator holds count too. Mapped files do not: the kernel takes them
@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::observe::{Event, SharedReporter};
+use crate::runtime::return_freed_memory_of_all;
 use crate::settings::StorageSettings;
 use crate::stats::ShardStats;
 
@@ -29,6 +30,7 @@ const RESERVE_PART_REFUSING: u64 = 3;
 const GROWTH_BYTES_PER_SECOND: u64 = 2 << 30;
 
 const LOOK_EVERY_MIN: Duration = Duration::from_millis(10);
+/// Freed memory goes back as often.
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(500);
 
 /// The memory that this process can have: that of the machine, or less where a control group says
@@ -85,15 +87,15 @@ fn judge(used_bytes: u64, limit_bytes: u64, takes_series: bool) -> (bool, Durati
     (left > 0, pause.clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX))
 }
 
-/// A thread that looks at the process's memory.
+/// A thread that looks at the process's memory, and gives back what is free.
 pub struct MemoryWatch {
     end: Sender<()>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl MemoryWatch {
-    /// Watches that the process uses less than `limit_bytes`; without a limit nothing is watched.
-    /// Looks once before it returns.
+    /// Watches that the process uses less than `limit_bytes`; without a limit, or where the system does
+    /// not say how much it uses, it only gives back. Looks once before it returns.
     pub fn start(
         limit_bytes: Option<u64>,
         settings: Arc<StorageSettings>,
@@ -101,11 +103,10 @@ impl MemoryWatch {
         reporter: SharedReporter,
     ) -> MemoryWatch {
         let (end, ended) = channel();
-        let Some(limit_bytes) = limit_bytes else { return MemoryWatch { end, thread: None } };
-        stats.memory_limit_bytes.set(limit_bytes);
+        stats.memory_limit_bytes.set(limit_bytes.unwrap_or(0));
         let mut takes_series = true;
         let mut look = move || {
-            let used_bytes = used_bytes()?;
+            let (limit_bytes, used_bytes) = (limit_bytes?, used_bytes()?);
             stats.memory_used_bytes.set(used_bytes);
             let (fits, pause) = judge(used_bytes, limit_bytes, takes_series);
             if takes_series && !fits {
@@ -115,14 +116,16 @@ impl MemoryWatch {
             settings.set_takes_series(fits);
             Some(pause)
         };
-        let first = look();
+        let mut pause = look().unwrap_or(LOOK_EVERY_MAX);
         let watch = move || {
-            // Where the system does not say, nothing can be watched.
-            let mut pause = first;
-            while let Some(time) = pause
-                && ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
-            {
-                pause = look();
+            let mut kept_for = Duration::ZERO;
+            while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                kept_for += pause;
+                if kept_for >= LOOK_EVERY_MAX {
+                    return_freed_memory_of_all();
+                    kept_for = Duration::ZERO;
+                }
+                pause = look().unwrap_or(LOOK_EVERY_MAX);
             }
         };
         let thread = thread::Builder::new().name("memory".into()).spawn(watch).ok();

@@ -35,7 +35,9 @@ mod time;
 
 pub use blocking::{blocking, on_thread, read_file};
 pub use executor::{ExecutorError, ExecutorThread, Placement, run, start};
-pub use memory::{return_freed_memory, return_freed_memory_after, use_base_pages};
+pub use memory::{
+    return_freed_memory, return_freed_memory_after, return_freed_memory_of_all, use_base_pages,
+};
 pub use net::{TcpListener, TcpStream, UnixStream, check_address_free};
 pub(crate) use operation::Operation;
 pub use simulation::{Simulation, SimulationError, simulate};
