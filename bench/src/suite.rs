@@ -61,11 +61,17 @@ const fn append(options: &'static str) -> Item {
 
 /// Everything that a comparison is made of. With all peers it takes about an hour.
 const FULL: &[Item] = &[
-    item("steady-10k", "remote-write", "--series=10000", PER_CPU),
-    item("steady-100k", "remote-write", "--series=100000", PER_CPU),
+    // Few series come round often: of shorter intervals there are enough before now.
+    item("steady-10k", "remote-write", "--series=10000 --interval-ms=1000", PER_CPU),
+    item("steady-100k", "remote-write", "--series=100000 --interval-ms=5000", PER_CPU),
     item("steady-1m", "remote-write", "--series=1000000", PER_CPU),
     item("steady-5m", "remote-write", "--series=5000000 --seconds=60", PER_CPU),
-    item("protocol-2-100k", "remote-write", "--series=100000 --protocol=2", PER_CPU),
+    item(
+        "protocol-2-100k",
+        "remote-write",
+        "--series=100000 --protocol=2 --interval-ms=5000",
+        PER_CPU,
+    ),
     item("protocol-2-1m", "remote-write", "--series=1000000 --protocol=2", PER_CPU),
     item(
         "churn-1-percent-10-minutes",

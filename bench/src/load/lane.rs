@@ -12,6 +12,9 @@ use crate::client::Connection;
 use crate::scenarios::unix_ms;
 use crate::workload::{Series, Values};
 
+/// How long a connection that is ahead of the others waits before it looks again: requests take longer.
+const AHEAD_PAUSE: Duration = Duration::from_millis(1);
+
 /// One request's series, with the place of their values.
 struct Request {
     template: Template,
@@ -22,6 +25,7 @@ struct Request {
 /// The requests of one connection.
 pub(super) struct Lane<'a> {
     shape: &'a Shape,
+    number: usize,
     requests: Vec<Request>,
     values: Values,
     /// The request whose series are replaced next, and what has gathered towards that.
@@ -30,7 +34,7 @@ pub(super) struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    pub fn new(shape: &'a Shape, lane: usize) -> Lane<'a> {
+    pub fn new(shape: &'a Shape, number: usize) -> Lane<'a> {
         let instances = shape.series_count.div_ceil(shape.series_per_instance);
         let (mut requests, mut kinds, mut pending) = (Vec::new(), Vec::new(), Vec::new());
         let mut push = |series: &[Series]| {
@@ -38,7 +42,7 @@ impl<'a> Lane<'a> {
             requests.push(Request { template, first_value: kinds.len(), generation: 0 });
             kinds.extend(series.iter().map(|one| one.kind));
         };
-        for instance in (lane..instances).step_by(shape.connection_count) {
+        for instance in (number..instances).step_by(shape.connection_count) {
             let left = shape.series_count - instance * shape.series_per_instance;
             pending.extend((shape.instance)(instance, left.min(shape.series_per_instance)));
             while pending.len() >= shape.series_per_request {
@@ -50,8 +54,8 @@ impl<'a> Lane<'a> {
         if !pending.is_empty() {
             push(&pending);
         }
-        let values = Values::new(kinds, shape.seed + lane as u64);
-        Lane { shape, requests, values, replaced_next: 0, churn: 0.0 }
+        let values = Values::new(kinds, shape.seed + number as u64);
+        Lane { shape, number, requests, values, replaced_next: 0, churn: 0.0 }
     }
 
     /// Gives `share` of the requests' series another life: the same, of replaced instances.
@@ -85,6 +89,10 @@ impl<'a> Lane<'a> {
             let timestamp_ms = start_ms + round * self.shape.interval_ms;
             if timestamp_ms > unix_ms() {
                 break; // Nothing more is in order.
+            }
+            while !load.may_begin(self.number, round, self.shape.interval_ms) && !load.is_stopped()
+            {
+                std::thread::sleep(AHEAD_PAUSE);
             }
             for index in 0..self.requests.len() {
                 if load.is_stopped() {

@@ -6,12 +6,15 @@
 //! then      a closed loop: the next request when the last was answered
 //!           with a rate: by a schedule, as close to it as the server lets it
 //! ```
+//!
+//! The connections stay together in the samples' own time: what comes an hour behind the newest sample is
+//! too old for servers.
 
 mod lane;
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,8 +64,13 @@ impl Shape {
     }
 }
 
+/// By how much of the samples' own time a connection may lead the slowest.
+const LEAD_MS_MAX: i64 = 20 * 60 * 1000;
+
 /// What all connections count together, and what they are told.
 pub struct Load {
+    /// Whole rounds of each connection; of one that has ended, more than any has.
+    rounds: Vec<AtomicI64>,
     acked_samples: AtomicU64,
     acked_bytes: AtomicU64,
     refused_samples: AtomicU64,
@@ -105,8 +113,9 @@ fn latencies() -> Histogram<u64> {
 }
 
 impl Load {
-    fn new() -> Load {
+    fn new(connection_count: usize) -> Load {
         Load {
+            rounds: (0..connection_count).map(|_| AtomicI64::default()).collect(),
             acked_samples: AtomicU64::default(),
             acked_bytes: AtomicU64::default(),
             refused_samples: AtomicU64::default(),
@@ -124,6 +133,19 @@ impl Load {
             [&self.acked_samples, &self.acked_bytes, &self.refused_samples]
                 .map(|counter| counter.load(Ordering::Relaxed));
         Totals { acked_samples, acked_bytes, refused_samples }
+    }
+
+    /// Says how many whole rounds a connection has; whether it may begin another one.
+    fn may_begin(&self, connection: usize, round: i64, interval_ms: i64) -> bool {
+        self.rounds[connection].store(round, Ordering::Relaxed);
+        let slowest = self.rounds.iter().map(|rounds| rounds.load(Ordering::Relaxed)).min();
+        slowest.is_none_or(|slowest| (round - slowest).saturating_mul(interval_ms) <= LEAD_MS_MAX)
+    }
+
+    /// Nobody waits for this connection any more.
+    fn end(&self, connection: usize) {
+        self.rounds[connection].store(i64::MAX, Ordering::Relaxed);
+        self.running_count.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// From now on so many samples a second; `None`: as many as the server takes.
@@ -185,7 +207,7 @@ pub fn drive<R>(
     start_ms: i64,
     during: impl FnOnce(&Load) -> Result<R>,
 ) -> Result<(R, i64)> {
-    let load = &Load::new();
+    let load = &Load::new(shape.connection_count);
     let barrier = &Barrier::new(shape.connection_count + 1);
     load.running_count.store(shape.connection_count, Ordering::Relaxed);
     std::thread::scope(|scope| {
@@ -193,7 +215,7 @@ pub fn drive<R>(
             .map(|lane| {
                 scope.spawn(move || {
                     let driven = Lane::new(shape, lane).drive(address, start_ms, load, barrier);
-                    load.running_count.fetch_sub(1, Ordering::Relaxed);
+                    load.end(lane);
                     driven
                 })
             })
@@ -208,4 +230,25 @@ pub fn drive<R>(
         }
         Ok((answer?, rounds))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LEAD_MS_MAX, Load};
+
+    #[test]
+    fn a_connection_waits_for_the_slowest_that_still_sends() {
+        let load = Load::new(3);
+        load.running_count.store(3, std::sync::atomic::Ordering::Relaxed);
+        let far = LEAD_MS_MAX / 1000;
+        assert!(load.may_begin(0, far, 1000));
+        assert!(!load.may_begin(0, far + 1, 1000));
+        assert!(load.may_begin(1, 1, 1000));
+        assert!(!load.may_begin(0, far + 1, 1000), "the third one has none");
+        load.end(2);
+        assert!(load.may_begin(0, far + 1, 1000));
+        load.end(0);
+        load.end(1);
+        assert!(!load.is_running());
+    }
 }
