@@ -117,16 +117,7 @@ fn check(model: &Model, name: Option<&str>, selected: impl Fn(u32) -> bool, coun
 /// Each way that names and values are found, over lists, bitmaps and series by themselves.
 #[test]
 fn each_way_is_gone_in_steps() {
-    let mut model = Model::default();
-    for series in 0..3000u32 {
-        let (own, some) = (format!("n{series}"), format!("s{}", series % 900 % 61));
-        let group = format!("g{}", series % 3);
-        let mut pairs = vec![("group", &*group), ("own", &*own)];
-        if series % 10 < 7 {
-            pairs.push(("some", &*some));
-        }
-        model.insert(series, Labels::from_pairs(pairs));
-    }
+    let model = Model::of_all_kinds();
     check(&model, None, |_| true, 3);
     check(&model, None, |series| series % 10 > 7, 2);
     check(&model, None, |series| series == 8, 2);

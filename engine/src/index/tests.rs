@@ -14,6 +14,22 @@ pub(super) struct Model {
 }
 
 impl Model {
+    /// 3000 series: a label that is each one's own, one that some have, one of three values. Their values
+    /// are kept as single series, lists and bitmaps.
+    pub fn of_all_kinds() -> Model {
+        let mut model = Model::default();
+        for series in 0..3000u32 {
+            let (own, some) = (format!("n{series}"), format!("s{}", series % 900 % 61));
+            let group = format!("g{}", series % 3);
+            let mut pairs = vec![("group", &*group), ("own", &*own)];
+            if series % 10 < 7 {
+                pairs.push(("some", &*some));
+            }
+            model.insert(series, Labels::from_pairs(pairs));
+        }
+        model
+    }
+
     pub fn insert(&mut self, series: u32, labels: Labels) {
         self.index.insert(series, labels.as_ref()).unwrap();
         self.series.insert(series, labels);

@@ -203,12 +203,15 @@ async fn tidy<D: Disk>(
                 _ => {}
             }
         } else if let Some(number) = segment_number(&name) {
-            make_durable(disk, by, &name, losses).await?;
             segments.push((number, name));
         }
     }
-    disk.sync_dir().await?;
+    // In order, so that what a power cut leaves of them has no gap.
     segments.sort_unstable();
+    for (_, name) in &segments {
+        make_durable(disk, by, name, losses).await?;
+    }
+    disk.sync_dir().await?;
     Ok(segments)
 }
 
