@@ -183,13 +183,10 @@ impl Table {
         }
     }
 
-    /// Moves the rows of a partition to a slot of another class.
+    /// Moves the rows of a partition to a slot of `class`, which is another one than it has.
     fn resize(&mut self, number: usize, class: u8) {
         let partition = &mut self.partitions[number];
         let Partition { slot: former, class_behind, .. } = *partition;
-        if class_behind == class + 1 {
-            return;
-        }
         (partition.slot, partition.class_behind) = (self.slots.take(class), class + 1);
         let Some(former_class) = class_behind.checked_sub(1) else {
             return self.rows_mut(number).fill(EMPTY);

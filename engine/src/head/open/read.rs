@@ -66,7 +66,7 @@ impl Open {
         let read_first_ms = first_ms.wrapping_add(step_ms.wrapping_mul(skipped as i64));
         kernels::append_grid(timestamps_ms, count - skipped, read_first_ms, step_ms);
         match self.shape {
-            Shape::Even | Shape::Packed => self.read_decimal(slots, count - skipped, values),
+            Shape::Even | Shape::Packed => self.read_values(slots, count - skipped, values),
             Shape::Raw => {
                 let words = slots.slot(self.class(), self.slot).as_chunks::<RAW_WORDS>().0;
                 let words = words[skipped..count].iter();
@@ -77,7 +77,7 @@ impl Open {
     }
 
     /// Appends the newest `count` values of an even or packed chunk.
-    fn read_decimal(&self, slots: &SlotPool, count: usize, values: &mut Vec<f64>) {
+    fn read_values(&self, slots: &SlotPool, count: usize, values: &mut Vec<f64>) {
         let start = values.len();
         values.resize(start + count, 0.0);
         let out = &mut values[start..];
